@@ -1,0 +1,28 @@
+//! The tables Tidemark keeps for itself, `tidemark_*`, as migrations that only expand: deploy, then contract in a later release.
+//!
+//! Unqualified names: on PostgreSQL they live in the schema the connection's `search_path` names, on SQLite in the order database's own file. Tables of the order
+//! system are never touched here. All times are BIGINT milliseconds since 1970 (UTC), by the database's clock unless a column's comment says the CRM's.
+
+use sea_orm_migration::prelude::*;
+
+mod m20261123_000001_first_tide;
+
+/// All migrations, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_first_tide::Migration)]
+    }
+
+    fn migration_table_name() -> DynIden {
+        "tidemark_migration".into_iden()
+    }
+}
+
+/// The SQL that a new database will run, for people who want to read it first.
+pub fn plan(postgres: bool) -> String {
+    m20261123_000001_first_tide::statements(postgres).join(";\n") + ";\n"
+}

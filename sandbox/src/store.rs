@@ -1,0 +1,170 @@
+//! Everything the CRM knows: three tables and the links between them. Every write takes its time from the caller.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    ObjectType, Refusal, Weather,
+    links::Links,
+    record::{Author, Life, Moment, Record, Version},
+    table::Table,
+};
+
+#[derive(Debug)]
+pub(crate) struct Store {
+    contacts: Table,
+    companies: Table,
+    deals: Table,
+    pub(crate) links: Links,
+}
+
+impl Store {
+    pub(crate) fn new(now_ms: i64) -> Self {
+        Self {
+            contacts: Table::new(ObjectType::Contacts, now_ms),
+            companies: Table::new(ObjectType::Companies, now_ms),
+            deals: Table::new(ObjectType::Deals, now_ms),
+            links: Links::default(),
+        }
+    }
+
+    pub(crate) fn table(&self, object: ObjectType) -> &Table {
+        match object {
+            ObjectType::Contacts => &self.contacts,
+            ObjectType::Companies => &self.companies,
+            ObjectType::Deals => &self.deals,
+        }
+    }
+
+    pub(crate) fn table_mut(&mut self, object: ObjectType) -> &mut Table {
+        match object {
+            ObjectType::Contacts => &mut self.contacts,
+            ObjectType::Companies => &mut self.companies,
+            ObjectType::Deals => &mut self.deals,
+        }
+    }
+
+    /// The record an id leads to and what a reader sees of it. A merged-away id leads on only where `follow` says so.
+    pub(crate) fn seen(&self, object: ObjectType, id: u64, now_ms: i64, follow: bool) -> Option<(&Record, &Version)> {
+        let record = self.table(object).find(id)?;
+        let version = record.committed(now_ms)?;
+        match version.life {
+            Life::MergedInto(winner) if follow => self.seen(object, winner, now_ms, follow),
+            Life::MergedInto(_) => None,
+            Life::Active | Life::Archived => Some((record, version)),
+        }
+    }
+
+    /// The live record a write by id reaches: the newest state, committed or not, as behind a row lock.
+    pub(crate) fn target(&self, object: ObjectType, id: &str, follow: bool) -> Result<u64, Refusal> {
+        let missing = || Refusal::not_found(object, id);
+        let number: u64 = id.parse().map_err(|_| missing())?;
+        let record = self.table(object).find(number).ok_or_else(missing)?;
+        match record.head().life {
+            Life::Active => Ok(number),
+            Life::MergedInto(winner) if follow => self.target(object, &winner.to_string(), follow),
+            Life::MergedInto(_) | Life::Archived => Err(missing()),
+        }
+    }
+
+    /// A human creates a record in the CRM's own screens, which check values as the API does.
+    pub(crate) fn create_by_hand(
+        &mut self,
+        object: ObjectType,
+        sent: &Map<String, Value>,
+        weather: &Weather,
+        moment: Moment,
+    ) -> Result<u64, Refusal> {
+        let table = self.table_mut(object);
+        let changes = table.schema.clean(sent, weather)?;
+        table.check_unique(&changes, None)?;
+        Ok(table.create(&changes, Author::Human, moment))
+    }
+
+    /// A human, or a calculation, changes a record.
+    pub(crate) fn edit_by_hand(
+        &mut self,
+        object: ObjectType,
+        id: &str,
+        sent: &Map<String, Value>,
+        author: Author,
+        weather: &Weather,
+        moment: Moment,
+    ) -> Result<(), Refusal> {
+        let id = self.target(object, id, false)?;
+        let table = self.table_mut(object);
+        let changes = table.schema.clean(sent, weather)?;
+        table.check_unique(&changes, Some(id))?;
+        table.update(id, &changes, author, moment);
+        Ok(())
+    }
+
+    pub(crate) fn archive(&mut self, object: ObjectType, id: &str, author: Author, moment: Moment) -> Result<u64, Refusal> {
+        let id = self.target(object, id, false)?;
+        self.table_mut(object).archive(id, author, moment);
+        self.links.forget((object, id));
+        Ok(id)
+    }
+
+    pub(crate) fn merge(&mut self, object: ObjectType, winner: &str, loser: &str, moment: Moment) -> Result<(), Refusal> {
+        let winner = self.target(object, winner, false)?;
+        let loser = self.target(object, loser, false)?;
+        if winner == loser {
+            return Err(Refusal::invalid("Cannot merge a record into itself"));
+        }
+        self.table_mut(object).merge(winner, loser, Author::Human, moment);
+        self.links.inherit((object, loser), (object, winner));
+        Ok(())
+    }
+
+    pub(crate) fn link(&mut self, from: (ObjectType, &str), to: (ObjectType, &str)) -> Result<(u64, u64), Refusal> {
+        let (one, other) = (self.target(from.0, from.1, false)?, self.target(to.0, to.1, false)?);
+        self.links.add((from.0, one), (to.0, other));
+        Ok((one, other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const AT: Moment = Moment { now_ms: 1000, stamp_ms: 1000, commit_delay_ms: 0, index_lag_ms: 0 };
+
+    fn create(store: &mut Store, email: &str, phone: &str) -> Result<u64, Refusal> {
+        let sent = Map::from_iter([("email".to_owned(), json!(email)), ("phone".to_owned(), json!(phone))]);
+        store.create_by_hand(ObjectType::Contacts, &sent, &Weather::calm(), AT)
+    }
+
+    #[test]
+    fn an_email_belongs_to_one_contact_in_any_letter_case() {
+        let mut store = Store::new(0);
+        let id = create(&mut store, "ana@acme.test", "").unwrap();
+        let refusal = create(&mut store, "ANA@acme.test", "").unwrap_err();
+        assert_eq!(refusal.status(), 409);
+        assert_eq!(refusal.message(), format!("Contact already exists. Existing ID: {id}"));
+    }
+
+    #[test]
+    fn an_archived_contact_gives_its_email_back() {
+        let mut store = Store::new(0);
+        let id = create(&mut store, "ana@acme.test", "").unwrap();
+        store.archive(ObjectType::Contacts, &id.to_string(), Author::Human, AT).unwrap();
+        assert_ne!(create(&mut store, "ana@acme.test", "").unwrap(), id);
+    }
+
+    #[test]
+    fn a_merge_fills_gaps_and_the_losers_email_leads_to_the_winner() {
+        let mut store = Store::new(0);
+        let (winner, loser) =
+            (create(&mut store, "ana@acme.test", "").unwrap(), create(&mut store, "ana@home.test", "123").unwrap());
+        store.merge(ObjectType::Contacts, &winner.to_string(), &loser.to_string(), AT).unwrap();
+        let table = store.table(ObjectType::Contacts);
+        let props = &table.find(winner).unwrap().head().props;
+        assert_eq!((props["email"].as_str(), props["phone"].as_str()), ("ana@acme.test", "123"));
+        assert_eq!(props["hs_merged_object_ids"], loser.to_string());
+        assert_eq!(table.owner("email", "Ana@home.test"), Some(winner));
+        assert!(store.seen(ObjectType::Contacts, loser, 2000, false).is_none());
+        assert_eq!(store.seen(ObjectType::Contacts, loser, 2000, true).unwrap().0.id, winner);
+    }
+}

@@ -1,0 +1,199 @@
+//! One `[[connections.NAME.streams]]` table as the file shapes it.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use tidemark_core::spec::{Blanks, DeletePolicy, Direction, Inbound, Owner, TableName, Test};
+
+use super::{RawField, Reading};
+use crate::errors::{Findings, Place};
+use crate::node::{Entry, Located, Node, Value};
+use crate::section::{self, Section};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+const DIRECTIONS: [(&str, Direction); 3] = [("in", Direction::In), ("out", Direction::Out), ("both", Direction::Both)];
+const INBOUND: [(&str, Inbound); 2] = [("full", Inbound::Full), ("update_only", Inbound::UpdateOnly)];
+const OWNERS: [(&str, Owner); 3] = [("crm", Owner::Crm), ("orders", Owner::Orders), ("hold", Owner::Hold)];
+pub(super) const BLANKS: [(&str, Blanks); 2] = [("keep", Blanks::Keep), ("clear", Blanks::Clear)];
+const DELETES: [(&str, DeletePolicy); 2] = [("ignore", DeletePolicy::Ignore), ("archive", DeletePolicy::Archive)];
+
+pub(crate) struct RawStream {
+    pub(crate) at: Place,
+    pub(crate) object: Option<Located<String>>,
+    /// With the schema it has when it names none.
+    pub(crate) table: Option<Located<TableName>>,
+    pub(crate) key: Option<Located<String>>,
+    pub(crate) inherited: Inherited,
+    pub(crate) remote_id: Option<Located<String>>,
+    pub(crate) external_key: Option<Located<String>>,
+    pub(crate) match_on: Vec<Located<String>>,
+    pub(crate) send_when: Vec<RawCondition>,
+    pub(crate) fields: Vec<RawField>,
+}
+
+pub(crate) struct RawCondition {
+    pub(crate) column: Located<String>,
+    pub(crate) test: Test,
+}
+
+impl RawStream {
+    pub(super) fn read(node: Node, reading: &Reading<'_>) -> Option<Self> {
+        let findings = reading.findings;
+        let mut section = Section::open(node, findings)?;
+        let inherited = Inherited::read(&mut section);
+        let direction = inherited.direction.as_ref().map(|direction| direction.value);
+        let own = section.take("owner").and_then(|node| owner(node, findings));
+        let owner = own.or_else(|| reading.defaults.owner(direction));
+        let object = section.required_text("object", "Name the CRM's object, such as object = \"contacts\".");
+        let table = section.required_text("table", "Name the table or view, such as table = \"customers\".");
+        let key = section.required_text("key", "Name the table's key column, such as key = \"id\".");
+        let fields = section.require("fields", "Add a table [connections.NAME.streams.fields] with lines property = \"column\".");
+        let fields = fields.and_then(|node| section::entries(node, findings)).unwrap_or_default().into_iter();
+        let blanks = inherited.blanks.as_ref().map(|blanks| blanks.value);
+        let stream = Self {
+            at: section.at.clone(),
+            object,
+            table: table.and_then(|table| table_name(table, reading)),
+            key,
+            inherited,
+            remote_id: section.optional_text("remote_id"),
+            external_key: section.optional_text("external_key"),
+            match_on: section.take("match_on").map(|node| names(node, findings)).unwrap_or_default(),
+            send_when: section.take("send_when").map(|node| conditions(node, findings)).unwrap_or_default(),
+            fields: fields.filter_map(|entry| RawField::read(entry, owner.as_ref(), blanks, findings)).collect(),
+        };
+        section.close();
+        Some(stream)
+    }
+
+    pub(crate) fn direction(&self) -> Option<&Located<Direction>> {
+        self.inherited.direction.as_ref()
+    }
+}
+
+/// What a stream has from `[defaults]` when it says nothing itself.
+pub(crate) struct Inherited {
+    pub(crate) direction: Option<Located<Direction>>,
+    pub(crate) inbound: Option<Located<Inbound>>,
+    pub(crate) blanks: Option<Located<Blanks>>,
+    pub(crate) fresh_within: Option<Located<Duration>>,
+    pub(crate) poll: Option<RawPoll>,
+    pub(crate) retry_first: Option<Located<Duration>>,
+    pub(crate) retry_cap: Option<Located<Duration>>,
+    pub(crate) deletes_outbound: Option<Located<DeletePolicy>>,
+}
+
+pub(crate) struct RawPoll {
+    pub(crate) every: Option<Located<Duration>>,
+    pub(crate) lag: Option<Located<Duration>>,
+    pub(crate) settled_every: Option<Located<Duration>>,
+    pub(crate) settled_lag: Option<Located<Duration>>,
+    pub(crate) overlap: Option<Located<Duration>>,
+    pub(crate) page_rows_max: Option<Located<u16>>,
+}
+
+impl Inherited {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let direction = section.choice("direction", &DIRECTIONS);
+        let inbound = section.choice("inbound", &INBOUND);
+        let blanks = section.choice("blanks", &BLANKS);
+        let fresh_within = section.duration("fresh_within", Duration::from_secs(1)..=30 * DAY);
+        let poll = section.section("poll").map(RawPoll::read);
+        let (mut retry_first, mut retry_cap, mut deletes_outbound) = (None, None, None);
+        if let Some(mut retry) = section.section("retry") {
+            retry_first = retry.duration("first", Duration::from_millis(10)..=HOUR);
+            retry_cap = retry.duration("cap", Duration::from_millis(10)..=DAY);
+            retry.close();
+        }
+        if let Some(mut deletes) = section.section("deletes") {
+            deletes_outbound = deletes.choice("outbound", &DELETES);
+            deletes.close();
+        }
+        Self { direction, inbound, blanks, fresh_within, poll, retry_first, retry_cap, deletes_outbound }
+    }
+}
+
+impl RawPoll {
+    fn read(mut section: Section<'_>) -> Self {
+        let up_to = |most: Duration| -> RangeInclusive<Duration> { Duration::ZERO..=most };
+        let poll = Self {
+            every: section.duration("every", Duration::from_millis(500)..=HOUR),
+            lag: section.duration("lag", up_to(HOUR)),
+            settled_every: section.duration("settled_every", Duration::from_millis(500)..=DAY),
+            settled_lag: section.duration("settled_lag", up_to(DAY)),
+            overlap: section.duration("overlap", up_to(HOUR)),
+            page_rows_max: section.integer("page_rows_max", 1..=1_000),
+        };
+        section.close();
+        poll
+    }
+}
+
+/// Whose value stands.
+pub(super) fn owner(node: Node, findings: &Findings) -> Option<Located<Owner>> {
+    if matches!(&node.value, Value::Text(word) if word == "newest") {
+        let problem = "\"newest\" needs a timestamp of the row, which this version does not read.";
+        findings.add(
+            &node.at,
+            problem,
+            "Write \"crm\", \"orders\", or \"hold\", where a person decides when both sides changed.",
+        );
+        return None;
+    }
+    section::choice(node, &OWNERS, findings)
+}
+
+/// `customers` or `shop.customers`.
+fn table_name(table: Located<String>, reading: &Reading<'_>) -> Option<Located<TableName>> {
+    let parts: Vec<&str> = table.value.split('.').collect();
+    let value = match (parts.as_slice(), reading.orders_schema) {
+        ([name], schema) if !name.is_empty() => TableName { schema: schema.map(str::to_owned), name: (*name).to_owned() },
+        ([schema, name], Some(_)) if !schema.is_empty() && !name.is_empty() => {
+            TableName { schema: Some((*schema).to_owned()), name: (*name).to_owned() }
+        }
+        ([_, name], None) if !name.is_empty() => {
+            let problem = format!("\"{}\" names a schema, and database.url names SQLite, which has none.", table.value);
+            reading.findings.add(&table.at, problem, format!("Write \"{name}\"."));
+            return None;
+        }
+        _ => {
+            let problem = format!("\"{}\" is not the name of a table.", table.value);
+            reading.findings.add(&table.at, problem, "Write \"customers\" or \"schema.customers\".");
+            return None;
+        }
+    };
+    Some(Located { value, at: table.at })
+}
+
+fn names(node: Node, findings: &Findings) -> Vec<Located<String>> {
+    let items = section::items(node, "Write a list such as [\"email\"].", findings).unwrap_or_default().into_iter();
+    items.filter_map(|item| section::text(item, findings)).collect()
+}
+
+fn conditions(node: Node, findings: &Findings) -> Vec<RawCondition> {
+    let entries = section::entries(node, findings).unwrap_or_default().into_iter();
+    entries.filter_map(|entry| condition(entry, findings)).collect()
+}
+
+fn condition(entry: Entry, findings: &Findings) -> Option<RawCondition> {
+    let remedy = "Write \"present\", \"absent\", or a list of texts such as [\"accepted\", \"shipped\"].";
+    let test = match entry.node.value {
+        Value::Text(word) if word == "present" => Test::Present,
+        Value::Text(word) if word == "absent" => Test::Absent,
+        Value::List(items) if !items.is_empty() => {
+            Test::OneOf(items.into_iter().filter_map(|item| section::scalar(item, findings)).map(|text| text.value).collect())
+        }
+        other => {
+            let problem = match other {
+                Value::Text(word) => format!("\"{word}\" is not a condition."),
+                Value::List(_) => "The list is empty: no row would ever be sent.".to_owned(),
+                other => format!("A condition is a text or a list; this is {}.", other.kind()),
+            };
+            findings.add(&entry.node.at, problem, remedy);
+            return None;
+        }
+    };
+    Some(RawCondition { column: Located { value: entry.name, at: entry.at }, test })
+}

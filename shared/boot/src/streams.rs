@@ -1,0 +1,82 @@
+//! Turns what the file says into what the core works with. Refuses nothing: `rules` has done that.
+
+use tidemark_core::spec::{
+    BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, PollSpec, RetrySpec, StreamSpec,
+};
+use tidemark_core::transform::Transform;
+
+use crate::config::Secrets;
+use crate::raw::{RawConnection, RawField, RawPoll, RawStream};
+
+/// A connection, its secrets and its streams; `None` where something was found missing or wrong.
+pub(crate) fn checked(raw: RawConnection) -> Option<((ConnectionSpec, Secrets), Vec<StreamSpec>)> {
+    let budget = BudgetSpec {
+        per_second: raw.per_second.map(|rate| rate.value),
+        search_per_second: raw.search_per_second.map(|rate| rate.value),
+        per_day: raw.per_day.map(|calls| calls.value),
+    };
+    let streams = raw.streams.into_iter().map(|stream| checked_stream(stream, &raw.name)).collect::<Option<Vec<_>>>()?;
+    let connection = ConnectionSpec {
+        name: raw.name,
+        connector: raw.connector?.value,
+        base_url: raw.base_url.map(|url| url.value),
+        environment: raw.environment?.value,
+        account: raw.account.map(|account| account.value),
+        budget,
+        call_deadline: raw.call_deadline?.value,
+        settings: raw.settings,
+    };
+    Some(((connection, raw.secrets), streams))
+}
+
+fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
+    let (object, inherited) = (raw.object?.value, raw.inherited);
+    let direction = inherited.direction?.value;
+    let mut fields = raw.fields.into_iter().map(checked_field).collect::<Option<Vec<_>>>()?;
+    fields.sort_by(|one, other| one.property.cmp(&other.property));
+    // Inherited by a stream that sends nothing, a policy for deleted rows has nothing to say.
+    let outbound = if direction == Direction::In { DeletePolicy::Ignore } else { inherited.deletes_outbound?.value };
+    let conditions = raw.send_when.into_iter();
+    Some(StreamSpec {
+        name: format!("{connection}.{object}"),
+        connection: connection.to_owned(),
+        object,
+        table: raw.table?.value,
+        key: raw.key?.value,
+        direction,
+        inbound: inherited.inbound?.value,
+        fields,
+        send_when: conditions.map(|condition| Condition { column: condition.column.value, test: condition.test }).collect(),
+        match_on: raw.match_on.into_iter().map(|property| property.value).collect(),
+        remote_id: raw.remote_id.map(|column| column.value),
+        external_key: raw.external_key.map(|property| property.value),
+        deletes: Deletes { outbound },
+        poll: checked_poll(inherited.poll?)?,
+        retry: RetrySpec { first: inherited.retry_first?.value, cap: inherited.retry_cap?.value },
+        fresh_within: inherited.fresh_within?.value,
+    })
+}
+
+fn checked_field(raw: RawField) -> Option<FieldSpec> {
+    let map = raw.map.map(|map| Transform::Map(map.value));
+    Some(FieldSpec {
+        property: raw.property.value,
+        column: raw.column?.value,
+        owner: raw.owner?.value,
+        blanks: raw.blanks?,
+        transform: map.or(raw.form.map(|form| form.value)).unwrap_or(Transform::Text),
+        check: raw.check.map(|check| check.value),
+        references: raw.references.map(|object| object.value),
+    })
+}
+
+fn checked_poll(raw: RawPoll) -> Option<PollSpec> {
+    Some(PollSpec {
+        every: raw.every?.value,
+        lag: raw.lag?.value,
+        settled_every: raw.settled_every?.value,
+        settled_lag: raw.settled_lag?.value,
+        overlap: raw.overlap?.value,
+        page_rows_max: raw.page_rows_max?.value,
+    })
+}

@@ -1,0 +1,117 @@
+//! Compares the two sides of a stream field by field, through the mapping: agree, decided to differ, differ. Reads nothing but what it is given.
+
+use serde::Serialize;
+
+use crate::base::{Base, State};
+use crate::record::{Record, Row};
+use crate::spec::{Inbound, StreamSpec};
+
+/// Which of the three groups a field or a lone thing belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    Agrees,
+    /// An accepted difference, with its reason.
+    Decided(String),
+    Differs(String),
+}
+
+/// One entry of a report: which thing, which field, what each side holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    pub stream: String,
+    pub row: Option<String>,
+    pub record: Option<String>,
+    pub field: Option<String>,
+    /// The values differ: shown to the person who asked, never logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row_value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_value: Option<String>,
+    pub reason: String,
+}
+
+/// Each field of a linked pair, in field order. Reference values of the record are the parent's row keys.
+pub fn compare(spec: &StreamSpec, base: &Base, row: &Row, record: &Record) -> Vec<Standing> {
+    let sendable = row.is_sendable(spec);
+    let values = row.values(spec);
+    let fields = spec.fields.iter().enumerate().map(|(at, field)| {
+        let (row, record) = (values.get(at).cloned().flatten(), record.values.get(at).cloned().flatten());
+        let same = match field.references {
+            Some(_) => row == record,
+            None => field.transform.says_the_same(row.as_deref(), record.as_deref()),
+        };
+        if same {
+            return Standing::Agrees;
+        }
+        match base.get(at) {
+            Some(known) if known.row == row && known.record == record => match &known.state {
+                State::Agreed => Standing::Decided("altered by the CRM".into()),
+                State::Differs(reason) => Standing::Decided(reason.clone()),
+                State::Conflict => Standing::Differs("changed on both sides: a person decides".into()),
+                State::Owed if !sendable => Standing::Decided("send_when does not hold".into()),
+                State::Owed => Standing::Differs("a push is owed".into()),
+            },
+            _ if !sendable && spec.direction.writes_records() => Standing::Decided("send_when does not hold".into()),
+            Some(_) => Standing::Differs("changed since it was last agreed".into()),
+            None => Standing::Differs("never met".into()),
+        }
+    });
+    fields.collect()
+}
+
+/// A row without a record.
+pub fn lone_row(spec: &StreamSpec, row: &Row, parked: Option<&str>, parent_excluded: bool) -> Standing {
+    if !spec.direction.writes_records() {
+        Standing::Decided("the stream does not write records".into())
+    } else if !row.is_sendable(spec) {
+        Standing::Decided("send_when does not hold".into())
+    } else if let Some(cause) = parked {
+        Standing::Differs(format!("parked: {cause}"))
+    } else if parent_excluded {
+        Standing::Decided("its parent is not in the CRM: send_when does not hold for it".into())
+    } else {
+        Standing::Differs("not in the CRM yet".into())
+    }
+}
+
+/// A record without a row.
+pub fn lone_record(spec: &StreamSpec, parked: Option<&str>) -> Standing {
+    if !spec.direction.writes_rows() {
+        Standing::Decided("the stream does not write rows".into())
+    } else if spec.inbound == Inbound::UpdateOnly {
+        Standing::Decided("inbound = \"update_only\"".into())
+    } else if let Some(cause) = parked {
+        Standing::Differs(format!("parked: {cause}"))
+    } else {
+        Standing::Differs("not in the order database yet".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::FieldBase;
+    use crate::merge::tests::spec;
+    use crate::record::{RemoteId, RowKey};
+
+    fn check(base: &[Option<FieldBase>], row: &str, record: &str) -> Standing {
+        let row = Row { key: RowKey::new("7"), columns: vec![Some("Rome".into()), Some("Ana".into()), Some(row.into())] };
+        let values = vec![Some("Rome".into()), Some("Ana".into()), Some(record.into())];
+        let record = Record { id: RemoteId::new("9"), modified: None, archived: false, external_key: None, values };
+        let mut standings = compare(&spec(), &Base { fields: base.to_vec() }, &row, &record);
+        standings.pop().unwrap()
+    }
+
+    fn known(row: &str, record: &str, state: State) -> Vec<Option<FieldBase>> {
+        vec![None, None, Some(FieldBase { row: Some(row.into()), record: Some(record.into()), state })]
+    }
+
+    #[test]
+    fn a_pair_falls_into_one_of_three_groups() {
+        assert_eq!(check(&[None, None, None], "1", "1"), Standing::Agrees);
+        assert!(matches!(check(&known("0 1", "01", State::Agreed), "0 1", "01"), Standing::Decided(_)));
+        assert!(matches!(check(&known("0 1", "01", State::Agreed), "0 2", "01"), Standing::Differs(_)));
+        assert!(matches!(check(&known("1", "2", State::Conflict), "1", "2"), Standing::Differs(_)));
+        assert!(matches!(check(&[None, None, None], "1", "2"), Standing::Differs(_)));
+    }
+}

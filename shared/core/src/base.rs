@@ -1,0 +1,181 @@
+//! What was last agreed, per field, as a pair: the row's form and the record's form, each as its own side answered it.
+//!
+//! One value cannot describe a field that one side alters (a phone number the CRM normalises, several statuses in one deal stage): compared with the row it would be
+//! pushed for ever, compared with the record it would overwrite the row. With the pair, "changed here" and "changed there" are each judged in their own form.
+
+use serde_json::Value as Json;
+
+use crate::record::Value;
+use crate::spec::StreamSpec;
+
+/// How a field stands since it was last settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    Agreed,
+    /// The record is to be put right by a push although the row did not change.
+    Owed,
+    /// Both sides changed and a person decides; the pair is what each side held when that was noticed.
+    Conflict,
+    /// An accepted difference, with its reason.
+    Differs(String),
+}
+
+/// The last settled pair of one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldBase {
+    pub row: Value,
+    pub record: Value,
+    pub state: State,
+}
+
+impl FieldBase {
+    pub fn agreed(row: Value, record: Value) -> Self {
+        Self { row, record, state: State::Agreed }
+    }
+}
+
+/// The base of a link: aligned with `StreamSpec::fields`; `None` where a field has not met yet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Base {
+    pub fields: Vec<Option<FieldBase>>,
+}
+
+impl Base {
+    /// A base in which no field has met.
+    pub fn unmet(spec: &StreamSpec) -> Self {
+        Self { fields: vec![None; spec.fields.len()] }
+    }
+
+    pub fn get(&self, at: usize) -> Option<&FieldBase> {
+        self.fields.get(at)?.as_ref()
+    }
+
+    /// The value of `match`-like look-ups: what the row held when the field was last settled.
+    pub fn is_met(&self) -> bool {
+        !self.fields.is_empty() && self.fields.iter().all(Option::is_some)
+    }
+
+    pub fn owes(&self) -> bool {
+        self.fields.iter().flatten().any(|field| field.state == State::Owed)
+    }
+
+    pub fn conflicts(&self) -> usize {
+        self.fields.iter().flatten().filter(|field| field.state == State::Conflict).count()
+    }
+
+    /// One JSON object by property name. Shortest form first: a text or null when both sides hold the same and agree, `[row, record]` when their forms differ, and
+    /// `[row, record, state]` when they do not agree. Fields that have not met are absent.
+    pub fn to_json(&self, spec: &StreamSpec) -> String {
+        let mut out = String::with_capacity(32 * spec.fields.len());
+        out.push('{');
+        for (field, base) in spec.fields.iter().zip(&self.fields) {
+            let Some(base) = base else { continue };
+            if out.len() > 1 {
+                out.push(',');
+            }
+            push_text(&mut out, &field.property);
+            out.push(':');
+            if base.state == State::Agreed && base.row == base.record {
+                push_value(&mut out, base.row.as_deref());
+                continue;
+            }
+            out.push('[');
+            push_value(&mut out, base.row.as_deref());
+            out.push(',');
+            push_value(&mut out, base.record.as_deref());
+            match &base.state {
+                State::Agreed => {}
+                State::Owed => out.push_str(",\"owed\""),
+                State::Conflict => out.push_str(",\"conflict\""),
+                State::Differs(reason) => {
+                    out.push(',');
+                    push_text(&mut out, &format!("differs: {reason}"));
+                }
+            }
+            out.push(']');
+        }
+        out.push('}');
+        out
+    }
+
+    /// Reads what `to_json` wrote under this or an earlier mapping. A property that is no longer mapped is forgotten; one that is new has not met. Text that is not a
+    /// base at all is a base in which nothing met: every field is compared afresh, nothing is lost.
+    pub fn from_json(spec: &StreamSpec, text: &str) -> Self {
+        let Ok(Json::Object(mut stored)) = serde_json::from_str(text) else { return Self::unmet(spec) };
+        Self { fields: spec.fields.iter().map(|field| stored.remove(&field.property).and_then(read_field)).collect() }
+    }
+}
+
+fn read_field(stored: Json) -> Option<FieldBase> {
+    match stored {
+        Json::Null => Some(FieldBase::agreed(None, None)),
+        Json::String(text) => Some(FieldBase::agreed(Some(text.clone()), Some(text))),
+        Json::Array(parts) => {
+            let mut parts = parts.into_iter();
+            let row = side(parts.next()?)?;
+            let record = side(parts.next()?)?;
+            let state = match parts.next() {
+                None => State::Agreed,
+                Some(Json::String(word)) if word == "owed" => State::Owed,
+                Some(Json::String(word)) if word == "conflict" => State::Conflict,
+                Some(Json::String(word)) => State::Differs(word.strip_prefix("differs: ").unwrap_or(&word).to_owned()),
+                Some(_) => return None,
+            };
+            Some(FieldBase { row, record, state })
+        }
+        Json::Bool(_) | Json::Number(_) | Json::Object(_) => None,
+    }
+}
+
+fn side(json: Json) -> Option<Value> {
+    match json {
+        Json::Null => Some(None),
+        Json::String(text) => Some(Some(text)),
+        _ => None,
+    }
+}
+
+fn push_value(out: &mut String, value: Option<&str>) {
+    match value {
+        Some(text) => push_text(out, text),
+        None => out.push_str("null"),
+    }
+}
+
+fn push_text(out: &mut String, text: &str) {
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&Json::String(text.to_owned()).to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::merge::tests::spec;
+
+    fn any_field() -> impl Strategy<Value = Option<FieldBase>> {
+        let side = || prop::option::of("[ -~é\\n\"]{0,6}");
+        let state = prop_oneof![Just(State::Agreed), Just(State::Owed), Just(State::Conflict), "[a-z ]{1,8}".prop_map(State::Differs)];
+        prop::option::of((side(), side(), state).prop_map(|(row, record, state)| FieldBase { row, record, state }))
+    }
+
+    proptest! {
+        #[test]
+        fn a_base_is_read_back_as_it_was_written(fields in prop::collection::vec(any_field(), 3)) {
+            let spec = spec();
+            let base = Base { fields };
+            prop_assert_eq!(Base::from_json(&spec, &base.to_json(&spec)), base);
+        }
+    }
+
+    #[test]
+    fn a_base_that_is_not_one_meets_everything_afresh() {
+        assert_eq!(Base::from_json(&spec(), "not json"), Base::unmet(&spec()));
+    }
+}

@@ -1,0 +1,21 @@
+//! What is true: the pure types and decisions of Tidemark.
+//!
+//! Values in, values out. No IO, no clock, no dice, no async: the caller supplies `now` and the dice, so that a test can name both.
+
+pub mod agree;
+pub mod backoff;
+pub mod base;
+pub mod failure;
+pub mod hint;
+pub mod merge;
+pub mod page;
+pub mod push;
+pub mod record;
+pub mod schedule;
+pub mod source;
+pub mod spec;
+pub mod transform;
+pub mod window;
+
+/// Milliseconds since 1970-01-01T00:00:00Z. Times of our own tables are the database's clock; stamps of records are the CRM's.
+pub type Millis = i64;

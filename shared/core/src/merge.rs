@@ -1,0 +1,299 @@
+//! Decides what becomes of a record that was read: which values the row takes, which it keeps, what is owed, what waits for a person.
+//!
+//! Three values meet per field: what was agreed (the base pair), what the row holds now, what the record holds now. The rules, in order:
+//!
+//! 1. Old news never wins: a version below what the link has seen is not merged; what cannot be ordered is read again by id.
+//! 2. While a push of the link is under way, nothing is merged: the record is read again when the push has settled.
+//! 3. A row value that already says what the record says changes nothing, whatever the base says.
+//! 4. A field that changed on one side only goes to the other, if its owner allows; a change on the losing side is put right, not ignored.
+//! 5. A field that changed on both sides goes to its owner; `hold` leaves both and waits for a person.
+//! 6. A field that never met: equal agrees, a blank takes the other, both set goes to the owner.
+//! 7. A blank does not overwrite a value unless the mapping says `blanks = "clear"`: the difference is accepted and recorded.
+
+use crate::Millis;
+use crate::base::{Base, FieldBase, State};
+use crate::record::{Record, Row, RowKey, Value};
+use crate::spec::{Blanks, FieldSpec, Owner, StreamSpec};
+
+/// Where a link stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    Linked,
+    /// A create was begun for the row; whether the record exists is not known while no lease lives.
+    Creating,
+    /// One side is gone; kept so that neither is made again.
+    Tombstone,
+}
+
+impl LinkState {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Linked => "linked",
+            Self::Creating => "creating",
+            Self::Tombstone => "tombstone",
+        }
+    }
+}
+
+/// What the merge needs to know of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkView {
+    pub state: LinkState,
+    pub base: Base,
+    /// Newest remote version the link incorporates, by the CRM's stamp.
+    pub seen: Option<Millis>,
+    /// When a push of this link last settled, database clock.
+    pub written_at: Option<Millis>,
+    /// A push of this link is under way.
+    pub push_leased: bool,
+}
+
+/// How a record was heard of. Times are the database's clock at the moment of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// In a page, from an index that may be `commit_lag` behind.
+    Page { asked_at: Millis, commit_lag: Millis },
+    /// By id, and the link did not change since it was asked.
+    ById,
+}
+
+/// Whether a version may be merged at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    New,
+    /// Below what the link has seen.
+    Stale,
+    /// Cannot be ordered: read it by id.
+    Doubt(&'static str),
+}
+
+/// Orders a version against the link.
+pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Millis) -> Freshness {
+    if link.push_leased {
+        return Freshness::Doubt("a push of this record is under way");
+    }
+    let Heard::Page { asked_at, commit_lag } = heard else { return Freshness::New };
+    if says_what_is_known(&link.base, record) {
+        return Freshness::New;
+    }
+    let settled = link.written_at.is_none_or(|written_at| asked_at > written_at + commit_lag);
+    match (record.modified, link.seen) {
+        (Some(stamp), Some(seen)) if stamp < seen => {
+            if settled { Freshness::Doubt("an older stamp came late with other content") } else { Freshness::Stale }
+        }
+        (Some(stamp), Some(seen)) if stamp > seen + precision => Freshness::New,
+        (Some(_), None) => Freshness::New,
+        (Some(_) | None, _) => {
+            if settled { Freshness::New } else { Freshness::Doubt("the page may be older than our last push") }
+        }
+    }
+}
+
+fn says_what_is_known(base: &Base, record: &Record) -> bool {
+    base.fields.iter().zip(&record.values).all(|(base, value)| base.as_ref().is_some_and(|base| base.record == *value))
+}
+
+/// What a record and its row come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merged {
+    /// Field index and the row's new value, for the fields the row takes.
+    pub row_changes: Vec<(usize, Value)>,
+    pub base: Base,
+    /// The record is to be put right by a push, or a local change waits to be sent.
+    pub owes_push: bool,
+    /// Fields that changed on both sides, whoever they went to.
+    pub conflicts: u32,
+}
+
+/// A record cannot be carried into the row's form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{property}: {problem}")]
+pub struct Unmergeable {
+    pub property: String,
+    pub problem: String,
+}
+
+/// Merges a record into its row, field by field. `row` and `record` are aligned with `spec.fields`.
+pub fn merge(spec: &StreamSpec, base: &Base, row: &[Value], record: &[Value]) -> Result<Merged, Unmergeable> {
+    let mut merged = Merged { row_changes: Vec::new(), base: Base { fields: Vec::with_capacity(spec.fields.len()) }, owes_push: false, conflicts: 0 };
+    for (at, field) in spec.fields.iter().enumerate() {
+        let (row, record) = (row.get(at).cloned().flatten(), record.get(at).cloned().flatten());
+        let step = merge_field(spec, field, base.get(at), row.as_deref(), record.as_deref());
+        merged.conflicts += u32::from(step.both_changed);
+        let next = match step.act {
+            Act::Stay => base.get(at).cloned().unwrap_or_else(|| FieldBase::agreed(row, record)),
+            Act::Agree => FieldBase::agreed(row, record),
+            Act::Take => {
+                let taken = field.transform.to_row(record.as_deref());
+                let taken = taken.map_err(|error| Unmergeable { property: field.property.clone(), problem: error.to_string() })?;
+                merged.row_changes.push((at, taken.clone()));
+                FieldBase::agreed(taken, record)
+            }
+            Act::Push => FieldBase { row, record, state: State::Owed },
+            Act::Wait => FieldBase { row, record, state: State::Conflict },
+            Act::Accept(reason) => FieldBase { row, record, state: State::Differs(reason.to_owned()) },
+        };
+        merged.owes_push |= step.unsent || next.state == State::Owed;
+        merged.base.fields.push(Some(next));
+    }
+    Ok(merged)
+}
+
+struct Step {
+    act: Act,
+    /// The row holds a change that has not been sent.
+    unsent: bool,
+    both_changed: bool,
+}
+
+enum Act {
+    /// The base stays as it is.
+    Stay,
+    Agree,
+    Take,
+    Push,
+    Wait,
+    Accept(&'static str),
+}
+
+fn merge_field(spec: &StreamSpec, field: &FieldSpec, base: Option<&FieldBase>, row: Option<&str>, record: Option<&str>) -> Step {
+    let step = |act, unsent, both_changed| Step { act, unsent, both_changed };
+    if says_the_same(field, row, record) {
+        return step(Act::Agree, false, false);
+    }
+    let Some(base) = base else { return step(first_meeting(spec, field, row, record), false, false) };
+    let here = base.row.as_deref() != row;
+    let there = base.record.as_deref() != record;
+    match (here, there) {
+        (false, false) => step(Act::Stay, base.state == State::Owed, false),
+        (false, true) => step(changed_there(spec, field, row, record), false, false),
+        (true, false) => match changed_here(spec, field, row) {
+            Act::Push if base.state != State::Owed => step(Act::Stay, true, false),
+            act => step(act, false, false),
+        },
+        (true, true) => match owner(spec, field) {
+            Owner::Crm => step(take(spec, field, record), false, true),
+            Owner::Orders => step(push(spec, field, row), false, true),
+            Owner::Hold => step(Act::Wait, false, true),
+        },
+    }
+}
+
+/// References compare by the row key of the parent: no transform applies.
+fn says_the_same(field: &FieldSpec, row: Option<&str>, record: Option<&str>) -> bool {
+    if field.references.is_some() { row == record } else { field.transform.says_the_same(row, record) }
+}
+
+/// A stream that never writes rows has only one side that can own a value.
+fn owner(spec: &StreamSpec, field: &FieldSpec) -> Owner {
+    if spec.direction.writes_rows() { field.owner } else { Owner::Orders }
+}
+
+fn first_meeting(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, record: Option<&str>) -> Act {
+    let blank = |value: Option<&str>| value.is_none_or(str::is_empty);
+    match (blank(row), blank(record)) {
+        (true, false) if spec.direction.writes_rows() => Act::Take,
+        (false, true) if owner(spec, field) != Owner::Crm => push(spec, field, row),
+        _ => match owner(spec, field) {
+            Owner::Crm => take(spec, field, record),
+            Owner::Orders => push(spec, field, row),
+            Owner::Hold => Act::Wait,
+        },
+    }
+}
+
+fn changed_there(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, record: Option<&str>) -> Act {
+    match owner(spec, field) {
+        Owner::Crm | Owner::Hold => take(spec, field, record),
+        Owner::Orders => push(spec, field, row),
+    }
+}
+
+fn changed_here(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>) -> Act {
+    match owner(spec, field) {
+        Owner::Crm => Act::Take,
+        Owner::Orders | Owner::Hold => push(spec, field, row),
+    }
+}
+
+fn take(spec: &StreamSpec, field: &FieldSpec, record: Option<&str>) -> Act {
+    if !spec.direction.writes_rows() {
+        return Act::Accept("the stream does not write rows");
+    }
+    match (record.is_none_or(str::is_empty), field.blanks) {
+        (true, Blanks::Keep) => Act::Accept("a blank in the CRM does not overwrite"),
+        _ => Act::Take,
+    }
+}
+
+fn push(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>) -> Act {
+    if !spec.direction.writes_records() {
+        return Act::Accept("the stream does not write records");
+    }
+    match (row.is_none_or(str::is_empty), field.blanks) {
+        (true, Blanks::Keep) => Act::Accept("a blank in the row does not overwrite"),
+        _ => Act::Push,
+    }
+}
+
+/// Where an unknown record belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meeting {
+    /// This row, which has no record yet.
+    Bind(RowKey),
+    Insert,
+    /// Not by this mapping; with the reason.
+    Exclude(&'static str),
+    /// A create of ours may be this record: wait for it.
+    Wait(&'static str),
+    /// A person has to say.
+    Park(String),
+}
+
+/// A row that a record without a link may belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub key: RowKey,
+    /// Linked to another record already.
+    pub taken: bool,
+    pub by_external_key: bool,
+}
+
+/// Decides where a record without a link belongs, from the rows that carry its keys.
+pub fn meet(spec: &StreamSpec, candidates: &[Candidate], undecided_creates: bool) -> Meeting {
+    if let Some(own) = candidates.iter().find(|candidate| candidate.by_external_key) {
+        return match own.taken {
+            false => Meeting::Bind(own.key.clone()),
+            true => Meeting::Park(format!("two records carry the key of row {}: merge them in the CRM", own.key)),
+        };
+    }
+    match candidates {
+        [] if spec.external_key.is_none() && undecided_creates => Meeting::Wait("a create of ours is undecided and may be this record"),
+        [] if !spec.direction.writes_rows() => Meeting::Exclude("the stream does not write rows"),
+        [] if spec.inbound == crate::spec::Inbound::UpdateOnly => Meeting::Exclude("inbound = \"update_only\""),
+        [] => Meeting::Insert,
+        [one] if one.taken => Meeting::Park(format!("two records, one row: row {} is linked to another record with the same match key", one.key)),
+        [one] => Meeting::Bind(one.key.clone()),
+        many => {
+            let keys: Vec<&str> = many.iter().take(5).map(|candidate| candidate.key.as_str()).collect();
+            Meeting::Park(format!("{} rows match this record: {}", many.len(), keys.join(", ")))
+        }
+    }
+}
+
+/// The row's values for a record that becomes a new row, with its base.
+pub fn insertion(spec: &StreamSpec, record: &[Value]) -> Result<Merged, Unmergeable> {
+    let nothing = vec![None; spec.fields.len()];
+    let mut merged = merge(spec, &Base::unmet(spec), &nothing, record)?;
+    merged.owes_push = false;
+    Ok(merged)
+}
+
+/// The row's values of the fields, as `merge` wants them.
+pub fn field_values(spec: &StreamSpec, row: &Row) -> Vec<Value> {
+    row.values(spec)
+}
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+pub(crate) mod tests;

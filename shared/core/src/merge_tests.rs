@@ -1,0 +1,248 @@
+//! The merge, case by case and as laws.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::record::RemoteId;
+use crate::spec::{DeletePolicy, Deletes, Direction, Inbound, PollSpec, RetrySpec, TableName};
+use crate::transform::Transform;
+
+pub(crate) fn field(property: &str, owner: Owner) -> FieldSpec {
+    FieldSpec {
+        property: property.to_owned(),
+        column: property.to_owned(),
+        owner,
+        blanks: Blanks::Keep,
+        transform: Transform::Text,
+        check: None,
+        references: None,
+    }
+}
+
+/// `city` is owned by the CRM, `name` by the orders, `phone` is held.
+pub(crate) fn spec() -> StreamSpec {
+    StreamSpec {
+        name: "hubspot.contacts".into(),
+        connection: "hubspot".into(),
+        object: "contacts".into(),
+        table: TableName { schema: None, name: "customers".into() },
+        key: "id".into(),
+        direction: Direction::Both,
+        inbound: Inbound::Full,
+        fields: vec![field("city", Owner::Crm), field("name", Owner::Orders), field("phone", Owner::Hold)],
+        send_when: Vec::new(),
+        match_on: Vec::new(),
+        remote_id: None,
+        external_key: Some("order_key".into()),
+        deletes: Deletes { outbound: DeletePolicy::Ignore },
+        poll: PollSpec {
+            every: Duration::from_secs(30),
+            lag: Duration::from_secs(5),
+            settled_every: Duration::from_secs(300),
+            settled_lag: Duration::from_secs(60),
+            overlap: Duration::from_secs(2),
+            page_rows_max: 200,
+        },
+        retry: RetrySpec { first: Duration::from_secs(2), cap: Duration::from_secs(900) },
+        fresh_within: Duration::from_secs(120),
+    }
+}
+
+fn some(values: &[&str]) -> Vec<Value> {
+    values.iter().map(|text| (!text.is_empty()).then(|| (*text).to_owned())).collect()
+}
+
+fn agreed(values: &[&str]) -> Base {
+    Base { fields: some(values).into_iter().map(|value| Some(FieldBase::agreed(value.clone(), value))).collect() }
+}
+
+/// Merges and gives the row after the merge.
+fn check(base: &Base, row: &[&str], record: &[&str], row_after: &[&str]) -> Merged {
+    let merged = merge(&spec(), base, &some(row), &some(record)).unwrap();
+    let mut after = some(row);
+    for (at, value) in &merged.row_changes {
+        after[*at] = value.clone();
+    }
+    assert_eq!(after, some(row_after));
+    merged
+}
+
+#[test]
+fn a_change_in_the_crm_alone_is_taken_except_where_the_orders_own_the_field() {
+    let merged = check(&agreed(&["Rome", "Ana", "1"]), &["Rome", "Ana", "1"], &["Oslo", "Anna", "2"], &["Oslo", "Ana", "2"]);
+    assert!(merged.owes_push, "the name in the CRM is to be put right");
+    assert_eq!(merged.base.get(1).unwrap().state, State::Owed);
+    assert_eq!(merged.base.get(1).unwrap().record.as_deref(), Some("Anna"));
+}
+
+#[test]
+fn a_local_change_on_a_field_of_the_crm_is_put_back() {
+    let merged = check(&agreed(&["Rome", "Ana", "1"]), &["Oslo", "Ana", "1"], &["Rome", "Ana", "1"], &["Rome", "Ana", "1"]);
+    assert!(!merged.owes_push);
+}
+
+#[test]
+fn an_unsent_local_change_is_held_against_a_stale_inbound_value() {
+    let merged = check(&agreed(&["Rome", "Ana", "1"]), &["Rome", "Anna", "2"], &["Rome", "Ana", "1"], &["Rome", "Anna", "2"]);
+    assert!(merged.owes_push);
+    assert_eq!(merged.base, agreed(&["Rome", "Ana", "1"]), "the base moves when the push settles");
+}
+
+#[test]
+fn a_held_field_that_changed_on_both_sides_waits_for_a_person() {
+    let merged = check(&agreed(&["Rome", "Ana", "1"]), &["Rome", "Ana", "2"], &["Rome", "Ana", "3"], &["Rome", "Ana", "2"]);
+    assert_eq!(merged.conflicts, 1);
+    assert_eq!(merged.base.get(2).unwrap().state, State::Conflict);
+    assert!(!merged.owes_push);
+}
+
+#[test]
+fn a_field_that_changed_on_both_sides_goes_to_its_owner() {
+    let merged = check(&agreed(&["Rome", "Ana", "1"]), &["Bonn", "Anna", "1"], &["Oslo", "Anne", "1"], &["Oslo", "Anna", "1"]);
+    assert_eq!(merged.conflicts, 2);
+    assert!(merged.owes_push);
+}
+
+#[test]
+fn both_sides_changing_to_the_same_value_agree() {
+    let merged = check(&agreed(&["Rome", "Ana", "1"]), &["Oslo", "Anna", "2"], &["Oslo", "Anna", "2"], &["Oslo", "Anna", "2"]);
+    assert_eq!(merged.conflicts, 0);
+    assert_eq!(merged.base, agreed(&["Oslo", "Anna", "2"]));
+}
+
+#[test]
+fn a_blank_in_the_crm_is_kept_out_and_decided_only_once() {
+    let merged = check(&agreed(&["Rome", "Ana", "1"]), &["Rome", "Ana", "1"], &["", "Ana", "1"], &["Rome", "Ana", "1"]);
+    assert!(matches!(merged.base.get(0).unwrap().state, State::Differs(_)));
+    let again = merge(&spec(), &merged.base, &some(&["Rome", "Ana", "1"]), &some(&["", "Ana", "1"])).unwrap();
+    assert_eq!(again.base, merged.base);
+    assert!(!again.owes_push && again.row_changes.is_empty());
+}
+
+#[test]
+fn fields_that_never_met_agree_fill_blanks_or_go_to_their_owner() {
+    let merged = check(&Base::unmet(&spec()), &["Rome", "Ana", ""], &["Oslo", "Anna", "1"], &["Oslo", "Ana", "1"]);
+    assert!(merged.owes_push);
+    let both_set = check(&Base::unmet(&spec()), &["Rome", "Ana", "1"], &["Rome", "Ana", "2"], &["Rome", "Ana", "1"]);
+    assert_eq!(both_set.base.get(2).unwrap().state, State::Conflict);
+}
+
+#[test]
+fn a_field_altered_by_the_crm_is_neither_pushed_for_ever_nor_taken_back() {
+    let mut base = agreed(&["Rome", "Ana", "1"]);
+    base.fields[2] = Some(FieldBase::agreed(Some("030 1".into()), Some("0301".into())));
+    let merged = check(&base, &["Rome", "Ana", "030 1"], &["Rome", "Ana", "0301"], &["Rome", "Ana", "030 1"]);
+    assert!(!merged.owes_push && merged.row_changes.is_empty());
+}
+
+#[test]
+fn a_stage_that_the_rows_status_already_maps_to_changes_nothing() {
+    let mut spec = spec();
+    spec.fields[0].transform = Transform::Map(vec![("accepted".into(), "won".into()), ("shipped".into(), "won".into())]);
+    let base = Base { fields: vec![Some(FieldBase::agreed(Some("shipped".into()), Some("lost".into()))), None, None] };
+    let merged = merge(&spec, &base, &some(&["shipped", "", ""]), &some(&["won", "", ""])).unwrap();
+    assert!(merged.row_changes.is_empty(), "shipped stays shipped, it does not fall back to accepted");
+}
+
+fn link(seen: Option<Millis>, written_at: Option<Millis>) -> LinkView {
+    LinkView { state: LinkState::Linked, base: agreed(&["Rome", "Ana", "1"]), seen, written_at, push_leased: false }
+}
+
+fn record(stamp: Option<Millis>, city: &str) -> Record {
+    Record { id: RemoteId::new("7"), modified: stamp, archived: false, external_key: None, values: some(&[city, "Ana", "1"]) }
+}
+
+#[test]
+fn old_news_never_wins() {
+    let page = Heard::Page { asked_at: 1_000, commit_lag: 500 };
+    assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), page, 1), Freshness::Stale);
+    assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(950), "Oslo"), page, 1), Freshness::New);
+    assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(900), "Oslo"), page, 1), Freshness::Doubt(_)));
+    assert!(matches!(freshness(&link(Some(900), Some(950)), &record(None, "Oslo"), page, 1), Freshness::Doubt(_)));
+    assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(900), "Rome"), page, 1), Freshness::New, "nothing differs");
+}
+
+#[test]
+fn a_late_commit_below_what_was_seen_is_read_again_rather_than_dropped() {
+    let page = Heard::Page { asked_at: 5_000, commit_lag: 500 };
+    assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), page, 1), Freshness::Doubt(_)));
+}
+
+#[test]
+fn nothing_is_merged_while_a_push_is_under_way() {
+    let mut link = link(None, None);
+    link.push_leased = true;
+    assert!(matches!(freshness(&link, &record(Some(1), "Oslo"), Heard::ById, 1), Freshness::Doubt(_)));
+}
+
+#[test]
+fn an_unknown_record_is_bound_inserted_or_parked_by_who_carries_its_keys() {
+    let candidate = |key: &str, taken, by_external_key| Candidate { key: RowKey::new(key), taken, by_external_key };
+    assert_eq!(meet(&spec(), &[], false), Meeting::Insert);
+    assert_eq!(meet(&spec(), &[candidate("1", false, false)], false), Meeting::Bind(RowKey::new("1")));
+    assert_eq!(meet(&spec(), &[candidate("1", false, false), candidate("2", false, true)], false), Meeting::Bind(RowKey::new("2")));
+    assert!(matches!(meet(&spec(), &[candidate("1", true, false)], false), Meeting::Park(_)));
+    assert!(matches!(meet(&spec(), &[candidate("1", false, false), candidate("2", false, false)], false), Meeting::Park(_)));
+    let without_key = StreamSpec { external_key: None, ..spec() };
+    assert!(matches!(meet(&without_key, &[], true), Meeting::Wait(_)));
+    let out = StreamSpec { direction: Direction::Out, ..spec() };
+    assert!(matches!(meet(&out, &[], false), Meeting::Exclude(_)));
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![Just(None), "[ab]".prop_map(Some)]
+}
+
+fn values() -> impl Strategy<Value = Vec<Value>> {
+    prop::collection::vec(value(), 3)
+}
+
+fn bases() -> impl Strategy<Value = Base> {
+    let field = (value(), value(), any::<bool>()).prop_map(|(row, record, owed)| FieldBase {
+        row,
+        record,
+        state: if owed { State::Owed } else { State::Agreed },
+    });
+    prop::collection::vec(prop::option::of(field), 3).prop_map(|fields| Base { fields })
+}
+
+proptest! {
+    #[test]
+    fn merging_twice_is_merging_once(base in bases(), row in values(), record in values()) {
+        let once = merge(&spec(), &base, &row, &record).unwrap();
+        let mut after = row.clone();
+        for (at, value) in &once.row_changes { after[*at] = value.clone(); }
+        let twice = merge(&spec(), &once.base, &after, &record).unwrap();
+        prop_assert!(twice.row_changes.is_empty());
+        prop_assert_eq!(&twice.base, &once.base);
+        prop_assert_eq!(twice.owes_push, once.owes_push);
+    }
+
+    #[test]
+    fn two_equal_sides_agree_whatever_was_known(base in bases(), both in values()) {
+        let merged = merge(&spec(), &base, &both, &both).unwrap();
+        prop_assert!(merged.row_changes.is_empty() && !merged.owes_push && merged.conflicts == 0);
+    }
+
+    #[test]
+    fn a_field_of_the_orders_is_never_overwritten_by_a_value(base in bases(), row in values(), record in values()) {
+        prop_assume!(row[1].is_some());
+        let merged = merge(&spec(), &base, &row, &record).unwrap();
+        prop_assert!(merged.row_changes.iter().all(|(at, _)| *at != 1));
+    }
+
+    #[test]
+    fn after_a_merge_every_difference_is_owed_waits_or_is_accepted(base in bases(), row in values(), record in values()) {
+        let merged = merge(&spec(), &base, &row, &record).unwrap();
+        let mut after = row.clone();
+        for (at, value) in &merged.row_changes { after[*at] = value.clone(); }
+        for at in 0..3 {
+            let field = merged.base.get(at).unwrap();
+            let unsent = merged.owes_push && field.row != after[at];
+            let known = field.row == after[at] && field.record == record[at];
+            prop_assert!(after[at] == record[at] || field.state != State::Agreed || unsent || known);
+        }
+    }
+}

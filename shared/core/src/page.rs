@@ -1,0 +1,138 @@
+//! Plans what a batch of records that was read does to rows, links and debts. Knows what was loaded; loads and writes nothing.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::Millis;
+use crate::merge::{Candidate, Freshness, Heard, LinkState, LinkView, Meeting, Merged, freshness, insertion, meet, merge};
+use crate::record::{Record, RemoteId, Row, RowKey};
+use crate::spec::StreamSpec;
+
+/// A link as it was loaded, locked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownLink {
+    /// `tidemark_link.id`.
+    pub id: i64,
+    pub row_key: Option<RowKey>,
+    pub remote_id: Option<RemoteId>,
+    pub view: LinkView,
+    pub version: i64,
+}
+
+/// Everything a plan needs to know about the batch's records.
+#[derive(Debug, Default)]
+pub struct Known {
+    pub links: HashMap<RemoteId, KnownLink>,
+    /// Links of rows that unknown records may belong to.
+    pub links_by_row: HashMap<RowKey, KnownLink>,
+    pub rows: HashMap<RowKey, Row>,
+    /// Rows that exist but are locked by somebody else.
+    pub locked: HashSet<RowKey>,
+    /// Rows that carry an unknown record's keys.
+    pub candidates: HashMap<RemoteId, Vec<Candidate>>,
+    /// A create of this stream is under way or unresolved.
+    pub undecided_creates: bool,
+    /// Links that changed since the records were asked for by id.
+    pub moved: HashSet<RemoteId>,
+}
+
+/// What becomes of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing to write: not news.
+    Pass,
+    /// Nothing differs, but the link learns that it has seen this version.
+    Seen { link: i64 },
+    Exclude { reason: &'static str },
+    OweRead { reason: &'static str },
+    Park { cause: String, next_step: String },
+    Insert { merged: Merged },
+    /// Into an existing link.
+    Merge { link: i64, key: RowKey, merged: Merged },
+    /// A first meeting: binds the record to a row, by a new link or by the one that is `creating`.
+    Bind { link: Option<i64>, key: RowKey, merged: Merged },
+}
+
+/// Plans each record of a batch, in the batch's order; one step per record.
+pub fn plan(spec: &StreamSpec, records: &[Record], known: &Known, heard: Heard, precision: Millis) -> Vec<Step> {
+    let mut bound: HashSet<RowKey> = HashSet::new();
+    let plan_one = |record: &Record| {
+        if known.moved.contains(&record.id) {
+            return Step::OweRead { reason: "the link moved while the record was read" };
+        }
+        match known.links.get(&record.id) {
+            Some(link) => plan_linked(spec, record, link, known, heard, precision),
+            None => plan_unknown(spec, record, known, &mut bound),
+        }
+    };
+    records.iter().map(plan_one).collect()
+}
+
+fn plan_linked(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Known, heard: Heard, precision: Millis) -> Step {
+    if link.view.state == LinkState::Tombstone {
+        return Step::Pass;
+    }
+    match freshness(&link.view, record, heard, precision) {
+        Freshness::Stale => return Step::Pass,
+        Freshness::Doubt(reason) => return Step::OweRead { reason },
+        Freshness::New => {}
+    }
+    let Some(key) = &link.row_key else { return Step::Pass };
+    if known.locked.contains(key) {
+        return Step::OweRead { reason: "somebody else holds the row" };
+    }
+    // A row that was deleted here is the push's business: its debt decides what becomes of the record.
+    let Some(row) = known.rows.get(key) else { return Step::Pass };
+    match merge(spec, &link.view.base, &row.values(spec), &record.values) {
+        Err(error) => unmergeable(&error, record),
+        Ok(merged) if merged.row_changes.is_empty() && merged.base == link.view.base && !merged.owes_push && knows_its_record(spec, row, record) => {
+            if record.modified > link.view.seen { Step::Seen { link: link.id } } else { Step::Pass }
+        }
+        Ok(merged) => Step::Merge { link: link.id, key: key.clone(), merged },
+    }
+}
+
+/// The row's own column for the CRM's id, where the mapping has one, holds it already.
+fn knows_its_record(spec: &StreamSpec, row: &Row, record: &Record) -> bool {
+    spec.remote_id.as_deref().is_none_or(|column| row.get(spec, column) == Some(record.id.as_str()))
+}
+
+fn plan_unknown(spec: &StreamSpec, record: &Record, known: &Known, bound: &mut HashSet<RowKey>) -> Step {
+    if record.archived {
+        return Step::Exclude { reason: "archived in the CRM" };
+    }
+    let none = Vec::new();
+    let candidates = known.candidates.get(&record.id).unwrap_or(&none);
+    match meet(spec, candidates, known.undecided_creates) {
+        Meeting::Exclude(reason) => Step::Exclude { reason },
+        Meeting::Wait(reason) => Step::OweRead { reason },
+        Meeting::Park(cause) => Step::Park { cause, next_step: "merge or correct one of them; the record is read again by itself when it changes".into() },
+        Meeting::Insert => match insertion(spec, &record.values) {
+            Ok(merged) => Step::Insert { merged },
+            Err(error) => unmergeable(&error, record),
+        },
+        Meeting::Bind(key) if !bound.insert(key.clone()) => {
+            Step::Park { cause: format!("two records match row {key}"), next_step: "merge the records in the CRM".into() }
+        }
+        Meeting::Bind(key) => bind(spec, record, key, known),
+    }
+}
+
+fn bind(spec: &StreamSpec, record: &Record, key: RowKey, known: &Known) -> Step {
+    if known.locked.contains(&key) {
+        return Step::OweRead { reason: "somebody else holds the row" };
+    }
+    let link = known.links_by_row.get(&key);
+    if link.is_some_and(|link| link.view.push_leased) {
+        return Step::OweRead { reason: "a create of this row is under way" };
+    }
+    let Some(row) = known.rows.get(&key) else { return Step::OweRead { reason: "the row went away while it was matched" } };
+    let base = link.map_or_else(|| crate::base::Base::unmet(spec), |link| link.view.base.clone());
+    match merge(spec, &base, &row.values(spec), &record.values) {
+        Ok(merged) => Step::Bind { link: link.map(|link| link.id), key, merged },
+        Err(error) => unmergeable(&error, record),
+    }
+}
+
+fn unmergeable(error: &crate::merge::Unmergeable, record: &Record) -> Step {
+    Step::Park { cause: error.to_string(), next_step: format!("correct record {} in the CRM, or extend the mapping", record.id) }
+}

@@ -1,0 +1,256 @@
+//! Decides what paying a push debt takes, and what an attempt came to. Never sends anything.
+//!
+//! A push is a debt, not a payload: what to send is computed when it is sent, from the row as it is then against the base. An empty difference costs no call.
+
+use crate::Millis;
+use crate::backoff;
+use crate::base::{Base, FieldBase, State};
+use crate::failure::{Class, Failure};
+use crate::merge::{LinkState, LinkView};
+use crate::record::{RemoteId, Row, Value};
+use crate::spec::{Blanks, Check, DeletePolicy, FieldSpec, Owner, RetrySpec, StreamSpec};
+use crate::window::millis;
+
+/// One field to be sent: the row's value it comes from, and the record's form of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub field: usize,
+    pub row: Value,
+    pub record: Value,
+}
+
+/// A reference to be sent after the record's own fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    pub field: usize,
+    /// The parent's row key.
+    pub row: Value,
+    pub to: Option<RemoteId>,
+    /// What the record refers to now.
+    pub from: Option<RemoteId>,
+}
+
+/// What one debt takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// The sides agree, or the row is none of the CRM's business; the debt is paid. With the base to store when it moved.
+    Nothing { base: Option<Base>, why: &'static str },
+    Create { fields: Vec<Sent>, references: Vec<Reference> },
+    Update { fields: Vec<Sent>, references: Vec<Reference> },
+    /// The record has to be read first: a field the CRM may have changed is about to be sent, or the sides never met.
+    ReadFirst(&'static str),
+    /// The parent has no record yet.
+    WaitForParent { object: String, row: String },
+    Archive,
+    /// The row is gone and its record is left alone.
+    Bury,
+    Park { cause: String, next_step: String },
+}
+
+/// What is known of the thing a debt is about.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    pub row: Option<&'a Row>,
+    pub link: Option<&'a LinkView>,
+    /// The row's key was deleted and used again since the last push.
+    pub reborn: bool,
+    /// Per reference field: the record of the parent row, if it has one; aligned with `spec.fields`.
+    pub parents: &'a [Option<RemoteId>],
+    /// The record was read in this same push: fields the CRM may change can be sent.
+    pub just_read: bool,
+}
+
+/// Plans one push.
+pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
+    let linked = subject.link.filter(|link| link.state != LinkState::Tombstone);
+    let Some(row) = subject.row else {
+        return match linked {
+            None => Plan::Nothing { base: None, why: "row and record are gone" },
+            Some(link) if link.state == LinkState::Creating => Plan::ReadFirst("the row was deleted while its record was being made"),
+            Some(_) if spec.deletes.outbound == DeletePolicy::Archive => Plan::Archive,
+            Some(_) => Plan::Bury,
+        };
+    };
+    if !row.is_sendable(spec) {
+        return Plan::Nothing { base: None, why: "send_when does not hold" };
+    }
+    if subject.link.is_some_and(|link| link.state == LinkState::Tombstone) {
+        return Plan::Nothing { base: None, why: "the record is gone and stays gone" };
+    }
+    if let Some(problem) = invalid(spec, row) {
+        return problem;
+    }
+    match linked {
+        None => plan_create(spec, row, subject),
+        Some(link) if link.state == LinkState::Creating => plan_create(spec, row, subject),
+        Some(link) if subject.reborn && is_somebody_else(spec, link, row) => Plan::Park {
+            cause: format!("key {} was deleted and used again for another {}", row.key, spec.object),
+            next_step: "unlink the old record if it is another thing, or discard this if it is the same".into(),
+        },
+        Some(link) => plan_update(spec, row, link, subject),
+    }
+}
+
+fn invalid(spec: &StreamSpec, row: &Row) -> Option<Plan> {
+    let bad = spec.fields.iter().find(|field| {
+        let value = row.get(spec, &field.column).filter(|text| !text.is_empty());
+        field.check == Some(Check::Email) && value.is_some_and(|text| !looks_like_email(text))
+    })?;
+    Some(Plan::Park {
+        cause: format!("{} is not an e-mail address", bad.column),
+        next_step: format!("correct {} of row {}; it is sent by itself then", bad.column, row.key),
+    })
+}
+
+/// One `@`, something before it, a dotted domain after it, no spaces or control characters.
+pub fn looks_like_email(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let clean = |part: &str| !part.is_empty() && part.chars().all(|letter| !letter.is_whitespace() && !letter.is_control() && letter != '@');
+    let labels = domain.split('.').all(|label| !label.is_empty() && label.chars().all(|letter| letter.is_alphanumeric() || letter == '-'));
+    clean(local) && local.len() <= 64 && labels && domain.contains('.') && text.len() <= 254
+}
+
+fn is_somebody_else(spec: &StreamSpec, link: &LinkView, row: &Row) -> bool {
+    let mut keys = spec.match_on.iter().filter_map(|property| spec.field(property)).peekable();
+    keys.peek().is_none()
+        || !keys.any(|(at, field)| link.base.get(at).is_some_and(|base| base.row.as_deref() == row.get(spec, &field.column)))
+}
+
+fn plan_create(spec: &StreamSpec, row: &Row, subject: &Subject<'_>) -> Plan {
+    let (mut fields, mut references) = (Vec::new(), Vec::new());
+    for (at, field) in spec.fields.iter().enumerate() {
+        let value = row.get(spec, &field.column).map(str::to_owned);
+        if field.references.is_some() {
+            match reference(at, field, value, None, subject) {
+                Err(plan) => return plan,
+                Ok(Some(reference)) => references.push(reference),
+                Ok(None) => {}
+            }
+            continue;
+        }
+        match field.transform.to_record(value.as_deref()) {
+            Err(error) => return unmapped(field, row, &error.to_string()),
+            Ok(Some(record)) => fields.push(Sent { field: at, row: value, record: Some(record) }),
+            Ok(None) => {}
+        }
+    }
+    Plan::Create { fields, references }
+}
+
+fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<'_>) -> Plan {
+    let (mut fields, mut references) = (Vec::new(), Vec::new());
+    let mut base = link.base.clone();
+    for (at, field) in spec.fields.iter().enumerate() {
+        let value = row.get(spec, &field.column).map(str::to_owned);
+        let Some(known) = link.base.get(at) else { return Plan::ReadFirst("a field of the mapping has not met yet") };
+        let changed = known.row != value;
+        if !changed && known.state != State::Owed {
+            continue;
+        }
+        if field.references.is_some() {
+            if known.record == value {
+                base.fields[at] = Some(FieldBase::agreed(value.clone(), value));
+                continue;
+            }
+            let from = known.record.as_deref();
+            match reference(at, field, value, from, subject) {
+                Err(plan) => return plan,
+                Ok(Some(reference)) => references.push(reference),
+                Ok(None) => {}
+            }
+            continue;
+        }
+        let record = match field.transform.to_record(value.as_deref()) {
+            Ok(record) => record,
+            Err(error) => return unmapped(field, row, &error.to_string()),
+        };
+        if record == known.record || field.transform.says_the_same(value.as_deref(), known.record.as_deref()) {
+            base.fields[at] = Some(FieldBase::agreed(value, known.record.clone()));
+        } else if record.is_none() && field.blanks == Blanks::Keep {
+            let kept = State::Differs("a blank in the row does not overwrite".to_owned());
+            base.fields[at] = Some(FieldBase { row: value, record: known.record.clone(), state: kept });
+        } else {
+            match field.owner {
+                Owner::Orders => fields.push(Sent { field: at, row: value, record }),
+                Owner::Hold if subject.just_read => fields.push(Sent { field: at, row: value, record }),
+                Owner::Hold => return Plan::ReadFirst("the CRM may have changed a field that is about to be sent"),
+                Owner::Crm => return Plan::ReadFirst("a field of the CRM was changed in the row"),
+            }
+        }
+    }
+    if fields.is_empty() && references.is_empty() {
+        return Plan::Nothing { base: (base != link.base).then_some(base), why: "nothing differs" };
+    }
+    Plan::Update { fields, references }
+}
+
+fn reference(at: usize, field: &FieldSpec, row: Value, from: Option<&str>, subject: &Subject<'_>) -> Result<Option<Reference>, Plan> {
+    let object = field.references.clone().unwrap_or_default();
+    let from = from.map(RemoteId::new);
+    let Some(parent) = row.clone().filter(|key| !key.is_empty()) else {
+        return Ok(from.is_some().then_some(Reference { field: at, row, to: None, from }));
+    };
+    match subject.parents.get(at).cloned().flatten() {
+        Some(to) => Ok(Some(Reference { field: at, row, to: Some(to), from })),
+        None => Err(Plan::WaitForParent { object, row: parent }),
+    }
+}
+
+fn unmapped(field: &FieldSpec, row: &Row, problem: &str) -> Plan {
+    Plan::Park {
+        cause: format!("{}: {problem}", field.column),
+        next_step: format!("correct {} of row {}, or add the value to the map of {}", field.column, row.key, field.property),
+    }
+}
+
+/// The base after a push: only the fields that were sent move, each to (value sent, value answered).
+///
+/// A value the CRM altered is agreed as a pair. A value the CRM ignored (it answers what it held before) is an accepted difference, reported and not sent for ever.
+pub fn settled(spec: &StreamSpec, base: &Base, sent: &[Sent], answered: &[(String, Value)]) -> Base {
+    let mut base = base.clone();
+    base.fields.resize(spec.fields.len(), None);
+    for sent in sent {
+        let Some(field) = spec.fields.get(sent.field) else { continue };
+        let answer = answered.iter().find(|(property, _)| *property == field.property).map(|(_, value)| value.clone());
+        let record = answer.unwrap_or_else(|| sent.record.clone());
+        let before = base.get(sent.field).map(|known| known.record.clone());
+        let ignored = record != sent.record && before.is_some_and(|before| before == record);
+        let state = if ignored { State::Differs("the CRM did not take the value".to_owned()) } else { State::Agreed };
+        base.fields[sent.field] = Some(FieldBase { row: sent.row.clone(), record, state });
+    }
+    base
+}
+
+/// What one failed attempt came to. Matched without a wildcard wherever it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    RetryAt { at: Millis },
+    /// Nobody's fault: the budget is spent until then.
+    WaitForBudget { until: Millis },
+    /// Read the record by id, merge, then see what is left to send.
+    ReadFirst,
+    Parked { next_step: &'static str },
+    PauseConnection,
+}
+
+/// Decides what follows a failed attempt. `attempts` counts failed tries so far including this one; transient causes never die: they age and alert.
+pub fn after_failure(failure: &Failure, attempts: u32, now: Millis, dice: f64, retry: &RetrySpec) -> Verdict {
+    let floor = failure.wait.map_or(0, millis);
+    let again = Verdict::RetryAt { at: now + backoff::delay(attempts, floor, dice, retry) };
+    match failure.class {
+        Class::Retry | Class::Malformed => again,
+        Class::Throttled => Verdict::WaitForBudget { until: now + backoff::delay(attempts.min(5), floor, dice, retry) },
+        Class::DayBudget => Verdict::WaitForBudget { until: now + floor.max(15 * 60_000) },
+        Class::Auth => Verdict::PauseConnection,
+        Class::Conflict | Class::Gone => Verdict::ReadFirst,
+        Class::Duplicate if failure.existing.is_some() => Verdict::ReadFirst,
+        Class::Duplicate => Verdict::Parked { next_step: "merge the two records in the CRM, or correct the value that must be unique, then retry" },
+        Class::Rejected => Verdict::Parked { next_step: "correct the row; it is sent by itself then" },
+        Class::Scope => Verdict::Parked { next_step: "give the token the missing scope, then retry" },
+        Class::Schema => Verdict::Parked { next_step: "make the property in the CRM or take it out of the mapping, then retry" },
+    }
+}
+
+#[cfg(test)]
+#[path = "push_tests.rs"]
+mod tests;

@@ -1,0 +1,137 @@
+//! What a push sends, and what an attempt comes to.
+
+use std::time::Duration;
+
+use super::*;
+use crate::merge::tests::{field, spec};
+use crate::record::RowKey;
+use crate::spec::{Condition, Test};
+
+fn row(values: &[&str]) -> Row {
+    Row { key: RowKey::new("7"), columns: values.iter().map(|text| (!text.is_empty()).then(|| (*text).to_owned())).collect() }
+}
+
+fn link(values: &[&str]) -> LinkView {
+    let fields = values.iter().map(|text| Some(FieldBase::agreed(Some((*text).to_owned()), Some((*text).to_owned()))));
+    LinkView { state: LinkState::Linked, base: Base { fields: fields.collect() }, seen: None, written_at: None, push_leased: true }
+}
+
+fn check(spec: &StreamSpec, row: Option<&Row>, link: Option<&LinkView>) -> Plan {
+    plan(spec, &Subject { row, link, reborn: false, parents: &[None, None, None], just_read: false })
+}
+
+fn sent(plan: &Plan) -> Vec<usize> {
+    match plan {
+        Plan::Update { fields, .. } | Plan::Create { fields, .. } => fields.iter().map(|sent| sent.field).collect(),
+        other => panic!("nothing is sent by {other:?}"),
+    }
+}
+
+#[test]
+fn only_changed_fields_are_sent() {
+    assert_eq!(sent(&check(&spec(), Some(&row(&["Rome", "Anna", "1"])), Some(&link(&["Rome", "Ana", "1"])))), [1]);
+}
+
+#[test]
+fn an_echo_costs_no_call() {
+    let plan = check(&spec(), Some(&row(&["Rome", "Ana", "1"])), Some(&link(&["Rome", "Ana", "1"])));
+    assert_eq!(plan, Plan::Nothing { base: None, why: "nothing differs" });
+}
+
+#[test]
+fn an_owed_field_is_sent_although_the_row_did_not_change() {
+    let mut link = link(&["Rome", "Ana", "1"]);
+    link.base.fields[1] = Some(FieldBase { row: Some("Ana".into()), record: Some("Anna".into()), state: State::Owed });
+    assert_eq!(sent(&check(&spec(), Some(&row(&["Rome", "Ana", "1"])), Some(&link))), [1]);
+}
+
+#[test]
+fn a_field_of_the_crm_is_never_sent_but_read() {
+    let plan = check(&spec(), Some(&row(&["Oslo", "Ana", "1"])), Some(&link(&["Rome", "Ana", "1"])));
+    assert!(matches!(plan, Plan::ReadFirst(_)));
+}
+
+#[test]
+fn a_held_field_is_sent_only_after_a_read_in_the_same_push() {
+    let (row, link) = (row(&["Rome", "Ana", "2"]), link(&["Rome", "Ana", "1"]));
+    assert!(matches!(check(&spec(), Some(&row), Some(&link)), Plan::ReadFirst(_)));
+    let subject = Subject { row: Some(&row), link: Some(&link), reborn: false, parents: &[None, None, None], just_read: true };
+    assert_eq!(sent(&plan(&spec(), &subject)), [2]);
+}
+
+#[test]
+fn a_row_that_send_when_excludes_is_not_sent() {
+    let mut spec = spec();
+    spec.send_when = vec![Condition { column: "confirmed".into(), test: Test::Present }];
+    let unconfirmed = Row { key: RowKey::new("7"), columns: vec![Some("Rome".into()), Some("Ana".into()), None, None] };
+    assert!(matches!(check(&spec, Some(&unconfirmed), None), Plan::Nothing { .. }));
+}
+
+#[test]
+fn a_child_waits_for_its_parent() {
+    let mut spec = spec();
+    spec.fields[1] = FieldSpec { references: Some("companies".into()), ..field("name", Owner::Orders) };
+    let plan = check(&spec, Some(&row(&["Rome", "12", ""])), None);
+    assert_eq!(plan, Plan::WaitForParent { object: "companies".into(), row: "12".into() });
+}
+
+#[test]
+fn a_reused_key_does_not_rewrite_a_person() {
+    let (row, link) = (row(&["Rome", "Bob", "1"]), link(&["Rome", "Ana", "1"]));
+    let mut spec = spec();
+    spec.match_on = vec!["name".into()];
+    let subject = Subject { row: Some(&row), link: Some(&link), reborn: true, parents: &[None, None, None], just_read: false };
+    assert!(matches!(plan(&spec, &subject), Plan::Park { .. }));
+}
+
+#[test]
+fn a_deleted_row_leaves_its_record_alone_unless_the_mapping_says_archive() {
+    assert_eq!(check(&spec(), None, Some(&link(&["Rome", "Ana", "1"]))), Plan::Bury);
+    let mut spec = spec();
+    spec.deletes.outbound = DeletePolicy::Archive;
+    assert_eq!(check(&spec, None, Some(&link(&["Rome", "Ana", "1"]))), Plan::Archive);
+}
+
+#[test]
+fn settling_moves_only_the_fields_that_were_sent_to_the_pair_sent_and_answered() {
+    let before = link(&["Rome", "Ana", "030 1"]).base;
+    let sent = [Sent { field: 2, row: Some("030 2".into()), record: Some("030 2".into()) }];
+    let base = settled(&spec(), &before, &sent, &[("phone".into(), Some("0302".into())), ("city".into(), Some("Oslo".into()))]);
+    assert_eq!(base.get(2), Some(&FieldBase::agreed(Some("030 2".into()), Some("0302".into()))));
+    assert_eq!(base.get(0), before.get(0));
+}
+
+#[test]
+fn a_value_the_crm_ignores_is_reported_and_not_sent_for_ever() {
+    let before = link(&["Rome", "Ana", "1"]).base;
+    let sent = [Sent { field: 1, row: Some("Anna".into()), record: Some("Anna".into()) }];
+    let base = settled(&spec(), &before, &sent, &[("name".into(), Some("Ana".into()))]);
+    assert!(matches!(base.get(1).unwrap().state, State::Differs(_)));
+    let again = LinkView { base, ..link(&["Rome", "Ana", "1"]) };
+    assert!(matches!(check(&spec(), Some(&row(&["Rome", "Anna", "1"])), Some(&again)), Plan::Nothing { .. }));
+}
+
+#[test]
+fn every_class_of_failure_has_a_verdict_and_transient_ones_never_die() {
+    let retry = RetrySpec { first: Duration::from_secs(2), cap: Duration::from_secs(900) };
+    for class in Class::ALL {
+        let mut failure = Failure::new(class, "x");
+        failure.wait = Some(Duration::from_secs(3_600));
+        match after_failure(&failure, 1_000, 0, 0.5, &retry) {
+            Verdict::RetryAt { at } | Verdict::WaitForBudget { until: at } => assert!(at >= 3_600_000, "{class:?} waits as asked"),
+            Verdict::ReadFirst | Verdict::Parked { .. } | Verdict::PauseConnection => {
+                assert!(!matches!(class, Class::Retry | Class::Throttled | Class::Malformed | Class::DayBudget), "{class:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn addresses_are_checked_soberly() {
+    for good in ["a@b.co", "ana.o'neil+robots@sub.example.com", "ü@exämple.de"] {
+        assert!(looks_like_email(good), "{good}");
+    }
+    for bad in ["", "a", "a@b", "@b.co", "a b@c.de", "a@b..co", "a@b.co\n", "a@@b.co"] {
+        assert!(!looks_like_email(bad), "{bad:?}");
+    }
+}

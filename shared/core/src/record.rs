@@ -1,0 +1,84 @@
+//! The two sides of one thing, as each side gave them: a record of the CRM, a row of the order database. Text or nothing, never interpreted here.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Millis;
+use crate::spec::StreamSpec;
+
+/// A row's key as the order database writes it in text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RowKey(pub String);
+
+/// A record's id as the CRM writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RemoteId(pub String);
+
+macro_rules! text_id {
+    ($name:ident) => {
+        impl $name {
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+text_id!(RowKey);
+text_id!(RemoteId);
+
+/// One value in one side's own text form; `None` is NULL, absent or cleared.
+pub type Value = Option<String>;
+
+/// A record as the CRM answered it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub id: RemoteId,
+    /// The CRM's modified stamp, if the answer carried one.
+    pub modified: Option<Millis>,
+    /// Hidden or deleted in the CRM, as far as this answer tells.
+    pub archived: bool,
+    /// The value of the stream's external key property, if asked for.
+    pub external_key: Option<String>,
+    /// Aligned with `StreamSpec::fields`; a reference holds the other record's remote id, `None` until read.
+    pub values: Vec<Value>,
+}
+
+/// A row as the order database returned it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub key: RowKey,
+    /// Aligned with `StreamSpec::columns()`.
+    pub columns: Vec<Value>,
+}
+
+impl Row {
+    /// The value of a column the mapping reads; the key column included.
+    pub fn get<'a>(&'a self, spec: &StreamSpec, column: &str) -> Option<&'a str> {
+        if column == spec.key {
+            return Some(self.key.as_str());
+        }
+        let at = spec.columns().iter().position(|name| *name == column)?;
+        self.columns.get(at)?.as_deref()
+    }
+
+    /// The field values, aligned with `StreamSpec::fields`.
+    pub fn values(&self, spec: &StreamSpec) -> Vec<Value> {
+        spec.fields.iter().map(|field| self.get(spec, &field.column).map(str::to_owned)).collect()
+    }
+
+    /// True when every condition of `send_when` holds.
+    pub fn is_sendable(&self, spec: &StreamSpec) -> bool {
+        spec.send_when.iter().all(|condition| condition.test.holds(self.get(spec, &condition.column)))
+    }
+}

@@ -1,0 +1,81 @@
+//! What a connector declares of an object: the engine derives how to read and write it from these, never from per-connector code.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::Record;
+
+/// The order in which pages of a window can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// `(modified, id)`: a keyset over both.
+    TimeThenId,
+    /// By id inside a closed window.
+    IdOnly,
+    /// By modified stamp alone.
+    TimeOnly,
+    /// None that can be relied on.
+    None,
+}
+
+/// Limits and guarantees of one object of one CRM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceTraits {
+    pub order: Order,
+    /// Smallest step of a modified stamp, milliseconds.
+    pub precision_ms: u32,
+    /// Longest time a commit or the search index may stay behind its stamp: the settled reader's default lag.
+    #[serde(with = "secs")]
+    pub commit_lag: Duration,
+    /// The fast reader's default lag.
+    #[serde(with = "secs")]
+    pub fast_lag: Duration,
+    /// Most records a page may hold.
+    pub page_rows_max: u16,
+    /// Most records one batch call may write or read by id.
+    pub batch_rows_max: u16,
+    /// Longest time a request may still take effect after its caller gave up.
+    #[serde(with = "secs")]
+    pub request_life: Duration,
+    /// Whether a write can be guarded by the version read before.
+    pub guarded: bool,
+}
+
+mod secs {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(value.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let secs = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(secs).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Where the next page starts, opaque to everything but the connector that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub String);
+
+/// How a page ended. An error can never look like one of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// More is to come from here.
+    More(Position),
+    /// The window is read to its end.
+    Drained,
+}
+
+/// One page of a window, in the order the connector declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    pub records: Vec<Record>,
+    pub next: Next,
+}

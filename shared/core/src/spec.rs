@@ -1,0 +1,258 @@
+//! What a stream is: the validated mapping between one object of a CRM and one table of the order database.
+//!
+//! Built by the configuration loader, which has already refused contradictions; nothing here reads a file.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::transform::Transform;
+
+/// Which way values flow. `Out` still reads the CRM: to see drift, never to write rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    In,
+    Out,
+    Both,
+}
+
+impl Direction {
+    pub fn writes_rows(self) -> bool {
+        matches!(self, Self::In | Self::Both)
+    }
+
+    pub fn writes_records(self) -> bool {
+        matches!(self, Self::Out | Self::Both)
+    }
+}
+
+/// Whose value stands when both sides changed a field, or when the losing side changed it alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// The CRM's value stands; a local change is put right by a read.
+    Crm,
+    /// The order database's value stands; a change in the CRM is put right by a push.
+    Orders,
+    /// Either side may change it; when both did, a person decides.
+    Hold,
+}
+
+/// What a blank on the other side does to a value that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blanks {
+    /// A blank never overwrites a value; the difference is recorded as accepted.
+    Keep,
+    /// A blank is a value like any other.
+    Clear,
+}
+
+/// A rule a value must meet before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    Email,
+}
+
+/// One column and the property it is kept in agreement with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldSpec {
+    /// The CRM's name; for a reference a name of the mapping's own choice, never sent.
+    pub property: String,
+    pub column: String,
+    pub owner: Owner,
+    pub blanks: Blanks,
+    pub transform: Transform,
+    pub check: Option<Check>,
+    /// The object whose record the column's row is linked to (an association in the CRM). The column holds that row's key.
+    pub references: Option<String>,
+}
+
+/// A condition on one column; all conditions of a stream must hold for a row to be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    pub column: String,
+    pub test: Test,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Test {
+    /// Neither NULL nor the empty string.
+    Present,
+    /// NULL or the empty string.
+    Absent,
+    /// One of these texts.
+    OneOf(Vec<String>),
+}
+
+impl Test {
+    pub fn holds(&self, value: Option<&str>) -> bool {
+        let present = value.is_some_and(|text| !text.is_empty());
+        match self {
+            Self::Present => present,
+            Self::Absent => !present,
+            Self::OneOf(texts) => value.is_some_and(|text| texts.iter().any(|one| one == text)),
+        }
+    }
+}
+
+/// What the other side does when one side's thing is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeletePolicy {
+    /// Nothing: the link becomes a tombstone and both are left alone.
+    Ignore,
+    /// The record is archived in the CRM.
+    Archive,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletes {
+    /// A row was deleted: what happens to its record.
+    pub outbound: DeletePolicy,
+}
+
+/// Whether records without a row become rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Inbound {
+    Full,
+    /// The table forbids inserts, or the shop does not want them: only rows that exist are updated.
+    UpdateOnly,
+}
+
+/// How often and how far a stream is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PollSpec {
+    /// Time between two polls.
+    pub every: Duration,
+    /// How far the fast reader stays behind the CRM's clock.
+    pub lag: Duration,
+    /// Time between two windows of the settled reader.
+    pub settled_every: Duration,
+    /// How far the settled reader stays behind: at least the CRM's longest commit lag.
+    pub settled_lag: Duration,
+    /// What each window reads again of the one before.
+    pub overlap: Duration,
+    /// Records asked for per page; a connector lowers it to its vendor's cap.
+    pub page_rows_max: u16,
+}
+
+/// When failed work runs again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetrySpec {
+    /// Upper bound of the first delay; doubles with each attempt.
+    pub first: Duration,
+    /// Upper bound of every delay.
+    pub cap: Duration,
+}
+
+/// `schema.name`; the schema is absent on SQLite.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TableName {
+    pub schema: Option<String>,
+    pub name: String,
+}
+
+impl std::fmt::Display for TableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.schema {
+            Some(schema) => write!(f, "{schema}.{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// One object of one connection mapped to one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamSpec {
+    /// `connection.object`, unique.
+    pub name: String,
+    pub connection: String,
+    pub object: String,
+    pub table: TableName,
+    /// The single key column of the table.
+    pub key: String,
+    pub direction: Direction,
+    pub inbound: Inbound,
+    /// In the order of their properties' names.
+    pub fields: Vec<FieldSpec>,
+    pub send_when: Vec<Condition>,
+    /// Properties (mapped above) by which a record and a row that never met are recognised as one thing.
+    pub match_on: Vec<String>,
+    /// Column that receives the CRM's id.
+    pub remote_id: Option<String>,
+    /// Unique property of the CRM that holds our row key.
+    pub external_key: Option<String>,
+    pub deletes: Deletes,
+    pub poll: PollSpec,
+    pub retry: RetrySpec,
+    /// The staleness that alerts are about.
+    pub fresh_within: Duration,
+}
+
+impl StreamSpec {
+    /// Every column the mapping reads for any purpose, in a fixed order: field columns, condition columns, the remote id column. No duplicates, without the key.
+    pub fn columns(&self) -> Vec<&str> {
+        let mut columns: Vec<&str> = Vec::new();
+        let all = self.fields.iter().map(|field| field.column.as_str());
+        let all = all.chain(self.send_when.iter().map(|condition| condition.column.as_str()));
+        for column in all.chain(self.remote_id.as_deref()) {
+            if column != self.key && !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        columns
+    }
+
+    /// The properties to ask the CRM for, in field order, references left out.
+    pub fn properties(&self) -> Vec<&str> {
+        self.fields.iter().filter(|field| field.references.is_none()).map(|field| field.property.as_str()).collect()
+    }
+
+    pub fn field(&self, property: &str) -> Option<(usize, &FieldSpec)> {
+        self.fields.iter().enumerate().find(|(_, field)| field.property == property)
+    }
+
+    pub fn reference_fields(&self) -> impl Iterator<Item = (usize, &FieldSpec, &str)> {
+        self.fields.iter().enumerate().filter_map(|(at, field)| Some((at, field, field.references.as_deref()?)))
+    }
+
+    /// Changes when the meaning of a stored base or position would change: fields, conditions, table, object.
+    pub fn digest(&self) -> String {
+        let meaning = (&self.object, &self.table, &self.key, self.direction, &self.fields, &self.send_when, &self.external_key);
+        let bytes = serde_json::to_vec(&meaning).unwrap_or_default();
+        Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// What a connection may spend. `None` leaves the connector's declared limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetSpec {
+    pub per_second: Option<f64>,
+    pub search_per_second: Option<f64>,
+    pub per_day: Option<u64>,
+}
+
+/// One account of one CRM, without its secrets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionSpec {
+    pub name: String,
+    pub connector: String,
+    pub base_url: Option<String>,
+    /// `production`, `sandbox`, …: compared with what the CRM answers before any other call.
+    pub environment: String,
+    /// The account that must be behind the token; empty means "any, say which".
+    pub account: Option<String>,
+    pub budget: BudgetSpec,
+    /// A whole call, connect to last body byte.
+    pub call_deadline: Duration,
+    /// Settings the connector understands (data centre, list id, …).
+    pub settings: BTreeMap<String, String>,
+}

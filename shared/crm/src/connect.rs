@@ -1,0 +1,41 @@
+//! Decides which connector speaks to a connection, and refuses a connection that cannot be spoken to. Never calls the CRM.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tidemark_core::spec::ConnectionSpec;
+
+use crate::description::DescriptionError;
+use crate::http::ClientError;
+use crate::{Crm, hubspot};
+
+/// Every connector of this build.
+pub const CONNECTORS: [&str; 1] = [hubspot::NAME];
+
+/// Why a connection cannot be spoken to; all of it is configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("connections.{connection}.connector is `{connector}`, which this build does not know; known are: {}", CONNECTORS.join(", "))]
+    UnknownConnector { connection: String, connector: String },
+    #[error("connections.{connection}.secret.{key} is missing")]
+    MissingSecret { connection: String, key: &'static str },
+    #[error("connections.{connection} cannot be used")]
+    Client {
+        connection: String,
+        #[source]
+        source: ClientError,
+    },
+    #[error("the connector's description cannot be used")]
+    Description(#[from] DescriptionError),
+}
+
+/// Makes the connector that `spec.connector` names. `secrets` are keyed as in `secret.token`.
+pub fn connect(spec: &ConnectionSpec, secrets: &BTreeMap<String, SecretString>) -> Result<Arc<dyn Crm>, ConnectError> {
+    if spec.connector != hubspot::NAME {
+        return Err(ConnectError::UnknownConnector { connection: spec.name.clone(), connector: spec.connector.clone() });
+    }
+    let token = secrets.get("token").cloned();
+    let token = token.ok_or_else(|| ConnectError::MissingSecret { connection: spec.name.clone(), key: "token" })?;
+    Ok(Arc::new(hubspot::connect(spec, token)?))
+}

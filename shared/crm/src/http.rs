@@ -1,0 +1,347 @@
+//! Decides what one HTTP call came to before any vendor's words are read: an answer, or a failure that says whether a
+//! write may have happened.
+//!
+//! Never retries, never follows a redirect (credentials stay with the host they were given for), never logs.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use chrono::DateTime;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Method, Response, Url, redirect};
+use secrecy::{ExposeSecret, SecretString};
+use tidemark_core::Millis;
+use tidemark_core::failure::{Class, Failure};
+
+use crate::redact::vendor_words;
+use crate::{Answer, Callout};
+
+/// Largest body read. A page of 200 records with every property is a tenth of this.
+pub const BODY_BYTES_MAX: usize = 20 << 20;
+
+/// Longest `Retry-After` believed: the longest a vendor announces is 24 h, and a typing error must not park work for years.
+const WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Time for name, TCP and TLS. Apart from the deadline, so that "never connected" is known and a write is known not done.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// What a call does to the CRM: a write without a usable answer may have happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    Read,
+    Write,
+}
+
+/// One call to make.
+#[derive(Debug)]
+pub struct Request {
+    pub intent: Intent,
+    /// Below the base URL, beginning with `/`, without ids.
+    pub path: String,
+    /// JSON; `None` makes it a GET.
+    pub body: Option<Vec<u8>>,
+    /// What this is for, as the start of a sentence: `reading a page of contacts`.
+    pub tried: String,
+}
+
+/// A complete answer of any status except a redirect.
+#[derive(Debug)]
+pub struct Reply {
+    pub intent: Intent,
+    pub tried: String,
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    /// Asked for by `Retry-After`.
+    pub wait: Option<Duration>,
+}
+
+/// A call with its record, before its answer is understood.
+#[derive(Debug)]
+pub struct Exchange {
+    pub reply: Result<Reply, Failure>,
+    pub callout: Callout,
+}
+
+impl Exchange {
+    /// A call that was refused before it was made.
+    pub fn unsent(request: &Request, failure: Failure) -> Self {
+        Self { reply: Err(failure), callout: callout(request) }
+    }
+
+    /// Reads the answer and completes the record with the class of what came of it.
+    pub fn settle<T>(self, read: impl FnOnce(Reply) -> Result<T, Failure>) -> Answer<T> {
+        let result = self.reply.and_then(read);
+        let class = result.as_ref().err().map(|failure| failure.class);
+        Answer { result, callout: Callout { class, ..self.callout } }
+    }
+}
+
+impl Reply {
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    pub fn content_type(&self) -> &str {
+        self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The body as JSON text; anything else is `Malformed`.
+    pub fn json_text(&self) -> Result<&str, Failure> {
+        if !self.content_type().contains("json") {
+            let kind = self.content_type();
+            let kind = if kind.is_empty() { "no content type" } else { kind };
+            return Err(self.malformed(&format!("expected JSON and got {kind}")));
+        }
+        std::str::from_utf8(&self.body).map_err(|_| self.malformed("the body is not UTF-8"))
+    }
+
+    /// Names the place and the kind of a fault, never its text: serde repeats values, and values are people's data.
+    pub fn broken_json(&self, error: &serde_json::Error) -> Failure {
+        let kind = match error.classify() {
+            serde_json::error::Category::Eof => "the JSON ends too early",
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => "the JSON is broken",
+            serde_json::error::Category::Data => "the JSON has another shape than promised",
+        };
+        self.malformed(&format!("{kind}, line {} column {}", error.line(), error.column()))
+    }
+
+    pub fn malformed(&self, what: &str) -> Failure {
+        let mut failure = Failure::new(Class::Malformed, format!("{}: answered {}, but {what}", self.tried, self.status));
+        failure.status = Some(self.status);
+        failure.wait = self.wait;
+        failure.maybe_done = self.intent == Intent::Write;
+        failure
+    }
+}
+
+/// One connection's way to its CRM.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: SecretString,
+    deadline: Duration,
+    quota_header: Option<HeaderName>,
+}
+
+/// What a client cannot be built from.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("the base URL `{url}` {what}")]
+    Base { url: String, what: &'static str },
+    #[error("the secret is empty or holds characters that no header may carry")]
+    Token,
+    #[error("`{0}` is not a header name")]
+    Header(String),
+    #[error("the HTTP client could not be built")]
+    Build(#[from] reqwest::Error),
+}
+
+/// What a client is built from.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientSpec<'a> {
+    pub base: &'a str,
+    /// Whole call, connect to last body byte.
+    pub deadline: Duration,
+    pub quota_header: Option<&'a str>,
+    /// Plain HTTP to another host would show the token to the network: for practice only.
+    pub plain_http: bool,
+}
+
+impl Client {
+    pub fn new(spec: ClientSpec<'_>, token: SecretString) -> Result<Self, ClientError> {
+        let base = check_base(spec.base, spec.plain_http)?;
+        let token = trimmed(token);
+        bearer(&token).ok_or(ClientError::Token)?;
+        let quota_header = match spec.quota_header {
+            Some(name) => Some(HeaderName::try_from(name).map_err(|_| ClientError::Header(name.to_owned()))?),
+            None => None,
+        };
+        let mut http = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_MAX.min(spec.deadline / 2))
+            .user_agent(concat!("tidemark/", env!("CARGO_PKG_VERSION")));
+        if is_loopback(&base) {
+            http = http.no_proxy();
+        }
+        Ok(Self { http: http.build()?, base, token, deadline: spec.deadline, quota_header })
+    }
+
+    /// Vendor words without secrets and addresses.
+    pub fn words(&self, text: &str) -> String {
+        vendor_words(text, self.token.expose_secret())
+    }
+
+    /// Makes one call and reads its answer to the end, within the deadline.
+    pub async fn send(&self, request: Request) -> Exchange {
+        let mut callout = callout(&request);
+        let started = Instant::now();
+        let reply = match tokio::time::timeout(self.deadline, self.exchange(&request, &mut callout)).await {
+            Ok(reply) => reply,
+            Err(_) => Err(request.lost(&format!("no complete answer within {} ms", self.deadline.as_millis()))),
+        };
+        callout.elapsed_ms = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
+        Exchange { reply, callout }
+    }
+
+    async fn exchange(&self, request: &Request, callout: &mut Callout) -> Result<Reply, Failure> {
+        let (started, wall) = (Instant::now(), wall_ms());
+        let mut response = self.start(request).await?;
+        let middle = wall + i64::try_from(started.elapsed().as_millis() / 2).unwrap_or_default();
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let date = headers.get(DATE).and_then(http_date_ms);
+        callout.status = Some(status);
+        callout.clock_offset_ms = date.map(|date| date - middle);
+        callout.quota_left = self.quota_header.as_ref().and_then(|name| headers.get(name)).and_then(number);
+        let wait = headers.get(RETRY_AFTER).and_then(|value| retry_after(value, date.unwrap_or(middle)));
+
+        let mut reply = Reply { intent: request.intent, tried: request.tried.clone(), status, headers, body: Vec::new(), wait };
+        if (300..400).contains(&status) {
+            return Err(reply.malformed(&self.redirected(&reply.headers)));
+        }
+        reply.body = self.read_body(request, &reply, response).await?;
+        Ok(reply)
+    }
+
+    async fn start(&self, request: &Request) -> Result<Response, Failure> {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), request.path));
+        let method = if request.body.is_some() { Method::POST } else { Method::GET };
+        let mut call = self.http.request(method, url);
+        if let Some(header) = bearer(&self.token) {
+            call = call.header(AUTHORIZATION, header);
+        }
+        if let Some(body) = &request.body {
+            call = call.header(CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        call.send().await.map_err(|error| {
+            let cause = self.words(&root_cause(&error));
+            if error.is_connect() || error.is_builder() {
+                let host = self.base.host_str().unwrap_or_default();
+                return Failure::new(Class::Retry, format!("{}: no connection to {host}: {cause}", request.tried));
+            }
+            request.lost(&format!("the call broke off: {cause}"))
+        })
+    }
+
+    async fn read_body(&self, request: &Request, reply: &Reply, mut response: Response) -> Result<Vec<u8>, Failure> {
+        let too_large = || reply.malformed(&format!("the body is larger than {} MiB", BODY_BYTES_MAX >> 20));
+        let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
+        if announced > BODY_BYTES_MAX {
+            return Err(too_large());
+        }
+        let mut body = Vec::with_capacity(announced);
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > BODY_BYTES_MAX => return Err(too_large()),
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body),
+                Err(error) => {
+                    let cause = self.words(&root_cause(&error));
+                    let mut failure = request.lost(&format!("answered {}, then the body broke off: {cause}", reply.status));
+                    failure.status = Some(reply.status);
+                    return Err(failure);
+                }
+            }
+        }
+    }
+
+    fn redirected(&self, headers: &HeaderMap) -> String {
+        let target = headers.get(LOCATION).and_then(|value| value.to_str().ok()).and_then(|text| self.base.join(text).ok());
+        let target = target.as_ref().and_then(Url::host_str).unwrap_or("nowhere").to_owned();
+        format!("it redirects to {}, which is not followed: the token belongs to {}", self.words(&target), self.base.authority())
+    }
+}
+
+impl Request {
+    /// A passing fault after the connection stood: a write may have been carried out.
+    fn lost(&self, what: &str) -> Failure {
+        let mut failure = Failure::new(Class::Retry, format!("{}: {what}", self.tried));
+        failure.maybe_done = self.intent == Intent::Write;
+        failure
+    }
+}
+
+fn callout(request: &Request) -> Callout {
+    Callout {
+        method: if request.body.is_some() { "POST" } else { "GET" },
+        endpoint: request.path.clone(),
+        status: None,
+        class: None,
+        elapsed_ms: 0,
+        quota_left: None,
+        clock_offset_ms: None,
+    }
+}
+
+fn check_base(text: &str, plain_http: bool) -> Result<Url, ClientError> {
+    // Credentials in a URL end up in logs, so such a URL is not repeated either.
+    let shown = if text.contains('@') { "…" } else { text };
+    let fail = |what| ClientError::Base { url: shown.to_owned(), what };
+    let base = Url::parse(text).map_err(|_| fail("is not a URL"))?;
+    if !base.has_host() || !matches!(base.scheme(), "http" | "https") {
+        return Err(fail("is not an http or https address"));
+    }
+    if !base.username().is_empty() || base.password().is_some() || base.query().is_some() || base.fragment().is_some() {
+        return Err(fail("must not carry credentials, a query or a fragment"));
+    }
+    if base.scheme() == "http" && !plain_http && !is_loopback(&base) {
+        return Err(fail("is not https: the token would cross the network in the clear"));
+    }
+    Ok(base)
+}
+
+fn is_loopback(base: &Url) -> bool {
+    let host = base.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// A secret read from a file often ends in a line break.
+fn trimmed(token: SecretString) -> SecretString {
+    let text = token.expose_secret();
+    if text.trim().len() == text.len() {
+        return token;
+    }
+    SecretString::from(text.trim())
+}
+
+fn bearer(token: &SecretString) -> Option<HeaderValue> {
+    let token = token.expose_secret();
+    let mut header = HeaderValue::try_from(format!("Bearer {token}")).ok().filter(|_| !token.is_empty())?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+/// The innermost error: the outer ones repeat the URL.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+fn wall_ms() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn number(value: &HeaderValue) -> Option<i64> {
+    value.to_str().ok()?.trim().parse().ok()
+}
+
+fn http_date_ms(value: &HeaderValue) -> Option<Millis> {
+    Some(DateTime::parse_from_rfc2822(value.to_str().ok()?).ok()?.timestamp_millis())
+}
+
+/// Seconds, or a date against the answer's own `Date`: our clock may be wrong.
+fn retry_after(value: &HeaderValue, answered_ms: Millis) -> Option<Duration> {
+    let wait = match value.to_str().ok()?.trim().parse::<f64>() {
+        Ok(secs) => Duration::try_from_secs_f64(secs.clamp(0.0, WAIT_MAX.as_secs_f64())).ok()?,
+        Err(_) => Duration::from_millis(u64::try_from(http_date_ms(value)? - answered_ms).unwrap_or_default()),
+    };
+    Some(wait.min(WAIT_MAX))
+}

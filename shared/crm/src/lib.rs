@@ -1,0 +1,185 @@
+//! How CRMs are spoken to: the trait, the connectors, and nothing of databases or queues.
+//!
+//! Each method of [`Crm`] is exactly one HTTP call, so that its caller can pace, fence and record every call. Reading and writing many records in one call is
+//! the rule; a connector without a batch endpoint says `batch_rows_max = 1`.
+
+pub mod connect;
+pub mod description;
+pub mod errors;
+pub mod http;
+pub mod hubspot;
+mod redact;
+mod refusal;
+
+use async_trait::async_trait;
+use tidemark_core::Millis;
+use tidemark_core::failure::{Class, Failure};
+use tidemark_core::record::{Record, RemoteId, Value};
+use tidemark_core::source::{Page, Position, SourceTraits};
+
+pub use connect::{CONNECTORS, ConnectError, connect};
+
+/// What one HTTP call came to. Every call has one, whatever its result.
+#[derive(Debug, Clone)]
+pub struct Callout {
+    pub method: &'static str,
+    /// The path with ids replaced: fit for grouping.
+    pub endpoint: String,
+    pub status: Option<u16>,
+    /// `None` for a success.
+    pub class: Option<Class>,
+    pub elapsed_ms: u32,
+    /// Calls left in the vendor's window, when the answer said so.
+    pub quota_left: Option<i64>,
+    /// CRM's `Date` header minus our clock at the middle of the call, milliseconds.
+    pub clock_offset_ms: Option<i64>,
+}
+
+/// The result of one call together with its record.
+#[derive(Debug)]
+pub struct Answer<T> {
+    pub result: Result<T, Failure>,
+    pub callout: Callout,
+}
+
+/// Which budget of the connection a call draws on; each call also counts against the day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Bucket {
+    General,
+    Search,
+}
+
+/// A budget the vendor sets unless the configuration sets a lower one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BucketLimit {
+    pub bucket: Bucket,
+    pub per_second: f64,
+    /// Calls that may be made at once after a quiet time.
+    pub burst: u32,
+}
+
+/// Who answers behind the token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub id: String,
+    pub environment: String,
+}
+
+/// One property of an object as the CRM describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Property {
+    pub name: String,
+    pub kind: String,
+    /// Allowed values; empty when any is.
+    pub options: Vec<String>,
+    pub unique: bool,
+    pub read_only: bool,
+}
+
+/// One page of the closed window `[from, until)` by modified stamp.
+#[derive(Debug, Clone)]
+pub struct PageRequest<'a> {
+    pub object: &'a str,
+    /// Which value of a record goes to which place of `Record::values`; `None` marks a place left empty (a reference).
+    pub properties: &'a [Option<String>],
+    pub external_key: Option<&'a str>,
+    pub from: Millis,
+    pub until: Millis,
+    /// `None` for the first page.
+    pub position: Option<&'a Position>,
+    pub rows_max: u16,
+}
+
+/// Records by their ids, at most `batch_rows_max`. Ids without a record are simply absent from the answer.
+#[derive(Debug, Clone)]
+pub struct ReadIds<'a> {
+    pub object: &'a str,
+    pub properties: &'a [Option<String>],
+    pub external_key: Option<&'a str>,
+    pub ids: &'a [RemoteId],
+}
+
+/// Records whose `property` equals one of `values`, at most `batch_rows_max` values.
+#[derive(Debug, Clone)]
+pub struct LookUp<'a> {
+    pub object: &'a str,
+    pub properties: &'a [Option<String>],
+    pub external_key: Option<&'a str>,
+    pub property: &'a str,
+    pub values: &'a [String],
+    /// The property is unique in this CRM, so that a consistent look-up exists; else the search index answers, late.
+    pub unique: bool,
+}
+
+/// What a batch does to each of its items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteKind<'a> {
+    Create,
+    Update,
+    /// Create, or update what holds our key in this unique property.
+    Upsert {
+        key_property: &'a str,
+    },
+    Archive,
+}
+
+#[derive(Debug, Clone)]
+pub struct WriteItem {
+    /// Echoed by the CRM where it can: ties an outcome to its item.
+    pub trace: String,
+    /// For updates and archives.
+    pub id: Option<RemoteId>,
+    /// For upserts: our row key.
+    pub key: Option<String>,
+    pub fields: Vec<(String, Value)>,
+}
+
+#[derive(Debug, Clone)]
+pub struct WriteBatch<'a> {
+    pub object: &'a str,
+    pub kind: WriteKind<'a>,
+    pub items: &'a [WriteItem],
+}
+
+/// What the CRM says it now holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub id: RemoteId,
+    pub modified: Option<Millis>,
+    /// `None` where the answer does not tell.
+    pub created: Option<bool>,
+    /// The properties the answer carried; empty when it has no body.
+    pub fields: Vec<(String, Value)>,
+}
+
+/// One entry per item, in the items' order. `Err` with `maybe_done` where the CRM did not say.
+pub type Outcomes = Vec<Result<Written, Failure>>;
+
+/// One kind of CRM behind one set of credentials.
+#[async_trait]
+pub trait Crm: Send + Sync + std::fmt::Debug {
+    /// The connector's name, as in `connector = "…"`.
+    fn connector(&self) -> &'static str;
+    /// Fails when the connector does not know the object.
+    fn traits(&self, object: &str) -> Result<SourceTraits, Failure>;
+    fn limits(&self) -> Vec<BucketLimit>;
+    /// Which bucket reading pages and non-unique look-ups draw on.
+    fn search_bucket(&self) -> Bucket;
+    /// True when the property can be looked up consistently (`LookUp::unique`).
+    fn is_unique(&self, object: &str, property: &str) -> bool;
+
+    async fn account(&self) -> Answer<Account>;
+    async fn describe(&self, object: &str) -> Answer<Vec<Property>>;
+    /// Makes a unique text property for our row key.
+    async fn create_key_property(&self, object: &str, property: &str) -> Answer<()>;
+    async fn read_page(&self, request: &PageRequest<'_>) -> Answer<Page>;
+    async fn read_ids(&self, request: &ReadIds<'_>) -> Answer<Vec<Record>>;
+    async fn look_up(&self, request: &LookUp<'_>) -> Answer<Vec<Record>>;
+    async fn write(&self, batch: &WriteBatch<'_>) -> Answer<Outcomes>;
+    /// For each id the ids of the `target` records it refers to, lowest first; ids without any are absent.
+    async fn read_references(&self, object: &str, target: &str, ids: &[RemoteId]) -> Answer<Vec<(RemoteId, Vec<RemoteId>)>>;
+    /// Makes each left record refer to each right one; one outcome per pair.
+    async fn refer(&self, object: &str, target: &str, pairs: &[(RemoteId, RemoteId)]) -> Answer<Vec<Result<(), Failure>>>;
+    /// Ends references; one outcome per pair.
+    async fn unrefer(&self, object: &str, target: &str, pairs: &[(RemoteId, RemoteId)]) -> Answer<Vec<Result<(), Failure>>>;
+}

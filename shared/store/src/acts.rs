@@ -1,0 +1,11 @@
+//! Acts of people: who did what to what, and why. Append only.
+
+use crate::query::run;
+use crate::{Store, StoreError};
+
+/// Records an act.
+pub async fn record(store: &Store, who: &str, verb: &str, subject: &str, reason: Option<&str>) -> Result<(), StoreError> {
+    let sql = "INSERT INTO tidemark_act (who, verb, subject, reason) VALUES ($1, $2, $3, $4)";
+    run(&store.db, sql, vec![who.into(), verb.into(), subject.into(), reason.into()]).await?;
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! Capture: triggers that append to the change log inside the order system's own transactions. Plans, installs, verifies and removes them; nothing else alters an
+//! order table.
+//!
+//! Captured are all columns the mapping reads for any purpose, compared inside the trigger. On PostgreSQL there is one statement-level trigger per event with
+//! transition tables, running as its definer with a fixed search_path, so that the application's role needs no right on our tables; a failing capture is a warning,
+//! never a failure of the shop. A statement that touches very many rows leaves one marker instead. On SQLite there is one row-level trigger per event.
+
+use sea_orm::ConnectionTrait;
+use tidemark_core::spec::StreamSpec;
+
+use crate::dialect::{literal, quote};
+use crate::query::{get, one, run, scalar};
+use crate::shape::TableShape;
+use crate::{Store, StoreError};
+
+/// A statement that touches more rows than this leaves one marker, and the walk compares the whole table.
+const BULK_ROWS: u32 = 10_000;
+
+/// The statements that install capture on one table for these streams, in order.
+pub fn plan(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> Vec<String> {
+    let Some(first) = specs.first() else { return Vec::new() };
+    if shape.is_view {
+        return Vec::new();
+    }
+    let mut columns: Vec<&str> = Vec::new();
+    for column in specs.iter().flat_map(|spec| spec.columns()) {
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    columns.sort_unstable();
+    if store.is_postgres() { plan_postgres(store, shape, &first.key, &columns) } else { plan_sqlite(shape, &first.key, &columns) }
+}
+
+fn names(shape: &TableShape) -> [(&'static str, String); 4] {
+    let name = |event: &str| format!("tidemark_{}_{event}", shape.table.name);
+    [("INSERT", name("insert")), ("UPDATE", name("update")), ("DELETE", name("delete")), ("TRUNCATE", name("truncate"))]
+}
+
+fn plan_postgres(store: &Store, shape: &TableShape, key: &str, columns: &[&str]) -> Vec<String> {
+    let log = format!("{}.tidemark_change", quote(&store.schema));
+    let (table, table_name, key) = (shape.sql(), literal(&shape.log_name()), quote(key));
+    let changed: Vec<String> = columns.iter().map(|column| format!("n.{0}::text IS DISTINCT FROM o.{0}::text", quote(column))).collect();
+    let changed = if changed.is_empty() { "false".to_owned() } else { changed.join(" OR ") };
+    let row = |op: &str, alias: &str| format!("INSERT INTO {log} (table_name, op, row_key, txid) SELECT {table_name}, '{op}', {alias}.{key}::text, txid_current()");
+    let marker = format!("INSERT INTO {log} (table_name, op, txid) VALUES ({table_name}, 'M', txid_current())");
+    let bodies = [
+        format!("{} FROM new_rows n", row("I", "n")),
+        format!(
+            "{} FROM new_rows n JOIN old_rows o ON o.{key} = n.{key} WHERE {changed};\n      {} FROM old_rows o WHERE NOT EXISTS (SELECT 1 FROM new_rows n WHERE n.{key} = o.{key});\n      {} FROM new_rows n WHERE NOT EXISTS (SELECT 1 FROM old_rows o WHERE o.{key} = n.{key})",
+            row("U", "n"),
+            row("D", "o"),
+            row("I", "n")
+        ),
+        format!("{} FROM old_rows o", row("D", "o")),
+    ];
+    let referencing = ["NEW TABLE AS new_rows", "OLD TABLE AS old_rows NEW TABLE AS new_rows", "OLD TABLE AS old_rows"];
+    let counted = ["new_rows", "new_rows", "old_rows"];
+    let mut statements = Vec::new();
+    for (at, (event, name)) in names(shape).into_iter().enumerate() {
+        let function = format!("{}.{}", quote(&store.schema), quote(&name));
+        let body = match bodies.get(at) {
+            Some(body) => format!("IF (SELECT count(*) FROM (SELECT 1 FROM {} LIMIT {}) c) > {BULK_ROWS} THEN\n      {marker};\n    ELSE\n      {body};\n    END IF", counted[at], BULK_ROWS + 1),
+            None => marker.clone(),
+        };
+        statements.push(format!(
+            "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $tidemark$\nBEGIN\n  BEGIN\n    {body};\n  EXCEPTION WHEN OTHERS THEN\n    RAISE WARNING 'tidemark: capture of % failed: %', {table_name}, SQLERRM;\n  END;\n  RETURN NULL;\nEND $tidemark$"
+        ));
+        statements.push(format!("DROP TRIGGER IF EXISTS {} ON {table}", quote(&name)));
+        let referencing = referencing.get(at).map_or(String::new(), |tables| format!("REFERENCING {tables} "));
+        statements.push(format!("CREATE TRIGGER {} AFTER {event} ON {table} {referencing}FOR EACH STATEMENT EXECUTE FUNCTION {function}()", quote(&name)));
+    }
+    statements
+}
+
+fn plan_sqlite(shape: &TableShape, key: &str, columns: &[&str]) -> Vec<String> {
+    let (table, table_name, key) = (quote(&shape.table.name), literal(&shape.log_name()), quote(key));
+    let row = |op: &str, side: &str| format!("INSERT INTO tidemark_change (table_name, op, row_key) VALUES ({table_name}, '{op}', CAST({side}.{key} AS TEXT));");
+    let changed: Vec<String> = columns.iter().map(|column| format!("NEW.{0} IS NOT OLD.{0}", quote(column))).collect();
+    let changed = if changed.is_empty() { "0".to_owned() } else { changed.join(" OR ") };
+    let [(_, insert), (_, update), (_, delete), _] = names(shape);
+    let rekey = format!("{update}_key");
+    let mut statements: Vec<String> = [&insert, &update, &rekey, &delete].iter().map(|name| format!("DROP TRIGGER IF EXISTS {}", quote(name))).collect();
+    statements.push(format!("CREATE TRIGGER {} AFTER INSERT ON {table} BEGIN {} END", quote(&insert), row("I", "NEW")));
+    statements.push(format!(
+        "CREATE TRIGGER {} AFTER UPDATE ON {table} WHEN NEW.{key} IS OLD.{key} AND ({changed}) BEGIN {} END",
+        quote(&update),
+        row("U", "NEW")
+    ));
+    statements.push(format!(
+        "CREATE TRIGGER {} AFTER UPDATE ON {table} WHEN NEW.{key} IS NOT OLD.{key} BEGIN {} {} END",
+        quote(&rekey),
+        row("D", "OLD"),
+        row("I", "NEW")
+    ));
+    statements.push(format!("CREATE TRIGGER {} AFTER DELETE ON {table} BEGIN {} END", quote(&delete), row("D", "OLD")));
+    statements
+}
+
+/// Installs capture in one transaction; installing again replaces it.
+pub async fn apply(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    for statement in plan(store, shape, specs) {
+        tx.execute_unprepared(&statement).await?;
+    }
+    tx.commit().await?;
+    remember(store, shape, specs).await
+}
+
+/// What was installed, so that a changed mapping is noticed.
+async fn remember(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> Result<(), StoreError> {
+    let sql = "INSERT INTO tidemark_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    run(&store.db, sql, vec![format!("capture {}", shape.log_name()).into(), fingerprint(store, shape, specs).into()]).await?;
+    Ok(())
+}
+
+fn fingerprint(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> String {
+    let text = plan(store, shape, specs).join("\n");
+    // Only equality matters: FNV-1a over the statements.
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
+}
+
+/// How capture stands on a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Installed,
+    /// Installed for another mapping: columns are missing.
+    Outdated,
+    /// One or more triggers are not there, or disabled.
+    Missing,
+    /// A view cannot be captured; the walk finds its changes.
+    NotPossible,
+}
+
+/// Verifies capture by the catalogue.
+pub async fn verify(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> Result<Standing, StoreError> {
+    if shape.is_view {
+        return Ok(Standing::NotPossible);
+    }
+    let (sql, table, wanted) = if store.is_postgres() {
+        let sql = "SELECT count(*) FROM pg_trigger WHERE tgrelid = $1::regclass AND tgname LIKE 'tidemark\\_%' AND tgenabled IN ('O', 'A')";
+        (sql, shape.sql(), 4)
+    } else {
+        ("SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = $1 AND name LIKE 'tidemark\\_%' ESCAPE '\\'", shape.table.name.clone(), 4)
+    };
+    let there: i64 = scalar(&store.db, sql, vec![table.into()]).await?;
+    if there < wanted {
+        return Ok(Standing::Missing);
+    }
+    let known = one(&store.db, "SELECT value FROM tidemark_meta WHERE name = $1", vec![format!("capture {}", shape.log_name()).into()]).await?;
+    let known: Option<String> = known.map(|row| get(&row, 0)).transpose()?;
+    Ok(if known == Some(fingerprint(store, shape, specs)) { Standing::Installed } else { Standing::Outdated })
+}
+
+/// The grants Tidemark's own role needs on PostgreSQL, for the order database's administrator to read and run.
+pub fn grants(store: &Store, shape: &TableShape, spec: &StreamSpec, role: &str) -> Vec<String> {
+    if !store.is_postgres() {
+        return Vec::new();
+    }
+    let (role, table) = (quote(role), shape.sql());
+    let columns = |names: Vec<&str>| names.into_iter().map(quote).collect::<Vec<_>>().join(", ");
+    let mut read = vec![spec.key.as_str()];
+    read.extend(spec.columns());
+    let mut grants = vec![format!("GRANT SELECT ({}) ON {table} TO {role}", columns(read))];
+    if let Some(schema) = &shape.table.schema {
+        grants.insert(0, format!("GRANT USAGE ON SCHEMA {} TO {role}", quote(schema)));
+    }
+    let mut written: Vec<&str> = Vec::new();
+    if spec.direction.writes_rows() {
+        written.extend(spec.fields.iter().map(|field| field.column.as_str()));
+    }
+    written.extend(spec.remote_id.as_deref());
+    written.dedup();
+    if !written.is_empty() {
+        grants.push(format!("GRANT UPDATE ({}) ON {table} TO {role}", columns(written.clone())));
+    }
+    if spec.direction.writes_rows() && spec.inbound == tidemark_core::spec::Inbound::Full {
+        let mut inserted = vec![spec.key.as_str()];
+        inserted.extend(written);
+        grants.push(format!("GRANT INSERT ({}) ON {table} TO {role}", columns(inserted)));
+    }
+    grants.push(format!("GRANT TRIGGER ON {table} TO {role}"));
+    grants
+}

@@ -1,0 +1,104 @@
+//! The change log and its relay: log rows become debts by delete, in one transaction, so that none is lost and none is made twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sea_orm::ConnectionTrait;
+
+use crate::debts::{Kind, owe};
+use crate::dialect::{in_list, list};
+use crate::query::{all, get, run, scalar};
+use crate::rows::Mapped;
+use crate::{Store, StoreError};
+
+/// What one run of the relay did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Relayed {
+    pub changes: usize,
+    pub debts: u64,
+}
+
+/// Turns up to `limit` log rows into push debts of every stream over their table. Any number of relays may run: each takes rows no other holds, and debts are
+/// locked in (stream, subject) order.
+pub async fn relay(store: &Store, streams: &[Mapped], limit: u32) -> Result<Relayed, StoreError> {
+    let waiting: i64 = scalar(&store.db, "SELECT count(*) FROM (SELECT 1 FROM tidemark_change LIMIT 1) c", vec![]).await?;
+    if waiting == 0 {
+        return Ok(Relayed::default());
+    }
+    let tx = store.begin().await?;
+    let sql = format!(
+        "DELETE FROM tidemark_change WHERE id IN (SELECT id FROM tidemark_change ORDER BY id LIMIT {limit} {{skip}}) RETURNING table_name, op, row_key"
+    );
+    let rows = all(&tx, &sql, vec![]).await?;
+    let mut changed: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
+    let mut deleted: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
+    let mut bulk: BTreeSet<i64> = BTreeSet::new();
+    for row in &rows {
+        let (table, op, key): (String, String, Option<String>) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+        for mapped in streams.iter().filter(|mapped| mapped.shape.log_name() == table) {
+            match &key {
+                None => {
+                    bulk.insert(mapped.id);
+                }
+                Some(key) => {
+                    changed.entry(mapped.id).or_default().insert(key.clone());
+                    if op == "D" {
+                        deleted.entry(mapped.id).or_default().insert(key.clone());
+                    }
+                }
+            }
+        }
+    }
+    let mut relayed = Relayed { changes: rows.len(), debts: 0 };
+    for (stream, keys) in &changed {
+        relayed.debts += owe(&tx, *stream, Kind::Push, keys.iter().map(String::as_str), 0, true).await?;
+    }
+    for (stream, keys) in &deleted {
+        let sql = format!("UPDATE tidemark_debt SET reborn = 1 WHERE stream_id = $1 AND kind = 'push' AND subject {}", in_list(tx.get_database_backend(), 2, "text"));
+        run(&tx, &sql, vec![(*stream).into(), list(tx.get_database_backend(), keys.iter().map(String::as_str))]).await?;
+    }
+    for stream in &bulk {
+        run(&tx, "UPDATE tidemark_stream SET walk_owed = 1, walk_position = NULL, poll_owed_at = COALESCE(poll_owed_at, {now}) WHERE id = $1", vec![(*stream).into()]).await?;
+    }
+    tx.commit().await?;
+    Ok(relayed)
+}
+
+/// Where the change log stands when a page's transaction begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogMark(i64);
+
+pub(crate) async fn mark(db: &impl ConnectionTrait) -> Result<LogMark, StoreError> {
+    let sql = if db.get_database_backend() == sea_orm::DbBackend::Postgres {
+        // A sequence read is not transactional: rows written from here on have higher ids, whoever writes them.
+"SELECT last_value - 1 FROM tidemark_change_id_seq"
+    } else {
+        "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'tidemark_change'), 0)"
+    };
+    Ok(LogMark(scalar(db, sql, vec![]).await?))
+}
+
+/// Removes the log rows this transaction itself caused by writing these rows, once each: such a row now equals its base. A row that was logged more often was
+/// changed again by a trigger of the order system, and stays for the relay. Every other stream over the table hears of the rows by a debt of its own.
+pub(crate) async fn clear_own(db: &impl ConnectionTrait, mapped: &Mapped, mark: LogMark, keys: &[&str]) -> Result<(), StoreError> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let backend = db.get_database_backend();
+    let own = if backend == sea_orm::DbBackend::Postgres { "AND txid = txid_current()" } else { "" };
+    let sql = format!(
+        "DELETE FROM tidemark_change WHERE id > $1 {own} AND table_name = $2 AND row_key IN (
+            SELECT row_key FROM tidemark_change WHERE id > $1 {own} AND table_name = $2 AND row_key {} GROUP BY row_key HAVING count(*) = 1)",
+        in_list(backend, 3, "text")
+    );
+    run(db, &sql, vec![mark.0.into(), mapped.shape.log_name().into(), list(backend, keys.iter().copied())]).await?;
+    for sibling in &mapped.siblings {
+        owe(db, *sibling, Kind::Push, keys.iter().copied(), 0, true).await?;
+    }
+    Ok(())
+}
+
+/// How many changes wait for the relay, and the age of the oldest in milliseconds.
+pub async fn waiting(store: &Store) -> Result<(i64, i64), StoreError> {
+    let row = crate::query::one(&store.db, "SELECT count(*), COALESCE({now} - min(at), 0) FROM tidemark_change", vec![]).await?;
+    row.map_or(Ok((0, 0)), |row| Ok((get(&row, 0)?, get(&row, 1)?)))
+}

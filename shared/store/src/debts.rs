@@ -1,0 +1,225 @@
+//! Debts: what is owed, durable, one live per (stream, kind, subject). A push is owed for a row, a read for a record. Waiting, parked and waiting for a parent are
+//! states of a debt.
+
+use sea_orm::{ConnectionTrait, QueryResult};
+use tidemark_core::Millis;
+use tidemark_core::failure::Failure;
+
+use crate::dialect::{in_list, list, table};
+use crate::query::{all, get, run, scalar};
+use crate::{Store, StoreError};
+
+/// Which way a debt is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The row may differ from what the CRM holds; the subject is the row's key.
+    Push,
+    /// The record has to be read by id and merged; the subject is its remote id.
+    Read,
+}
+
+impl Kind {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// Owes work for each subject. A debt that is there already moves to its next generation and is due again, without losing its history; a parked one stays
+/// parked unless `release`.
+pub(crate) async fn owe<'a>(
+    db: &impl ConnectionTrait,
+    stream: i64,
+    kind: Kind,
+    subjects: impl Iterator<Item = &'a str>,
+    delay: Millis,
+    release: bool,
+) -> Result<u64, StoreError> {
+    let mut subjects: Vec<&str> = subjects.collect();
+    if subjects.is_empty() {
+        return Ok(0);
+    }
+    subjects.sort_unstable();
+    subjects.dedup();
+    let backend = db.get_database_backend();
+    let cells: Vec<Option<&str>> = subjects.into_iter().map(Some).collect();
+    let (source, mut values) = table(backend, 4, 1, &cells);
+    values.splice(0..0, [stream.into(), kind.word().into(), delay.into()]);
+    // A change of the row itself frees a parked debt and forgets its failures; anything else only makes sure it is not late.
+    let again = if release {
+        "state = 'waiting', attempts = 0, due_at = excluded.due_at, changed_at = excluded.changed_at"
+    } else {
+        "due_at = CASE WHEN excluded.due_at < tidemark_debt.due_at OR tidemark_debt.attempts = 0 THEN excluded.due_at ELSE tidemark_debt.due_at END"
+    };
+    let sql = format!(
+        "INSERT INTO tidemark_debt (stream_id, kind, subject, due_at) SELECT $1, $2, v.c0, {{now}} + $3 FROM {source} WHERE true ORDER BY v.c0
+         ON CONFLICT (stream_id, kind, subject) DO UPDATE SET generation = tidemark_debt.generation + 1, {again}"
+    );
+    run(db, &sql, values).await
+}
+
+/// Parks a debt, making it if need be: it waits for a person, with the cause and the next step.
+pub(crate) async fn park_new(db: &impl ConnectionTrait, stream: i64, kind: Kind, subject: &str, cause: &str, next_step: &str) -> Result<(), StoreError> {
+    let sql = "INSERT INTO tidemark_debt (stream_id, kind, subject, state, class, cause, next_step) VALUES ($1, $2, $3, 'parked', 'rejected', $4, $5)
+        ON CONFLICT (stream_id, kind, subject) DO UPDATE SET state = 'parked', class = 'rejected', cause = excluded.cause, next_step = excluded.next_step,
+            lease_until = NULL, lease_fence = NULL, generation = tidemark_debt.generation + 1";
+    run(db, sql, vec![stream.into(), kind.word().into(), subject.into(), cause.into(), next_step.into()]).await?;
+    Ok(())
+}
+
+/// Forgets debts that were paid by other means.
+pub(crate) async fn forget<'a>(db: &impl ConnectionTrait, stream: i64, kind: Kind, subjects: impl Iterator<Item = &'a str>) -> Result<u64, StoreError> {
+    let backend = db.get_database_backend();
+    let sql = format!("DELETE FROM tidemark_debt WHERE stream_id = $1 AND kind = $2 AND subject {}", in_list(backend, 3, "text"));
+    run(db, &sql, vec![stream.into(), kind.word().into(), list(backend, subjects)]).await
+}
+
+/// A debt somebody holds a lease on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    pub id: i64,
+    pub subject: String,
+    /// What the row's generation was before the row was read: a later change makes it another.
+    pub generation: i64,
+    pub attempts: i32,
+    pub reborn: bool,
+    pub created_at: Millis,
+}
+
+fn read_claim(row: &QueryResult) -> Result<Claim, StoreError> {
+    Ok(Claim {
+        id: get(row, 0)?,
+        subject: get(row, 1)?,
+        generation: get(row, 2)?,
+        attempts: get(row, 3)?,
+        reborn: get::<i64>(row, 4)? > 0,
+        created_at: get(row, 5)?,
+    })
+}
+
+/// Claims due debts of a stream, oldest due first. `fence` is fresh for each claim: a claimer that was overtaken settles nothing.
+pub async fn claim(store: &Store, stream: i64, kind: Kind, fence: &str, lease: Millis, limit: usize) -> Result<Vec<Claim>, StoreError> {
+    let sql = "UPDATE tidemark_debt SET lease_fence = $3, lease_until = {now} + $4 WHERE id IN (
+            SELECT d.id FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id JOIN tidemark_connection c ON c.name = s.connection
+            WHERE d.stream_id = $1 AND d.kind = $2 AND d.state <> 'parked' AND d.due_at <= {now} AND (d.lease_until IS NULL OR d.lease_until < {now})
+              AND s.state = 'running' AND c.state = 'running' ORDER BY d.due_at, d.id LIMIT $5 {of_debt})
+        RETURNING id, subject, generation, attempts, reborn, created_at";
+    let sql = sql.replace("{of_debt}", if store.is_postgres() { "FOR UPDATE OF d SKIP LOCKED" } else { "" });
+    let limit = i64::try_from(limit).unwrap_or(100);
+    let values = vec![stream.into(), kind.word().into(), fence.into(), lease.into(), limit.into()];
+    let mut claims: Vec<Claim> = all(&store.db, &sql, values).await?.iter().map(read_claim).collect::<Result<_, _>>()?;
+    claims.sort_by_key(|claim| claim.id);
+    Ok(claims)
+}
+
+/// Whether our lease still has this long to go; asked right before sending.
+pub async fn lease_left(store: &Store, fence: &str) -> Result<Millis, StoreError> {
+    let sql = "SELECT COALESCE(min(lease_until) - {now}, 0) FROM tidemark_debt WHERE lease_fence = $1";
+    scalar(&store.db, sql, vec![fence.into()]).await
+}
+
+/// Pays claims: those whose generation moved meanwhile stay, due as whoever moved it said; the rest are gone.
+pub(crate) async fn pay(db: &impl ConnectionTrait, fence: &str, claims: &[&Claim]) -> Result<u64, StoreError> {
+    if claims.is_empty() {
+        return Ok(0);
+    }
+    let backend = db.get_database_backend();
+    let texts: Vec<(String, String)> = claims.iter().map(|claim| (claim.id.to_string(), claim.generation.to_string())).collect();
+    let cells: Vec<Option<&str>> = texts.iter().flat_map(|(id, generation)| [Some(id.as_str()), Some(generation.as_str())]).collect();
+    let (source, mut values) = table(backend, 2, 2, &cells);
+    values.insert(0, fence.into());
+    let sql = format!(
+        "DELETE FROM tidemark_debt WHERE lease_fence = $1 AND id IN (SELECT d.id FROM tidemark_debt d JOIN {source} ON d.id = CAST(v.c0 AS BIGINT) AND d.generation = CAST(v.c1 AS BIGINT))"
+    );
+    let paid = run(db, &sql, values).await?;
+    let ids: Vec<&str> = texts.iter().map(|(id, _)| id.as_str()).collect();
+    if paid < ids.len() as u64 {
+        let sql = format!(
+            "UPDATE tidemark_debt SET lease_fence = NULL, lease_until = NULL WHERE lease_fence = $1 AND id {}",
+            in_list(backend, 2, "bigint")
+        );
+        run(db, &sql, vec![fence.into(), list(backend, ids.into_iter())]).await?;
+    }
+    Ok(paid)
+}
+
+/// What a claim that was not paid comes to.
+#[derive(Debug, Clone)]
+pub enum Unpaid<'a> {
+    /// Tried and failed: due again, the attempt counts.
+    Retry { due_at: Millis, failure: &'a Failure },
+    /// Not tried, or not its fault: due again, the attempt does not count.
+    Later { due_at: Millis, cause: &'a str },
+    /// Waits until its parent is linked; looked at again by itself now and then.
+    Parent { object: &'a str, row: &'a str, due_at: Millis },
+    Parked { class: &'a str, code: Option<&'a str>, cause: &'a str, next_step: &'a str },
+}
+
+/// Gives one claim back with what came of it. A change of its row meanwhile makes it due at once.
+pub(crate) async fn leave(db: &impl ConnectionTrait, fence: &str, claim: &Claim, unpaid: &Unpaid<'_>) -> Result<(), StoreError> {
+    let (state, due_at, counts, class, code, cause, next_step) = match unpaid {
+        Unpaid::Retry { due_at, failure } => {
+            ("waiting", *due_at, 1, Some(failure.class.word()), failure.code.clone(), failure.message.clone(), None)
+        }
+        Unpaid::Later { due_at, cause } => ("waiting", *due_at, 0, None, None, (*cause).to_owned(), None),
+        Unpaid::Parent { object, row, due_at } => {
+            ("parent", *due_at, 0, Some("parent"), Some(format!("{object}:{row}")), format!("waits until row {row} of {object} is in the CRM"), None)
+        }
+        Unpaid::Parked { class, code, cause, next_step } => {
+            ("parked", claim.created_at, 1, Some(*class), code.map(str::to_owned), (*cause).to_owned(), Some(*next_step))
+        }
+    };
+    let sql = "UPDATE tidemark_debt SET lease_fence = NULL, lease_until = NULL, attempts = attempts + $4,
+            state = CASE WHEN generation = $3 THEN $5 ELSE 'waiting' END, due_at = CASE WHEN generation = $3 OR $5 = 'waiting' THEN $6 ELSE {now} END,
+            class = $7, code = $8, cause = $9, next_step = $10
+        WHERE id = $1 AND lease_fence = $2";
+    let values = vec![
+        claim.id.into(),
+        fence.into(),
+        claim.generation.into(),
+        counts.into(),
+        state.into(),
+        due_at.into(),
+        class.map(str::to_owned).into(),
+        code.into(),
+        cause.into(),
+        next_step.map(str::to_owned).into(),
+    ];
+    run(db, sql, values).await?;
+    Ok(())
+}
+
+/// Frees the children that wait for these rows of an object.
+pub(crate) async fn free_children(db: &impl ConnectionTrait, connection: &str, object: &str, rows: &[&str]) -> Result<u64, StoreError> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let backend = db.get_database_backend();
+    let codes: Vec<String> = rows.iter().map(|row| format!("{object}:{row}")).collect();
+    let sql = format!(
+        "UPDATE tidemark_debt SET state = 'waiting', due_at = {{now}} WHERE state = 'parent' AND code {}
+         AND stream_id IN (SELECT id FROM tidemark_stream WHERE connection = $2)",
+        in_list(backend, 1, "text")
+    );
+    run(db, &sql, vec![list(backend, codes.iter().map(String::as_str)), connection.into()]).await
+}
+
+/// A person's act on one debt: due now, whatever it waited for.
+pub async fn retry(store: &Store, id: i64) -> Result<bool, StoreError> {
+    let sql = "UPDATE tidemark_debt SET state = 'waiting', due_at = {now}, lease_until = NULL, lease_fence = NULL, generation = generation + 1 WHERE id = $1";
+    Ok(run(&store.db, sql, vec![id.into()]).await? == 1)
+}
+
+/// A person's act on one debt: it waits until somebody retries it or its row changes.
+pub async fn park(store: &Store, id: i64, who: &str) -> Result<bool, StoreError> {
+    let sql = "UPDATE tidemark_debt SET state = 'parked', class = 'person', cause = $2, next_step = 'retry it when the reason is gone', lease_until = NULL,
+        lease_fence = NULL, generation = generation + 1 WHERE id = $1";
+    Ok(run(&store.db, sql, vec![id.into(), format!("parked by {who}").into()]).await? == 1)
+}
+
+/// Owes pushes for these rows, from outside any page: the walk and the tests.
+pub async fn owe_pushes(store: &Store, stream: i64, rows: &[&str]) -> Result<u64, StoreError> {
+    owe(&store.db, stream, Kind::Push, rows.iter().copied(), 0, false).await
+}

@@ -1,0 +1,119 @@
+//! What is remembered: every query and every transaction of Tidemark, on PostgreSQL and on SQLite.
+//!
+//! One function per transaction, opened here and nowhere else; no network call inside one. The same SQL text serves both databases wherever it can; what differs
+//! (clock, lists, row locks, catalogues) is named in [`dialect`]. Order tables are read and written in their columns' text form and are always qualified.
+
+pub mod acts;
+pub mod budget;
+pub mod callouts;
+pub mod capture;
+pub mod changes;
+pub mod connections;
+pub mod debts;
+mod dialect;
+pub mod links;
+pub mod overview;
+pub mod page;
+pub mod push;
+mod query;
+pub mod rows;
+pub mod shape;
+pub mod streams;
+pub mod walk;
+pub mod windows;
+pub mod workers;
+
+use std::time::Duration;
+
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+
+pub use query::StoreError;
+
+/// How to reach the order database.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// `postgres://…` or `sqlite://file`; may hold a password, so it is never logged.
+    pub url: String,
+    /// Schema of the `tidemark_*` tables (PostgreSQL).
+    pub schema: String,
+    /// Schema of order tables written without one (PostgreSQL).
+    pub orders_schema: String,
+    pub pool_max: u32,
+}
+
+/// The order database, with Tidemark's own tables in it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) db: DatabaseConnection,
+    pub(crate) schema: String,
+    pub(crate) orders_schema: String,
+}
+
+impl Store {
+    /// Connects and proves that the database answers. A SQLite file is created when missing only if the URL says `mode=rwc`.
+    pub async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
+        let mut options = ConnectOptions::new(&config.url);
+        options
+            .max_connections(config.pool_max)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_timeout(Duration::from_secs(5))
+            .sqlx_logging(false)
+            .test_before_acquire(false)
+            .set_application_name("tidemark");
+        if config.url.starts_with("postgres") {
+            options.set_schema_search_path(&config.schema);
+            options.map_sqlx_postgres_opts(|options| options.options([("timezone", "UTC"), ("datestyle", "ISO")]));
+        } else {
+            options.map_sqlx_sqlite_opts(|options| options.busy_timeout(Duration::from_secs(15)).pragma("cache_size", "-8000"));
+        }
+        let db = Database::connect(options).await.map_err(|error| StoreError::unreachable(&config.url, error))?;
+        let store = Self { db, schema: config.schema.clone(), orders_schema: config.orders_schema.clone() };
+        store.now().await?;
+        Ok(store)
+    }
+
+    pub fn is_postgres(&self) -> bool {
+        self.db.get_database_backend() == DbBackend::Postgres
+    }
+
+    /// The database's clock, milliseconds.
+    pub async fn now(&self) -> Result<i64, StoreError> {
+        query::scalar(&self.db, "SELECT {now}", vec![]).await
+    }
+
+    /// Makes or updates Tidemark's own tables.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        use tidemark_migrations::Migrator;
+        if self.is_postgres() {
+            self.db.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {}", dialect::quote(&self.schema))).await?;
+        }
+        <Migrator as sea_orm_migration::MigratorTrait>::up(&self.db, None).await?;
+        Ok(())
+    }
+
+    /// True when the tables are there and up to date.
+    pub async fn is_migrated(&self) -> Result<bool, StoreError> {
+        let migrations = <tidemark_migrations::Migrator as sea_orm_migration::MigratorTrait>::migrations().len();
+        let table = if self.is_postgres() {
+            query::scalar::<i64>(&self.db, "SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename = 'tidemark_migration'", vec![self.schema.clone().into()]).await?
+        } else {
+            query::scalar::<i64>(&self.db, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'tidemark_migration'", vec![]).await?
+        };
+        Ok(table == 1 && query::scalar::<i64>(&self.db, "SELECT count(*) FROM tidemark_migration", vec![]).await? >= i64::try_from(migrations).unwrap_or(0))
+    }
+
+    /// Every transaction begins here. On SQLite it takes the write lock at once: one that read first would fail with "database is locked" when it comes to write.
+    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
+        let tx = self.db.begin_with_options(options).await?;
+        if self.is_postgres() {
+            tx.execute_unprepared("SET LOCAL lock_timeout = '2s'").await?;
+        }
+        Ok(tx)
+    }
+
+    /// Closes the pool; what is under way fails.
+    pub async fn close(self) -> Result<(), DbErr> {
+        self.db.close().await
+    }
+}

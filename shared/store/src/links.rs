@@ -1,0 +1,172 @@
+//! Links: which row and which record are one thing, what was last agreed, what was last seen. Unique both ways within a stream.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, QueryResult};
+use tidemark_core::Millis;
+use tidemark_core::base::Base;
+use tidemark_core::merge::{LinkState, LinkView};
+use tidemark_core::page::KnownLink;
+use tidemark_core::record::{RemoteId, RowKey};
+
+use crate::dialect::{in_list, list, table};
+use crate::query::{all, get, run};
+use crate::rows::Mapped;
+use crate::{Store, StoreError};
+
+const COLUMNS: &str = "id, row_key, remote_id, state, base, seen, written_at, COALESCE(push_until, 0) > {now}, version";
+
+fn read(mapped: &Mapped, row: &QueryResult) -> Result<KnownLink, StoreError> {
+    let state = match get::<String>(row, 3)?.as_str() {
+        "creating" => LinkState::Creating,
+        "tombstone" => LinkState::Tombstone,
+        _ => LinkState::Linked,
+    };
+    let base: String = get(row, 4)?;
+    Ok(KnownLink {
+        id: get(row, 0)?,
+        row_key: get::<Option<String>>(row, 1)?.map(RowKey),
+        remote_id: get::<Option<String>>(row, 2)?.map(RemoteId),
+        view: LinkView {
+            state,
+            base: Base::from_json(&mapped.spec, &base),
+            seen: get(row, 5)?,
+            written_at: get(row, 6)?,
+            push_leased: get(row, 7)?,
+        },
+        version: get(row, 8)?,
+    })
+}
+
+/// Which column a list of texts is looked up in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum By {
+    Remote,
+    Row,
+}
+
+/// The links of these records or rows, locked in the order of their ids so that no two transactions wait for each other in a ring.
+pub(crate) async fn locked<'a>(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    by: By,
+    items: impl Iterator<Item = &'a str>,
+) -> Result<Vec<KnownLink>, StoreError> {
+    load(db, mapped, by, items, "{lock}").await
+}
+
+/// The same without locks.
+pub(crate) async fn free<'a>(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    by: By,
+    items: impl Iterator<Item = &'a str>,
+) -> Result<Vec<KnownLink>, StoreError> {
+    load(db, mapped, by, items, "").await
+}
+
+async fn load<'a>(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    by: By,
+    items: impl Iterator<Item = &'a str>,
+    lock: &str,
+) -> Result<Vec<KnownLink>, StoreError> {
+    let backend = db.get_database_backend();
+    let column = match by {
+        By::Remote => "remote_id",
+        By::Row => "row_key",
+    };
+    let sql = format!("SELECT {COLUMNS} FROM tidemark_link WHERE stream_id = $1 AND {column} {} ORDER BY id {lock}", in_list(backend, 2, "text"));
+    all(db, &sql, vec![mapped.id.into(), list(backend, items)]).await?.iter().map(|row| read(mapped, row)).collect()
+}
+
+/// The links of a list of rows, for reports and plans outside transactions.
+pub async fn of_rows(store: &Store, mapped: &Mapped, keys: &[RowKey]) -> Result<HashMap<RowKey, KnownLink>, StoreError> {
+    let links = free(&store.db, mapped, By::Row, keys.iter().map(RowKey::as_str)).await?;
+    Ok(links.into_iter().filter_map(|link| Some((link.row_key.clone()?, link))).collect())
+}
+
+/// The links of a list of records.
+pub async fn of_records(store: &Store, mapped: &Mapped, ids: &[RemoteId]) -> Result<HashMap<RemoteId, KnownLink>, StoreError> {
+    let links = free(&store.db, mapped, By::Remote, ids.iter().map(RemoteId::as_str)).await?;
+    Ok(links.into_iter().filter_map(|link| Some((link.remote_id.clone()?, link))).collect())
+}
+
+/// A link that is to be.
+#[derive(Debug, Clone)]
+pub(crate) struct NewLink {
+    pub(crate) row_key: RowKey,
+    pub(crate) remote_id: RemoteId,
+    pub(crate) base: String,
+    pub(crate) seen: Option<Millis>,
+}
+
+/// Makes links and says which records were won: a record or row that somebody linked meanwhile is left to them.
+pub(crate) async fn insert(db: &impl ConnectionTrait, stream: i64, links: &[NewLink]) -> Result<HashMap<RemoteId, i64>, StoreError> {
+    let backend = db.get_database_backend();
+    let seen: Vec<Option<String>> = links.iter().map(|link| link.seen.map(|seen| seen.to_string())).collect();
+    let mut cells = Vec::with_capacity(links.len() * 4);
+    for (link, seen) in links.iter().zip(&seen) {
+        cells.extend([Some(link.row_key.as_str()), Some(link.remote_id.as_str()), Some(link.base.as_str()), seen.as_deref()]);
+    }
+    let (source, mut values) = table(backend, 2, 4, &cells);
+    values.insert(0, stream.into());
+    let sql = format!(
+        "INSERT INTO tidemark_link (stream_id, row_key, remote_id, state, base, seen) SELECT $1, v.c0, v.c1, 'linked', v.c2, CAST(v.c3 AS BIGINT) FROM {source}
+         WHERE true ORDER BY v.n ON CONFLICT DO NOTHING RETURNING remote_id, id"
+    );
+    all(db, &sql, values).await?.iter().map(|row| Ok((RemoteId(get(row, 0)?), get(row, 1)?))).collect()
+}
+
+/// A link's next state.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkUpdate {
+    pub(crate) id: i64,
+    pub(crate) base: Option<String>,
+    pub(crate) seen: Option<Millis>,
+    /// For a link that was `creating`.
+    pub(crate) remote_id: Option<RemoteId>,
+}
+
+/// Updates links that this transaction holds locked. `seen` only moves forward.
+pub(crate) async fn update(db: &impl ConnectionTrait, links: &[LinkUpdate]) -> Result<u64, StoreError> {
+    if links.is_empty() {
+        return Ok(0);
+    }
+    let backend = db.get_database_backend();
+    let texts: Vec<(String, Option<String>)> = links.iter().map(|link| (link.id.to_string(), link.seen.map(|seen| seen.to_string()))).collect();
+    let mut cells = Vec::with_capacity(links.len() * 4);
+    for (link, (id, seen)) in links.iter().zip(&texts) {
+        cells.extend([Some(id.as_str()), link.base.as_deref(), seen.as_deref(), link.remote_id.as_ref().map(RemoteId::as_str)]);
+    }
+    let (source, values) = table(backend, 1, 4, &cells);
+    let sql = format!(
+        "UPDATE tidemark_link AS t SET base = COALESCE(v.c1, t.base), remote_id = COALESCE(v.c3, t.remote_id), state = 'linked', version = t.version + 1,
+            seen = CASE WHEN t.seen IS NULL OR CAST(v.c2 AS BIGINT) > t.seen THEN COALESCE(CAST(v.c2 AS BIGINT), t.seen) ELSE t.seen END
+         FROM {source} WHERE t.id = CAST(v.c0 AS BIGINT)"
+    );
+    run(db, &sql, values).await
+}
+
+/// Takes back links whose rows could not be made.
+pub(crate) async fn remove(db: &impl ConnectionTrait, ids: &[i64]) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let backend = db.get_database_backend();
+    let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
+    let sql = format!("DELETE FROM tidemark_link WHERE id {}", in_list(backend, 1, "bigint"));
+    run(db, &sql, vec![list(backend, texts.iter().map(String::as_str))]).await?;
+    Ok(())
+}
+
+/// The record is gone: the link stays as a tombstone, so that neither side is made again by old news.
+pub(crate) async fn bury<'a>(db: &impl ConnectionTrait, stream: i64, records: impl Iterator<Item = &'a str>) -> Result<u64, StoreError> {
+    let backend = db.get_database_backend();
+    let sql = format!(
+        "UPDATE tidemark_link SET state = 'tombstone', version = version + 1, push_until = NULL WHERE stream_id = $1 AND remote_id {}",
+        in_list(backend, 2, "text")
+    );
+    run(db, &sql, vec![stream.into(), list(backend, records)]).await
+}

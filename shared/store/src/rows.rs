@@ -1,0 +1,233 @@
+//! Reads and writes order rows, whole pages at a time, in their columns' text form. Never decides what to write.
+
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Value};
+use tidemark_core::record::{Row, RowKey};
+use tidemark_core::spec::StreamSpec;
+
+use crate::dialect::{in_list, list, quote, table};
+use crate::query::{all, get, run, scalar};
+use crate::shape::{NewKey, TableShape};
+use crate::{Store, StoreError};
+
+/// A stream together with the table it is mapped to: what every statement over its rows is made from.
+#[derive(Debug, Clone)]
+pub struct Mapped {
+    /// `tidemark_stream.id`.
+    pub id: i64,
+    pub spec: StreamSpec,
+    pub shape: TableShape,
+    /// Streams of other connections (or objects) over the same table that write records: they hear of every row this one changes.
+    pub siblings: Vec<i64>,
+}
+
+impl Mapped {
+    fn key(&self) -> String {
+        quote(&self.spec.key)
+    }
+
+    fn key_type(&self) -> &str {
+        self.shape.type_of(&self.spec.key)
+    }
+
+    /// Key and mapped columns in text form; `t` is the table's alias.
+    fn selection(&self, backend: DbBackend, alias: &str) -> String {
+        let columns = std::iter::once(self.spec.key.as_str()).chain(self.spec.columns());
+        let columns = columns.map(|column| match backend {
+            DbBackend::Postgres => format!("{alias}{}::text", quote(column)),
+            _ => format!("CAST({alias}{} AS TEXT)", quote(column)),
+        });
+        columns.collect::<Vec<_>>().join(", ")
+    }
+
+    fn read(&self, row: &QueryResult) -> Result<Row, StoreError> {
+        let columns = (1..=self.spec.columns().len()).map(|at| get(row, at)).collect::<Result<_, _>>()?;
+        Ok(Row { key: RowKey(get(row, 0)?), columns })
+    }
+}
+
+/// Whether rows are locked while they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    Free,
+    /// Rows somebody else has locked are left out: nobody waits for us, and we wait for nobody.
+    Skip,
+}
+
+/// The rows with these keys, in key order.
+pub(crate) async fn by_keys<'a>(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    keys: impl Iterator<Item = &'a str>,
+    lock: Lock,
+) -> Result<Vec<Row>, StoreError> {
+    let backend = db.get_database_backend();
+    let (key, table) = (mapped.key(), mapped.shape.sql());
+    let skip = if lock == Lock::Skip && !mapped.shape.is_view { "{skip}" } else { "" };
+    let sql = format!(
+        "SELECT {} FROM {table} t WHERE t.{key} {} ORDER BY t.{key} {skip}",
+        mapped.selection(backend, "t."),
+        in_list(backend, 1, mapped.key_type())
+    );
+    all(db, &sql, vec![list(backend, keys)]).await?.iter().map(|row| mapped.read(row)).collect()
+}
+
+/// The keys of rows whose column, normalised (trimmed, lower case), equals one of `values`; with the normalised value.
+pub(crate) async fn matching<'a>(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    column: &str,
+    values: impl Iterator<Item = &'a str>,
+) -> Result<Vec<(String, RowKey)>, StoreError> {
+    let backend = db.get_database_backend();
+    let text = if backend == DbBackend::Postgres { "text" } else { "TEXT" };
+    let (key, column) = (mapped.key(), quote(column));
+    let sql = format!(
+        "SELECT lower(trim(CAST(t.{column} AS {text}))), CAST(t.{key} AS {text}) FROM {} t WHERE lower(trim(CAST(t.{column} AS {text}))) {} ORDER BY t.{key} LIMIT 5000",
+        mapped.shape.sql(),
+        in_list(backend, 1, "text")
+    );
+    let rows = all(db, &sql, vec![list(backend, values)]).await?;
+    rows.iter().map(|row| Ok((get(row, 0)?, RowKey(get(row, 1)?)))).collect()
+}
+
+/// One page of rows in key order, after `position`.
+pub async fn walk(store: &Store, mapped: &Mapped, position: Option<&str>, limit: u64) -> Result<Vec<Row>, StoreError> {
+    walk_in(&store.db, mapped, position, limit).await
+}
+
+pub(crate) async fn walk_in(db: &impl ConnectionTrait, mapped: &Mapped, position: Option<&str>, limit: u64) -> Result<Vec<Row>, StoreError> {
+    let backend = db.get_database_backend();
+    let key = mapped.key();
+    let after = match (position, backend) {
+        (None, _) => String::new(),
+        (Some(_), DbBackend::Postgres) => format!("WHERE t.{key} > $1::text::{}", mapped.key_type()),
+        // The key column's affinity turns the text into what the column holds.
+        (Some(_), _) => format!("WHERE t.{key} > $1"),
+    };
+    let sql = format!("SELECT {} FROM {} t {after} ORDER BY t.{key} LIMIT {limit}", mapped.selection(backend, "t."), mapped.shape.sql());
+    let values: Vec<Value> = position.into_iter().map(Value::from).collect();
+    all(db, &sql, values).await?.iter().map(|row| mapped.read(row)).collect()
+}
+
+/// A row to be made: its key, and the columns it gets.
+#[derive(Debug, Clone)]
+pub(crate) struct NewRow {
+    pub(crate) key: RowKey,
+    /// Aligned with the columns passed along.
+    pub(crate) values: Vec<Option<String>>,
+}
+
+/// Keys for `count` new rows.
+pub(crate) async fn new_keys(db: &impl ConnectionTrait, mapped: &Mapped, count: usize) -> Result<Vec<RowKey>, StoreError> {
+    let count_sql = i64::try_from(count).unwrap_or(0);
+    match &mapped.shape.new_key {
+        NewKey::Uuid => Ok((0..count).map(|_| RowKey(uuid::Uuid::new_v4().to_string())).collect()),
+        NewKey::Expression(expression) => {
+            let sql = match db.get_database_backend() {
+                DbBackend::Postgres => format!("SELECT ({expression})::text FROM generate_series(1, $1)"),
+                _ => format!("WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < $1) SELECT CAST({expression} AS TEXT) FROM s"),
+            };
+            all(db, &sql, vec![count_sql.into()]).await?.iter().map(|row| Ok(RowKey(get(row, 0)?))).collect()
+        }
+        NewKey::NextInteger => {
+            // Above every key a row or a link ever had: a key that was deleted and handed out again would rewrite somebody else's record.
+            let key = mapped.key();
+            let sql = format!(
+                "SELECT max(COALESCE((SELECT max({key}) FROM {}), 0), COALESCE((SELECT max(CAST(row_key AS INTEGER)) FROM tidemark_link WHERE stream_id = $1), 0))",
+                mapped.shape.sql()
+            );
+            let highest: i64 = scalar(db, &sql, vec![mapped.id.into()]).await?;
+            Ok((1..=count_sql).map(|step| RowKey((highest + step).to_string())).collect())
+        }
+        NewKey::None => Err(StoreError::Missing {
+            what: format!("a value for the key {} of a new row of {}", mapped.spec.key, mapped.shape.table),
+            remedy: "give the column a default, or set inbound = \"update_only\"".into(),
+        }),
+    }
+}
+
+/// Inserts rows in one statement and gives them back as the database made them, triggers and defaults included.
+pub(crate) async fn insert(db: &impl ConnectionTrait, mapped: &Mapped, columns: &[&str], rows: &[NewRow]) -> Result<Vec<Row>, StoreError> {
+    let backend = db.get_database_backend();
+    let mut names = vec![mapped.key()];
+    names.extend(columns.iter().map(|column| quote(column)));
+    let mut cells: Vec<Option<&str>> = Vec::with_capacity(rows.len() * names.len());
+    for row in rows {
+        cells.push(Some(row.key.as_str()));
+        cells.extend(row.values.iter().map(Option::as_deref));
+    }
+    let (source, values) = table(backend, 1, names.len(), &cells);
+    let casts: Vec<String> = std::iter::once(mapped.spec.key.as_str())
+        .chain(columns.iter().copied())
+        .enumerate()
+        .map(|(at, column)| cast(backend, &mapped.shape, column, at))
+        .collect();
+    let overriding = if mapped.shape.overriding { "OVERRIDING SYSTEM VALUE" } else { "" };
+    let sql = format!(
+        "INSERT INTO {} ({}) {overriding} SELECT {} FROM {source} ORDER BY v.n RETURNING {}",
+        mapped.shape.sql(),
+        names.join(", "),
+        casts.join(", "),
+        mapped.selection(backend, "")
+    );
+    all(db, &sql, values).await?.iter().map(|row| mapped.read(row)).collect()
+}
+
+/// Sets the same columns of many rows in one statement and gives the rows back as the database stored them.
+pub(crate) async fn update(db: &impl ConnectionTrait, mapped: &Mapped, columns: &[&str], rows: &[NewRow]) -> Result<Vec<Row>, StoreError> {
+    let backend = db.get_database_backend();
+    let mut cells: Vec<Option<&str>> = Vec::with_capacity(rows.len() * (columns.len() + 1));
+    for row in rows {
+        cells.push(Some(row.key.as_str()));
+        cells.extend(row.values.iter().map(Option::as_deref));
+    }
+    let (source, values) = table(backend, 1, columns.len() + 1, &cells);
+    let sets: Vec<String> = columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| format!("{} = {}", quote(column), cast(backend, &mapped.shape, column, at + 1)))
+        .collect();
+    let key = mapped.key();
+    let sql = format!(
+        "UPDATE {} AS t SET {} FROM {source} WHERE t.{key} = {} RETURNING {}",
+        mapped.shape.sql(),
+        sets.join(", "),
+        cast(backend, &mapped.shape, &mapped.spec.key, 0),
+        mapped.selection(backend, if backend == DbBackend::Postgres { "t." } else { "" })
+    );
+    all(db, &sql, values).await?.iter().map(|row| mapped.read(row)).collect()
+}
+
+/// Writes the CRM's id into the rows' own column, where the mapping has one and it is not there yet.
+pub(crate) async fn set_remote_ids(db: &impl ConnectionTrait, mapped: &Mapped, pairs: &[(&str, &str)]) -> Result<u64, StoreError> {
+    let Some(column) = &mapped.spec.remote_id else { return Ok(0) };
+    if pairs.is_empty() {
+        return Ok(0);
+    }
+    let backend = db.get_database_backend();
+    let cells: Vec<Option<&str>> = pairs.iter().flat_map(|(key, id)| [Some(*key), Some(*id)]).collect();
+    let (source, values) = table(backend, 1, 2, &cells);
+    let value = cast(backend, &mapped.shape, column, 1);
+    let (key, column) = (mapped.key(), quote(column));
+    let differs = if backend == DbBackend::Postgres { "IS DISTINCT FROM" } else { "IS NOT" };
+    let sql = format!(
+        "UPDATE {} AS t SET {column} = {value} FROM {source} WHERE t.{key} = {} AND t.{column} {differs} {value}",
+        mapped.shape.sql(),
+        cast(backend, &mapped.shape, &mapped.spec.key, 0)
+    );
+    run(db, &sql, values).await
+}
+
+/// Column `c{at}` of the source as the column's own type.
+fn cast(backend: DbBackend, shape: &TableShape, column: &str, at: usize) -> String {
+    let sql_type = shape.type_of(column);
+    match backend {
+        DbBackend::Postgres if sql_type == "text" => format!("v.c{at}"),
+        DbBackend::Postgres => format!("v.c{at}::{sql_type}"),
+        // A foreign key or unique index compares by affinity, and so does a join: give an integer column an integer.
+        _ if sql_type.to_ascii_uppercase().contains("BOOL") => {
+            format!("(CASE v.c{at} WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE v.c{at} END)")
+        }
+        _ => format!("v.c{at}"),
+    }
+}

@@ -1,0 +1,192 @@
+//! What an order table looks like: columns, types, keys and rights as the database's catalogue tells them. Never alters anything.
+
+use tidemark_core::spec::{StreamSpec, TableName};
+
+use crate::dialect::quote;
+use crate::query::{all, get, scalar};
+use crate::{Store, StoreError};
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    /// As the database writes it: `character varying(80)`, `INTEGER`.
+    pub sql_type: String,
+    pub nullable: bool,
+    /// The expression a new row gets, if any.
+    pub default: Option<String>,
+    /// Computed by the database: never written.
+    pub generated: bool,
+    /// Alone in a unique or primary key index.
+    pub unique: bool,
+}
+
+/// Where the key of a new row comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewKey {
+    /// An expression of the database, such as `nextval('…')` or `gen_random_uuid()`.
+    Expression(String),
+    /// One above the highest that was ever used here (SQLite rowid).
+    NextInteger,
+    /// A random UUID made here.
+    Uuid,
+    /// The mapping cannot insert.
+    None,
+}
+
+/// A table of the order system, mapped or about to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableShape {
+    pub table: TableName,
+    pub columns: Vec<Column>,
+    pub new_key: NewKey,
+    /// An identity column that refuses explicit values unless told.
+    pub overriding: bool,
+    /// A view: no triggers, no row locks.
+    pub is_view: bool,
+}
+
+impl TableShape {
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The qualified, quoted name.
+    pub fn sql(&self) -> String {
+        match &self.table.schema {
+            Some(schema) => format!("{}.{}", quote(schema), quote(&self.table.name)),
+            None => format!("main.{}", quote(&self.table.name)),
+        }
+    }
+
+    /// The name the change log uses.
+    pub fn log_name(&self) -> String {
+        self.table.to_string()
+    }
+
+    pub(crate) fn type_of(&self, column: &str) -> &str {
+        self.column(column).map_or("text", |column| column.sql_type.as_str())
+    }
+}
+
+impl Store {
+    /// The table as this database qualifies it: PostgreSQL adds the schema of the orders, SQLite has none.
+    pub fn qualify(&self, table: &TableName) -> TableName {
+        match (&table.schema, self.is_postgres()) {
+            (_, false) => TableName { schema: None, name: table.name.clone() },
+            (None, true) => TableName { schema: Some(self.orders_schema.clone()), name: table.name.clone() },
+            (Some(_), true) => table.clone(),
+        }
+    }
+}
+
+/// Reads a table's shape; `None` when there is no such table or view. `key` is the column the mapping takes as the key.
+pub async fn find(store: &Store, table: &TableName, key: &str) -> Result<Option<TableShape>, StoreError> {
+    let table = store.qualify(table);
+    let shape = if store.is_postgres() { find_postgres(store, table, key).await? } else { find_sqlite(store, table, key).await? };
+    Ok(shape.filter(|shape| !shape.columns.is_empty()))
+}
+
+async fn find_postgres(store: &Store, table: TableName, key: &str) -> Result<Option<TableShape>, StoreError> {
+    let names = vec![table.schema.clone().into(), table.name.clone().into()];
+    let sql = "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '',
+            EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND i.indpred IS NULL),
+            a.attidentity::text, c.relkind IN ('v', 'm'), pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname)
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+        WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+    let mut shape = TableShape { table, columns: Vec::new(), new_key: NewKey::None, overriding: false, is_view: false };
+    for row in all(&store.db, sql, names).await? {
+        let name: String = get(&row, 0)?;
+        let (identity, sequence): (String, Option<String>) = (get(&row, 6)?, get(&row, 8)?);
+        let column = Column {
+            sql_type: get(&row, 1)?,
+            nullable: get(&row, 2)?,
+            default: get(&row, 3)?,
+            generated: get(&row, 4)?,
+            unique: get(&row, 5)?,
+            name,
+        };
+        shape.is_view = get(&row, 7)?;
+        if column.name == key {
+            shape.overriding = identity == "a";
+            shape.new_key = match (&sequence, &column.default, column.sql_type.as_str()) {
+                (Some(sequence), _, _) => NewKey::Expression(format!("nextval({})", crate::dialect::literal(sequence))),
+                (None, Some(default), _) => NewKey::Expression(default.clone()),
+                (None, None, "uuid") => NewKey::Expression("gen_random_uuid()".to_owned()),
+                (None, None, kind) if kind == "text" || kind.starts_with("character varying") => NewKey::Uuid,
+                (None, None, _) => NewKey::None,
+            };
+        }
+        let has_value = !identity.is_empty();
+        shape.columns.push(Column { default: column.default.or_else(|| has_value.then(|| "identity".to_owned())), ..column });
+    }
+    Ok(Some(shape))
+}
+
+async fn find_sqlite(store: &Store, table: TableName, key: &str) -> Result<Option<TableShape>, StoreError> {
+    let name = vec![table.name.clone().into()];
+    let kind = "SELECT count(*) FROM sqlite_master WHERE name = $1 AND type = 'view'";
+    let is_view = scalar::<i64>(&store.db, kind, name.clone()).await? > 0;
+    let unique = "SELECT ii.name FROM pragma_index_list($1) il, pragma_index_info(il.name) ii WHERE il.\"unique\" = 1 AND il.partial = 0
+        GROUP BY il.name HAVING count(*) = 1";
+    let mut uniques: Vec<String> = Vec::new();
+    for row in all(&store.db, unique, name.clone()).await? {
+        uniques.extend(get::<Option<String>>(&row, 0)?);
+    }
+    let mut shape = TableShape { table, columns: Vec::new(), new_key: NewKey::None, overriding: false, is_view };
+    let sql = "SELECT name, type, \"notnull\", dflt_value, hidden, pk, (SELECT count(*) FROM pragma_table_xinfo($1) k WHERE k.pk > 0) FROM pragma_table_xinfo($1)";
+    for row in all(&store.db, sql, name).await? {
+        let (column, sql_type): (String, String) = (get(&row, 0)?, get(&row, 1)?);
+        let (not_null, default, hidden): (i64, Option<String>, i64) = (get(&row, 2)?, get(&row, 3)?, get(&row, 4)?);
+        let sole_key = get::<i64>(&row, 5)? > 0 && get::<i64>(&row, 6)? == 1;
+        let upper = sql_type.to_ascii_uppercase();
+        if column == key {
+            shape.new_key = match (&default, upper.as_str()) {
+                (_, "INTEGER") if sole_key => NewKey::NextInteger,
+                (Some(default), _) => NewKey::Expression(format!("({default})")),
+                (None, kind) if kind.contains("CHAR") || kind.contains("TEXT") || kind == "UUID" => NewKey::Uuid,
+                (None, kind) if kind.contains("INT") => NewKey::NextInteger,
+                (None, _) => NewKey::None,
+            };
+        }
+        shape.columns.push(Column {
+            nullable: not_null == 0 && !sole_key,
+            default: default.or_else(|| (sole_key && upper == "INTEGER").then(|| "rowid".to_owned())),
+            generated: hidden > 1,
+            unique: sole_key || uniques.contains(&column),
+            name: column,
+            sql_type,
+        });
+    }
+    Ok(Some(shape))
+}
+
+/// What the present role may not do to the table although the mapping needs it; empty when all is well. On SQLite the file's owner may everything.
+pub async fn missing_rights(store: &Store, spec: &StreamSpec, shape: &TableShape) -> Result<Vec<String>, StoreError> {
+    if !store.is_postgres() {
+        return Ok(Vec::new());
+    }
+    let mut wanted = vec![("SELECT", true)];
+    wanted.push(("UPDATE", spec.direction.writes_rows() || spec.remote_id.is_some()));
+    wanted.push(("INSERT", spec.direction.writes_rows() && spec.inbound == tidemark_core::spec::Inbound::Full));
+    let mut missing = Vec::new();
+    for (right, _) in wanted.into_iter().filter(|(_, needed)| *needed) {
+        if !scalar::<bool>(&store.db, "SELECT has_table_privilege($1, $2)", vec![shape.sql().into(), right.into()]).await? {
+            missing.push(right.to_owned());
+        }
+    }
+    Ok(missing)
+}
+
+/// How many rows the catalogue believes the table has; exact on SQLite.
+pub async fn estimate(store: &Store, shape: &TableShape) -> Result<i64, StoreError> {
+    if store.db.get_database_backend() == sea_orm::DbBackend::Postgres {
+        let guess: i64 =
+            scalar(&store.db, "SELECT GREATEST(reltuples, -1)::bigint FROM pg_class WHERE oid = $1::regclass", vec![shape.sql().into()]).await?;
+        if guess >= 10_000 {
+            return Ok(guess);
+        }
+    }
+    scalar(&store.db, &format!("SELECT count(*) FROM {}", shape.sql()), vec![]).await
+}

@@ -1,0 +1,239 @@
+//! Streams: their registration, ticks, leases and states. A tick and a claim are each one compare-and-set: any number of schedulers and workers is right.
+
+use sea_orm::{ConnectionTrait, QueryResult};
+use tidemark_core::Millis;
+use tidemark_core::failure::Failure;
+use tidemark_core::hint::HintKind;
+use tidemark_core::spec::StreamSpec;
+use tidemark_core::window::Reader;
+
+use crate::query::{all, get, one, run};
+use crate::{Store, StoreError};
+
+/// A stream's row, for deciding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    pub id: i64,
+    pub name: String,
+    pub connection: String,
+    pub state: String,
+    pub fast_until: Option<Millis>,
+    pub settled_until: Option<Millis>,
+    pub settled_due_at: Millis,
+    pub loaded_at: Option<Millis>,
+    pub poll_attempts: i32,
+    pub walk_owed: bool,
+    pub walk_position: Option<String>,
+}
+
+const COLUMNS: &str =
+    "id, name, connection, state, fast_until, settled_until, settled_due_at, loaded_at, poll_attempts, walk_owed, walk_position";
+
+fn read(row: &QueryResult) -> Result<Stream, StoreError> {
+    Ok(Stream {
+        id: get(row, 0)?,
+        name: get(row, 1)?,
+        connection: get(row, 2)?,
+        state: get(row, 3)?,
+        fast_until: get(row, 4)?,
+        settled_until: get(row, 5)?,
+        settled_due_at: get(row, 6)?,
+        loaded_at: get(row, 7)?,
+        poll_attempts: get(row, 8)?,
+        walk_owed: get::<i64>(row, 9)? > 0,
+        walk_position: get(row, 10)?,
+    })
+}
+
+/// Makes the stream's row if it has none: a new stream stands at `plan_ready`. A changed mapping re-reads everything, once: new fields then meet.
+pub async fn register(store: &Store, spec: &StreamSpec) -> Result<Stream, StoreError> {
+    let table = store.qualify(&spec.table).to_string();
+    let digest = spec.digest();
+    let sql = "INSERT INTO tidemark_stream (name, connection, object, table_name, mapping_digest) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (name) DO UPDATE SET table_name = excluded.table_name, mapping_digest = excluded.mapping_digest, fast_until = NULL, walk_owed = 1,
+            walk_position = NULL, reason = 'the mapping changed: everything is read once more'
+        WHERE tidemark_stream.mapping_digest <> excluded.mapping_digest";
+    let values = vec![spec.name.clone().into(), spec.connection.clone().into(), spec.object.clone().into(), table.into(), digest.into()];
+    run(&store.db, sql, values).await?;
+    find(store, &spec.name).await?.ok_or_else(|| StoreError::Missing { what: format!("stream {}", spec.name), remedy: "run `tidemark migrate`".into() })
+}
+
+pub async fn find(store: &Store, name: &str) -> Result<Option<Stream>, StoreError> {
+    one(&store.db, &format!("SELECT {COLUMNS} FROM tidemark_stream WHERE name = $1"), vec![name.into()]).await?.as_ref().map(read).transpose()
+}
+
+pub async fn list(store: &Store) -> Result<Vec<Stream>, StoreError> {
+    all(&store.db, &format!("SELECT {COLUMNS} FROM tidemark_stream ORDER BY name LIMIT 1000"), vec![]).await?.iter().map(read).collect()
+}
+
+/// A stream whose tick has come: its id and the time it was due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    pub id: i64,
+    pub name: String,
+    pub due_at: Millis,
+}
+
+/// Streams to tick now, oldest first.
+pub async fn due(store: &Store, now: Millis) -> Result<Vec<Due>, StoreError> {
+    let sql = "SELECT id, name, due_at FROM tidemark_stream WHERE state = 'running' AND due_at <= $1 ORDER BY due_at, id LIMIT 500";
+    all(&store.db, sql, vec![now.into()]).await?.iter().map(|row| Ok(Due { id: get(row, 0)?, name: get(row, 1)?, due_at: get(row, 2)? })).collect()
+}
+
+/// The tick: moves `due_at` on and owes a poll, unless another scheduler did it first. True when it was ours.
+pub async fn tick(store: &Store, due: &Due, next: Millis) -> Result<bool, StoreError> {
+    let sql = "UPDATE tidemark_stream SET due_at = $3, ticks = ticks + 1, poll_owed_at = COALESCE(poll_owed_at, {now}) WHERE id = $1 AND due_at = $2 AND state = 'running'";
+    Ok(run(&store.db, sql, vec![due.id.into(), due.due_at.into(), next.into()]).await? == 1)
+}
+
+/// Work that is due and has no live hint: one entry per (stream, kind) with how many units are due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueWork {
+    pub stream: i64,
+    pub kind: HintKind,
+    pub units: i64,
+    hinted_at: Option<Millis>,
+}
+
+/// What the dispatcher has to hint: polls that are owed and unleased, debts that are due and unleased (an expired lease counts as none). A hint older than
+/// `hint_life` counts as lost.
+pub async fn due_work(store: &Store, hint_life: Millis) -> Result<Vec<DueWork>, StoreError> {
+    let open = "s.state = 'running' AND c.state = 'running'";
+    let polls = format!(
+        "SELECT s.id, 'poll', 1, s.poll_hinted_at FROM tidemark_stream s JOIN tidemark_connection c ON c.name = s.connection
+         WHERE {open} AND s.poll_owed_at <= {{now}} AND (s.lease_until IS NULL OR s.lease_until < {{now}})
+           AND (s.poll_hinted_at IS NULL OR s.poll_hinted_at < {{now}} - $1) ORDER BY s.poll_owed_at LIMIT 500"
+    );
+    let debts = format!(
+        "SELECT s.id, d.kind, count(*), CASE d.kind WHEN 'push' THEN s.push_hinted_at ELSE s.read_hinted_at END
+         FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id JOIN tidemark_connection c ON c.name = s.connection
+         WHERE {open} AND d.state <> 'parked' AND d.due_at <= {{now}} AND (d.lease_until IS NULL OR d.lease_until < {{now}})
+           AND COALESCE(CASE d.kind WHEN 'push' THEN s.push_hinted_at ELSE s.read_hinted_at END, 0) < {{now}} - $1
+         GROUP BY s.id, d.kind, s.push_hinted_at, s.read_hinted_at ORDER BY min(d.due_at) LIMIT 500"
+    );
+    let mut work = Vec::new();
+    for sql in [polls, debts] {
+        for row in all(&store.db, &sql, vec![hint_life.into()]).await? {
+            let kind = match get::<String>(&row, 1)?.as_str() {
+                "poll" => HintKind::Poll,
+                "push" => HintKind::Push,
+                _ => HintKind::Read,
+            };
+            let units = if kind == HintKind::Poll { 1 } else { get(&row, 2)? };
+            work.push(DueWork { stream: get(&row, 0)?, kind, units, hinted_at: get(&row, 3)? });
+        }
+    }
+    Ok(work)
+}
+
+fn hinted_column(kind: HintKind) -> &'static str {
+    match kind {
+        HintKind::Poll => "poll_hinted_at",
+        HintKind::Push => "push_hinted_at",
+        HintKind::Read => "read_hinted_at",
+    }
+}
+
+/// Marks the work as hinted, unless another dispatcher did it first. True when it was ours.
+pub async fn mark_hinted(store: &Store, work: &DueWork) -> Result<bool, StoreError> {
+    let column = hinted_column(work.kind);
+    let sql = format!("UPDATE tidemark_stream SET {column} = {{now}} WHERE id = $1 AND COALESCE({column}, -1) = $2");
+    Ok(run(&store.db, &sql, vec![work.stream.into(), work.hinted_at.unwrap_or(-1).into()]).await? == 1)
+}
+
+/// The hint was taken and its work looked at: what is still due may be hinted again.
+pub async fn clear_hint(store: &Store, stream: i64, kind: HintKind) -> Result<(), StoreError> {
+    let column = hinted_column(kind);
+    run(&store.db, &format!("UPDATE tidemark_stream SET {column} = NULL WHERE id = $1 AND {column} IS NOT NULL"), vec![stream.into()]).await?;
+    Ok(())
+}
+
+/// The right to read a stream: a number nobody else has, good until its lease ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    pub stream: i64,
+    pub number: i64,
+    pub lease: Millis,
+}
+
+/// Claims the stream for a poll. `None` when nothing is owed, somebody else reads it, or it is paused.
+pub async fn claim_poll(store: &Store, stream: i64, owner: &str, lease: Millis) -> Result<Option<(Fence, Stream)>, StoreError> {
+    let sql = format!(
+        "UPDATE tidemark_stream SET fence = fence + 1, lease_owner = $2, lease_until = {{now}} + $3
+         WHERE id = $1 AND state = 'running' AND poll_owed_at <= {{now}} AND (lease_until IS NULL OR lease_until < {{now}})
+           AND EXISTS (SELECT 1 FROM tidemark_connection c WHERE c.name = tidemark_stream.connection AND c.state = 'running')
+         RETURNING {COLUMNS}, fence"
+    );
+    let Some(row) = one(&store.db, &sql, vec![stream.into(), owner.into(), lease.into()]).await? else { return Ok(None) };
+    Ok(Some((Fence { stream, number: get(&row, 11)?, lease }, read(&row)?)))
+}
+
+/// Proves inside a transaction that the fence still stands, and renews its lease. Everything the transaction then does is ours to do.
+pub(crate) async fn hold(db: &impl ConnectionTrait, fence: Fence) -> Result<Held, StoreError> {
+    let sql = "UPDATE tidemark_stream SET version = version + 1, lease_until = {now} + $3
+         WHERE id = $1 AND fence = $2 AND lease_until > {now} AND state = 'running'
+         RETURNING EXISTS (SELECT 1 FROM tidemark_link l WHERE l.stream_id = $1 AND l.state = 'creating'),
+             EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.stream_id = $1 AND d.kind = 'read')";
+    let row = one(db, sql, vec![fence.stream.into(), fence.number.into(), fence.lease.into()]).await?;
+    let row = row.ok_or_else(|| StoreError::LeaseLost { what: format!("stream {}", fence.stream) })?;
+    let truth = |at| get::<bool>(&row, at);
+    Ok(Held { undecided_creates: truth(0)?, read_debts: truth(1)? })
+}
+
+/// What the fence update learned on its way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) undecided_creates: bool,
+    pub(crate) read_debts: bool,
+}
+
+/// The poll is done: nothing is owed until the next tick.
+pub async fn finish_poll(store: &Store, fence: Fence, fresh_at: Option<Millis>) -> Result<(), StoreError> {
+    let sql = "UPDATE tidemark_stream SET lease_until = NULL, lease_owner = NULL, poll_owed_at = NULL, poll_attempts = 0, poll_class = NULL, poll_error = NULL,
+        reason = NULL, fresh_at = COALESCE($3, fresh_at), poll_hinted_at = NULL WHERE id = $1 AND fence = $2";
+    run(&store.db, sql, vec![fence.stream.into(), fence.number.into(), fresh_at.into()]).await?;
+    Ok(())
+}
+
+/// Gives the lease back early; the poll stays owed and is hinted again at once.
+pub async fn yield_poll(store: &Store, fence: Fence) -> Result<(), StoreError> {
+    let sql = "UPDATE tidemark_stream SET lease_until = NULL, lease_owner = NULL, poll_hinted_at = NULL WHERE id = $1 AND fence = $2";
+    run(&store.db, sql, vec![fence.stream.into(), fence.number.into()]).await?;
+    Ok(())
+}
+
+/// The poll failed: it is owed again at `retry_at`.
+pub async fn fail_poll(store: &Store, fence: Fence, retry_at: Millis, failure: &Failure) -> Result<(), StoreError> {
+    let sql = "UPDATE tidemark_stream SET lease_until = NULL, lease_owner = NULL, poll_owed_at = $3, poll_attempts = poll_attempts + 1, poll_class = $4,
+        poll_error = $5, poll_hinted_at = NULL WHERE id = $1 AND fence = $2";
+    let values = vec![fence.stream.into(), fence.number.into(), retry_at.into(), failure.class.word().into(), failure.message.clone().into()];
+    run(&store.db, sql, values).await?;
+    Ok(())
+}
+
+/// When the settled reader is due next.
+pub async fn set_settled_due(store: &Store, fence: Fence, due_at: Millis) -> Result<(), StoreError> {
+    let sql = "UPDATE tidemark_stream SET settled_due_at = $3 WHERE id = $1 AND fence = $2";
+    run(&store.db, sql, vec![fence.stream.into(), fence.number.into(), due_at.into()]).await?;
+    Ok(())
+}
+
+/// Owes a local walk: every row against its base.
+pub async fn owe_walk(store: &Store, stream: i64) -> Result<(), StoreError> {
+    run(&store.db, "UPDATE tidemark_stream SET walk_owed = 1, walk_position = NULL, poll_owed_at = COALESCE(poll_owed_at, {now}) WHERE id = $1", vec![stream.into()]).await?;
+    Ok(())
+}
+
+/// Moves a stream to `running` or `paused`, with the reason shown to everybody. Returns false when there is no such stream.
+pub async fn set_state(store: &Store, name: &str, state: &str, reason: Option<&str>) -> Result<bool, StoreError> {
+    let sql = "UPDATE tidemark_stream SET state = $2, reason = $3, due_at = CASE WHEN $2 = 'running' THEN {now} ELSE due_at END WHERE name = $1";
+    Ok(run(&store.db, sql, vec![name.into(), state.into(), reason.into()]).await? == 1)
+}
+
+/// The column of a reader's cursor.
+pub(crate) fn cursor_column(reader: Reader) -> &'static str {
+    match reader {
+        Reader::Fast => "fast_until",
+        Reader::Settled => "settled_until",
+    }
+}

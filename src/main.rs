@@ -1,0 +1,3 @@
+//! The `tidemark` command: composition only.
+
+fn main() {}
