@@ -1,1 +1,33 @@
-//! Charter to come.
+//! A rig for tests of behaviour: the real store on a database of its own, the real worker, the practice CRM over HTTP. Work is done when a test says so, in the
+//! order it says, so that every interleaving can be named.
+
+mod database;
+pub mod deadline;
+mod rig;
+
+pub use database::{Kind, OrderDatabase, connect};
+pub use rig::{Rig, Setup, TOKEN};
+
+/// Runs one test body on SQLite and on PostgreSQL.
+#[macro_export]
+macro_rules! on_both_databases {
+    ($($(#[$meta:meta])* async fn $name:ident($kind:ident) $body:block)*) => {
+        $(mod $name {
+            use super::*;
+
+            async fn body($kind: $crate::Kind) -> eyre::Result<()> $body
+
+            $(#[$meta])*
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() -> eyre::Result<()> {
+                body($crate::Kind::Sqlite).await
+            }
+
+            $(#[$meta])*
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() -> eyre::Result<()> {
+                body($crate::Kind::Postgres).await
+            }
+        })*
+    };
+}

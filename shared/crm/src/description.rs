@@ -82,15 +82,15 @@ impl Description {
         self.environments.get(vendor_word).cloned().unwrap_or_else(|| vendor_word.to_lowercase())
     }
 
-    /// The vendor's budgets, lowered where the connection asks for less. Asking for more changes nothing.
+    /// The vendor's budgets, or what the connection asks for: less where others share the account, more where the account bought more.
     pub fn limits(&self, asked: &BudgetSpec) -> Vec<BucketLimit> {
-        let lowered = self.budgets.iter().map(|limit| {
+        let limits = self.budgets.iter().map(|limit| {
             let wanted = match limit.bucket {
                 Bucket::General => asked.per_second,
                 Bucket::Search => asked.search_per_second,
             };
-            match wanted.filter(|wanted| *wanted > 0.0 && *wanted < limit.per_second) {
-                // The burst shrinks with the rate: a lower budget exists because others spend the rest of the window.
+            match wanted.filter(|wanted| *wanted > 0.0) {
+                // The burst follows the rate. A lower budget exists because others spend the rest of the window; a higher one because the account bought it.
                 Some(wanted) => {
                     let share = f64::from(limit.burst) * wanted / limit.per_second;
                     BucketLimit { bucket: limit.bucket, per_second: wanted, burst: (share.floor() as u32).max(1) }
@@ -98,7 +98,7 @@ impl Description {
                 None => *limit,
             }
         });
-        lowered.collect()
+        limits.collect()
     }
 }
 

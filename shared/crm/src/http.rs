@@ -31,8 +31,7 @@ pub enum Intent {
     Write,
 }
 
-/// One call to make.
-#[derive(Debug)]
+/// One call to make. Without `Debug`, like its answer: bodies hold people's data and are never logged.
 pub struct Request {
     pub intent: Intent,
     /// Below the base URL, beginning with `/`, without ids.
@@ -44,7 +43,6 @@ pub struct Request {
 }
 
 /// A complete answer of any status except a redirect.
-#[derive(Debug)]
 pub struct Reply {
     pub intent: Intent,
     pub tried: String,
@@ -56,7 +54,6 @@ pub struct Reply {
 }
 
 /// A call with its record, before its answer is understood.
-#[derive(Debug)]
 pub struct Exchange {
     pub reply: Result<Reply, Failure>,
     pub callout: Callout,

@@ -153,8 +153,10 @@ pub enum Unpaid<'a> {
     /// Not tried, or not its fault: due again, the attempt does not count.
     Later { due_at: Millis, cause: &'a str },
     /// Waits until its parent is linked; looked at again by itself now and then.
-    Parent { object: &'a str, row: &'a str, due_at: Millis },
+    Parent { object: String, row: String, due_at: Millis },
     Parked { class: &'a str, code: Option<&'a str>, cause: &'a str, next_step: &'a str },
+    /// Parked for a reason found here, not by the CRM.
+    ParkedOwned { class: &'static str, cause: String, next_step: String },
 }
 
 /// Gives one claim back with what came of it. A change of its row meanwhile makes it due at once.
@@ -170,6 +172,7 @@ pub(crate) async fn leave(db: &impl ConnectionTrait, fence: &str, claim: &Claim,
         Unpaid::Parked { class, code, cause, next_step } => {
             ("parked", claim.created_at, 1, Some(*class), code.map(str::to_owned), (*cause).to_owned(), Some(*next_step))
         }
+        Unpaid::ParkedOwned { class, cause, next_step } => ("parked", claim.created_at, 1, Some(*class), None, cause.clone(), Some(next_step.as_str())),
     };
     let sql = "UPDATE tidemark_debt SET lease_fence = NULL, lease_until = NULL, attempts = attempts + $4,
             state = CASE WHEN generation = $3 THEN $5 ELSE 'waiting' END, due_at = CASE WHEN generation = $3 OR $5 = 'waiting' THEN $6 ELSE {now} END,
@@ -188,6 +191,16 @@ pub(crate) async fn leave(db: &impl ConnectionTrait, fence: &str, claim: &Claim,
         next_step.map(str::to_owned).into(),
     ];
     run(db, sql, values).await?;
+    Ok(())
+}
+
+/// Gives claims back with what came of each, in one transaction.
+pub async fn give_back(store: &Store, fence: &str, claims: &[(&Claim, Unpaid<'_>)]) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    for (claim, unpaid) in claims {
+        leave(&tx, fence, claim, unpaid).await?;
+    }
+    tx.commit().await?;
     Ok(())
 }
 
@@ -222,4 +235,19 @@ pub async fn park(store: &Store, id: i64, who: &str) -> Result<bool, StoreError>
 /// Owes pushes for these rows, from outside any page: the walk and the tests.
 pub async fn owe_pushes(store: &Store, stream: i64, rows: &[&str]) -> Result<u64, StoreError> {
     owe(&store.db, stream, Kind::Push, rows.iter().copied(), 0, false).await
+}
+
+/// Why a debt is parked, if it is.
+pub async fn parked_cause(store: &Store, stream: i64, kind: Kind, subject: &str) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT cause FROM tidemark_debt WHERE stream_id = $1 AND kind = $2 AND subject = $3 AND state = 'parked'";
+    let row = crate::query::one(&store.db, sql, vec![stream.into(), kind.word().into(), subject.into()]).await?;
+    row.map_or(Ok(None), |row| Ok(Some(get::<Option<String>>(&row, 0)?.unwrap_or_default())))
+}
+
+/// The object and row a push waits for, if it waits for its parent.
+pub async fn parent_of(store: &Store, stream: i64, subject: &str) -> Result<Option<(String, String)>, StoreError> {
+    let sql = "SELECT code FROM tidemark_debt WHERE stream_id = $1 AND kind = 'push' AND subject = $2 AND state = 'parent'";
+    let Some(row) = crate::query::one(&store.db, sql, vec![stream.into(), subject.into()]).await? else { return Ok(None) };
+    let code: Option<String> = get(&row, 0)?;
+    Ok(code.and_then(|code| code.split_once(':').map(|(object, row)| (object.to_owned(), row.to_owned()))))
 }

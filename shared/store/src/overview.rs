@@ -1,1 +1,15 @@
 //! What the dashboard, `status` and the metrics show: read-only questions over everything, each bounded.
+//!
+//! Nothing here decides whether a number is good or bad, and nothing here writes.
+
+mod calls;
+mod debts;
+mod history;
+mod streams;
+mod totals;
+
+pub use calls::{CALLOUT_PURPOSES, CalloutCounter, CalloutFilter, CalloutLine, CalloutSummary, callout_counters, callout_mark, callout_summary, callouts, quotas};
+pub use debts::{DEBT_STATES, DebtCount, DebtFilter, DebtGroup, DebtRow, debt_counts, debt_groups, debts, find_debt};
+pub use history::{ActLine, WORKER_LIFE_MS, WindowRow, WorkerRow, acts, windows, workers};
+pub use streams::{ReadingWindow, StreamOverview, streams};
+pub use totals::{Totals, rows_estimate, totals};

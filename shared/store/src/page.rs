@@ -178,7 +178,7 @@ async fn apply(tx: &DatabaseTransaction, mut batch: Batch<'_>) -> Result<Applied
 }
 
 /// A referenced record's id becomes its row's key, so that a re-bind of the parent makes no difference in its children. A record that is not linked keeps its id, marked.
-async fn resolve_references(tx: &DatabaseTransaction, mapped: &Mapped, parents: &Parents<'_>, records: &mut [Record]) -> Result<(), StoreError> {
+async fn resolve_references(tx: &impl ConnectionTrait, mapped: &Mapped, parents: &Parents<'_>, records: &mut [Record]) -> Result<(), StoreError> {
     for (at, _, object) in mapped.spec.reference_fields() {
         let Some(parent) = parents.get(object) else { continue };
         let ids: HashSet<String> = records.iter().filter_map(|record| record.values.get(at).cloned().flatten()).collect();
@@ -191,6 +191,11 @@ async fn resolve_references(tx: &DatabaseTransaction, mapped: &Mapped, parents: 
         }
     }
     Ok(())
+}
+
+/// The same for comparisons, outside any transaction.
+pub async fn resolve_parents(store: &Store, mapped: &Mapped, parents: &Parents<'_>, records: &mut [Record]) -> Result<(), StoreError> {
+    resolve_references(&store.db, mapped, parents, records).await
 }
 
 /// Loads and locks what the plan needs to know.

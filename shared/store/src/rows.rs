@@ -71,6 +71,11 @@ pub(crate) async fn by_keys<'a>(
     all(db, &sql, vec![list(backend, keys)]).await?.iter().map(|row| mapped.read(row)).collect()
 }
 
+/// The rows with these keys, for reports outside transactions.
+pub async fn of_keys(store: &Store, mapped: &Mapped, keys: &[RowKey]) -> Result<Vec<Row>, StoreError> {
+    by_keys(&store.db, mapped, keys.iter().map(RowKey::as_str), Lock::Free).await
+}
+
 /// The keys of rows whose column, normalised (trimmed, lower case), equals one of `values`; with the normalised value.
 pub(crate) async fn matching<'a>(
     db: &impl ConnectionTrait,

@@ -237,3 +237,34 @@ pub(crate) fn cursor_column(reader: Reader) -> &'static str {
         Reader::Settled => "settled_until",
     }
 }
+
+/// What is still on its way, over all running streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quiet {
+    /// Log rows the relay has not seen.
+    pub changes: i64,
+    /// Debts that are neither parked nor waiting for a parent.
+    pub debts: i64,
+    /// Walks that are owed or under way.
+    pub walks: i64,
+    /// Streams that were not loaded once.
+    pub unloaded: i64,
+    /// The earliest stamp all settled readers have read up to, CRM clock.
+    pub settled_until: Option<Millis>,
+}
+
+impl Quiet {
+    /// Nothing is on its way, and everything stamped before `stamp` was read by the settled readers.
+    pub fn is_quiet_since(&self, stamp: Millis) -> bool {
+        self.changes == 0 && self.debts == 0 && self.walks == 0 && self.unloaded == 0 && self.settled_until.is_some_and(|until| until > stamp)
+    }
+}
+
+pub async fn quiet(store: &Store) -> Result<Quiet, StoreError> {
+    let sql = "SELECT (SELECT count(*) FROM tidemark_change), (SELECT count(*) FROM tidemark_debt WHERE state = 'waiting'),
+        (SELECT count(*) FROM tidemark_stream WHERE walk_owed <> 0 AND state = 'running'),
+        (SELECT count(*) FROM tidemark_stream WHERE loaded_at IS NULL AND state = 'running'),
+        (SELECT min(COALESCE(settled_until, 0)) FROM tidemark_stream WHERE state = 'running')";
+    let Some(row) = one(&store.db, sql, vec![]).await? else { return Ok(Quiet::default()) };
+    Ok(Quiet { changes: get(&row, 0)?, debts: get(&row, 1)?, walks: get(&row, 2)?, unloaded: get(&row, 3)?, settled_until: get(&row, 4)? })
+}

@@ -278,25 +278,3 @@ impl Visitor<'_> for NameSeed<'_> {
         Ok(self.wanted.find(key, self.next))
     }
 }
-
-#[cfg(test)]
-mod speed {
-    use super::*;
-    #[test]
-    fn rate() {
-        let names: Vec<Option<String>> = (0..23).map(|i| Some(format!("property_{i:02}"))).collect();
-        let wanted = Wanted::new(&names, Some("tidemark_key"), "lastmodifieddate");
-        let rows: Vec<String> = (0..200).map(|r| {
-            let props: Vec<String> = (0..23).map(|i| match i % 5 { 0 => format!("\"property_{i:02}\":null"), 1 => format!("\"property_{i:02}\":\"a \\\"quoted\\\" é value {r}\""), _ => format!("\"property_{i:02}\":\"value number {i} of {r}\"") }).collect();
-            format!("{{\"id\":\"{}\",\"properties\":{{\"createdate\":\"2026-02-01T08:00:00.000Z\",\"hs_object_id\":\"{}\",\"lastmodifieddate\":\"2026-03-01T12:00:00.123Z\",{},\"tidemark_key\":\"{r}\"}},\"createdAt\":\"2026-02-01T08:00:00.000Z\",\"updatedAt\":\"2026-03-01T12:00:00.123Z\",\"archived\":false}}", 1000 + r, 1000 + r, props.join(","))
-        }).collect();
-        let text = format!("{{\"total\":200,\"results\":[{}]}}", rows.join(","));
-        println!("bytes/record {}", text.len() / 200);
-        for _ in 0..5 {
-            let started = std::time::Instant::now();
-            let mut n = 0;
-            for _ in 0..1000 { let bytes = std::hint::black_box(text.as_bytes()); let t = std::str::from_utf8(bytes).unwrap(); n += parse(t, &wanted).unwrap().records.len(); }
-            println!("{:.0} records/s", n as f64 / started.elapsed().as_secs_f64());
-        }
-    }
-}

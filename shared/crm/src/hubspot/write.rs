@@ -143,26 +143,30 @@ fn item_of_result(batch: &WriteBatch<'_>, result: &ResultText) -> Option<usize> 
     }
 }
 
-/// Every item an entry of `errors` names, by trace or by id.
+/// Every item an entry of `errors` names: by trace where it names one, else by id or key. Never by both, because one item's
+/// trace may read like another's id.
 fn items_of_error(batch: &WriteBatch<'_>, error: &Json) -> Vec<usize> {
     let details = error["errors"].as_array().into_iter().flatten();
-    let parts = std::iter::once(error).chain(details);
-    let names: Vec<&str> = parts
-        .flat_map(|part| {
-            ["/context/objectWriteTraceId", "/objectWriteTraceId", "/context/ids", "/context/id", "/id"]
-                .map(|at| part.pointer(at))
-        })
-        .flatten()
-        .flat_map(|named| match named {
-            Json::Array(list) => list.iter().filter_map(Json::as_str).collect(),
-            other => other.as_str().into_iter().collect::<Vec<_>>(),
-        })
-        .collect();
+    let parts: Vec<&Json> = std::iter::once(error).chain(details).collect();
+    let traces = texts_at(&parts, &["/context/objectWriteTraceId", "/objectWriteTraceId"]);
+    let ids = texts_at(&parts, &["/context/ids", "/context/id", "/id"]);
     let is_named = |item: &WriteItem| {
-        let texts = [Some(item.trace.as_str()), item.id.as_ref().map(RemoteId::as_str), item.key.as_deref()];
-        texts.into_iter().flatten().any(|text| names.contains(&text))
+        if !traces.is_empty() {
+            return traces.contains(&item.trace.as_str());
+        }
+        let own = [item.id.as_ref().map(RemoteId::as_str), item.key.as_deref()];
+        own.into_iter().flatten().any(|text| ids.contains(&text))
     };
     (0..batch.items.len()).filter(|at| is_named(&batch.items[*at])).collect()
+}
+
+fn texts_at<'a>(parts: &[&'a Json], pointers: &[&str]) -> Vec<&'a str> {
+    let found = parts.iter().flat_map(|part| pointers.iter().filter_map(|at| part.pointer(at)));
+    let texts = found.flat_map(|named| match named {
+        Json::Array(list) => list.iter().filter_map(Json::as_str).collect(),
+        other => other.as_str().into_iter().collect::<Vec<_>>(),
+    });
+    texts.collect()
 }
 
 fn written(crm: &HubSpot, batch: &WriteBatch<'_>, item: &WriteItem, result: &ResultText) -> Written {

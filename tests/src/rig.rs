@@ -1,0 +1,291 @@
+//! One order database, one or two practice CRMs, one worker's context; and the jobs, done by name.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use eyre::{bail, eyre};
+use serde_json::json;
+use tidemark_boot::Config;
+use tidemark_core::hint::{Hint, HintKind};
+use tidemark_sandbox::{Limits, Sandbox, SandboxConfig, Weather};
+use tidemark_store::rows::Mapped;
+use tidemark_store::{Store, StoreConfig, capture, streams};
+use tidemark_worker::agree::{StreamReport, compare_stream};
+use tidemark_worker::{Connection, Context, Outcome, Tuning, handle, map_streams};
+use tokio_util::sync::CancellationToken;
+
+use crate::database::{Kind, OrderDatabase};
+
+/// How a rig is set up.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub weather: Weather,
+    /// A second connection, `other`, over the same table of customers.
+    pub two_connections: bool,
+    /// Settings of the contacts stream beside the usual ones.
+    pub contacts: &'static str,
+    pub lease: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { weather: Weather { index_lag_ms: (0, 0), ..Weather::calm() }, two_connections: false, contacts: "", lease: Duration::from_secs(60) }
+    }
+}
+
+pub struct Rig {
+    pub db: OrderDatabase,
+    pub crm: Sandbox,
+    pub other: Option<Sandbox>,
+    pub store: Store,
+    pub ctx: Context,
+    pub config: Config,
+    specs: Vec<Mapped>,
+}
+
+impl Rig {
+    /// Calm weather, both streams running.
+    pub async fn start(kind: Kind) -> eyre::Result<Self> {
+        Self::with(kind, Setup::default()).await
+    }
+
+    pub async fn with(kind: Kind, setup: Setup) -> eyre::Result<Self> {
+        let db = OrderDatabase::create(kind).await?;
+        let crm = sandbox(&setup).await?;
+        let other = if setup.two_connections { Some(sandbox(&setup).await?) } else { None };
+        let text = configuration(&db.url, &crm, other.as_ref(), setup.contacts);
+        let env = [("HUBSPOT_TOKEN".to_owned(), TOKEN.to_owned())];
+        let config = Config::parse(&text, "tidemark.toml", env.into_iter()).map_err(|errors| eyre!("{errors}"))?;
+        let store = Store::connect(&store_config(&db.url)).await?;
+        store.migrate().await?;
+        let specs = map_streams(&store, &config.streams).await?;
+        for mapped in &specs {
+            let over: Vec<_> = config.streams.iter().filter(|spec| store.qualify(&spec.table) == mapped.shape.table).collect();
+            capture::apply(&store, &mapped.shape, &over).await?;
+            streams::set_state(&store, &mapped.spec.name, "running", None).await?;
+        }
+        let ctx = context(&store, &config, setup.lease).await?;
+        Ok(Self { db, crm, other, store, ctx, config, specs })
+    }
+
+    /// Another worker over the same database: its own leases, its own clock of the CRM.
+    pub async fn second_worker(&self) -> eyre::Result<Context> {
+        context(&self.store, &self.config, Duration::from_secs(60)).await
+    }
+
+    pub fn stream(&self, name: &str) -> eyre::Result<&Mapped> {
+        self.specs.iter().find(|mapped| mapped.spec.name == name).ok_or_else(|| eyre!("no stream {name}"))
+    }
+
+    async fn job(&self, kind: HintKind, name: &str) -> eyre::Result<Outcome> {
+        let outcome = handle(&self.ctx, Hint { kind, stream: self.stream(name)?.id }).await;
+        match outcome {
+            Outcome::Broken(error) => bail!("{name}: {error}: {}", error.words()),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Ticks the stream and polls it, whatever its schedule says.
+    pub async fn poll(&self, name: &str) -> eyre::Result<Outcome> {
+        self.due(name, "poll_owed_at = 0, settled_due_at = 0").await?;
+        self.job(HintKind::Poll, name).await
+    }
+
+    /// Relays what was captured and pushes what is due.
+    pub async fn push(&self, name: &str) -> eyre::Result<Outcome> {
+        tidemark_worker::relay_once(&self.ctx).await?;
+        self.job(HintKind::Push, name).await
+    }
+
+    /// Makes owed reads due and pays them.
+    pub async fn read(&self, name: &str) -> eyre::Result<Outcome> {
+        self.debts_due(name).await?;
+        self.job(HintKind::Read, name).await
+    }
+
+    /// Everything that waits becomes due now.
+    pub async fn debts_due(&self, name: &str) -> eyre::Result<()> {
+        let (debts, id) = (self.db.own("tidemark_debt"), self.stream(name)?.id);
+        self.db.run(&format!("UPDATE {debts} SET due_at = 0 WHERE stream_id = {id} AND lease_until IS NULL")).await
+    }
+
+    async fn due(&self, name: &str, set: &str) -> eyre::Result<()> {
+        let (table, id) = (self.db.own("tidemark_stream"), self.stream(name)?.id);
+        self.db.run(&format!("UPDATE {table} SET {set} WHERE id = {id}")).await
+    }
+
+    /// Runs rounds of everything until nothing is on its way and both sides agree; fails with what differs.
+    pub async fn settle(&self) -> eyre::Result<Vec<StreamReport>> {
+        for _ in 0..60 {
+            for mapped in &self.specs {
+                self.poll(&mapped.spec.name).await?;
+            }
+            for mapped in &self.specs {
+                self.debts_due(&mapped.spec.name).await?;
+                self.push(&mapped.spec.name).await?;
+                self.read(&mapped.spec.name).await?;
+            }
+            let quiet = streams::quiet(&self.store).await?;
+            if quiet.debts == 0 && quiet.changes == 0 && quiet.walks == 0 && quiet.unloaded == 0 {
+                let reports = self.agree().await?;
+                if reports.iter().all(|report| report.differ == 0) {
+                    return Ok(reports);
+                }
+            }
+        }
+        bail!("the sides do not agree after 60 rounds: {:#?}", self.agree().await?)
+    }
+
+    pub async fn agree(&self) -> eyre::Result<Vec<StreamReport>> {
+        let mut reports = Vec::new();
+        for mapped in &self.specs {
+            reports.push(compare_stream(&self.ctx, mapped).await?);
+        }
+        Ok(reports)
+    }
+
+    /// The present properties of a record, as anybody sees them over HTTP, without a crate of ours.
+    pub async fn record(&self, object: &str, id: &str) -> eyre::Result<BTreeMap<String, String>> {
+        let all = self.records(object).await?;
+        all.get(id).cloned().ok_or_else(|| eyre!("the CRM has no {object} {id}"))
+    }
+
+    pub async fn records(&self, object: &str) -> eyre::Result<BTreeMap<String, BTreeMap<String, String>>> {
+        let url = format!("{}/sandbox/records/{object}", self.crm.base_url());
+        let listing: serde_json::Value = reqwest::get(url).await?.json().await?;
+        let list = listing.as_array().cloned().or_else(|| listing.get("records")?.as_array().cloned()).ok_or_else(|| eyre!("no list: {listing}"))?;
+        let record = |value: &serde_json::Value| {
+            let id = value.get("id")?.as_str()?.to_owned();
+            let live = !value.get("archived").and_then(serde_json::Value::as_bool).unwrap_or(false);
+            let properties = value.get("properties")?.as_object()?.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+            live.then(|| (id, properties.collect()))
+        };
+        Ok(list.iter().filter_map(record).collect())
+    }
+
+    pub async fn debts(&self, state: &str) -> eyre::Result<i64> {
+        self.db.count(&format!("{} WHERE state = '{state}'", self.db.own("tidemark_debt"))).await
+    }
+}
+
+pub const TOKEN: &str = "pat-na1-sandbox";
+
+async fn sandbox(setup: &Setup) -> eyre::Result<Sandbox> {
+    let limits = Limits { per_10s: 100_000, search_per_second: 10_000, per_day: 10_000_000 };
+    let sandbox = Sandbox::start(SandboxConfig { token: TOKEN.to_owned(), weather: setup.weather.clone(), limits, ..SandboxConfig::default() }).await?;
+    for object in ["contacts", "deals"] {
+        let property = json!({ "name": "tidemark_key", "label": "Order key", "type": "string", "fieldType": "text", "groupName": "x", "hasUniqueValue": true });
+        let url = format!("{}/crm/v3/properties/{object}", sandbox.base_url());
+        let answer = reqwest::Client::new().post(url).bearer_auth(TOKEN).json(&property).send().await?;
+        if !answer.status().is_success() {
+            bail!("the unique property could not be made: {}", answer.text().await?);
+        }
+    }
+    Ok(sandbox)
+}
+
+fn store_config(url: &str) -> StoreConfig {
+    StoreConfig { url: url.to_owned(), schema: "tidemark".into(), orders_schema: "public".into(), pool_max: 8 }
+}
+
+async fn context(store: &Store, config: &Config, lease: Duration) -> eyre::Result<Context> {
+    let mut connections = Vec::new();
+    for (spec, secrets) in &config.connections {
+        connections.push(Connection::new(spec.clone(), tidemark_crm::connect(spec, secrets)?));
+    }
+    let tuning = Tuning { name: "test".into(), lease, slice: Duration::from_secs(20), relay_every: Duration::from_millis(100) };
+    let (ctx, callouts) = Context::open(store.clone(), connections, &config.streams, tuning, None, CancellationToken::new()).await?;
+    drop(callouts);
+    Ok(ctx)
+}
+
+fn configuration(database: &str, crm: &Sandbox, other: Option<&Sandbox>, contacts: &str) -> String {
+    let connection = |name: &str, crm: &Sandbox| {
+        format!(
+            r#"
+[connections.{name}]
+connector = "hubspot"
+environment = "sandbox"
+base_url = "{}"
+secret.token = {{ env = "HUBSPOT_TOKEN" }}
+call_deadline = "5s"
+budget = {{ per_second = 900, search_per_second = 900 }}
+"#,
+            crm.base_url()
+        )
+    };
+    let mut text = format!(
+        r#"
+[database]
+url = "{database}"
+[defaults]
+fresh_within = "10m"
+[defaults.poll]
+every = "1s"
+lag = "0s"
+settled_every = "1s"
+settled_lag = "0s"
+overlap = "5s"
+[defaults.retry]
+first = "50ms"
+cap = "500ms"
+"#
+    );
+    text.push_str(&connection("hubspot", crm));
+    text.push_str(&format!(
+        r#"
+[[connections.hubspot.streams]]
+object = "contacts"
+table = "customers"
+key = "id"
+direction = "both"
+remote_id = "hubspot_id"
+external_key = "tidemark_key"
+match_on = ["email"]
+send_when = {{ email_confirmed_at = "present" }}
+{contacts}
+[connections.hubspot.streams.fields]
+email = {{ column = "email", owner = "crm", check = "email" }}
+firstname = {{ column = "first_name", owner = "orders" }}
+lastname = {{ column = "last_name", owner = "orders" }}
+phone = {{ column = "phone", owner = "hold" }}
+company = {{ column = "company", owner = "crm" }}
+
+[[connections.hubspot.streams]]
+object = "deals"
+table = "orders"
+key = "id"
+direction = "out"
+remote_id = "hubspot_id"
+external_key = "tidemark_key"
+match_on = ["dealname"]
+send_when = {{ status = ["accepted", "shipped", "cancelled"] }}
+[connections.hubspot.streams.fields]
+dealname = "number"
+amount = {{ column = "total_cents", as = "decimal_of_cents" }}
+dealstage = {{ column = "status", map = {{ accepted = "closedwon", shipped = "closedwon", cancelled = "closedlost" }} }}
+contact = {{ column = "customer_id", references = "contacts" }}
+"#
+    ));
+    if let Some(other) = other {
+        text.push_str(&connection("other", other));
+        text.push_str(
+            r#"
+[[connections.other.streams]]
+object = "contacts"
+table = "customers"
+key = "id"
+direction = "both"
+remote_id = "other_id"
+external_key = "tidemark_key"
+match_on = ["email"]
+[connections.other.streams.fields]
+email = { column = "email", owner = "orders" }
+firstname = { column = "first_name", owner = "orders" }
+lastname = { column = "last_name", owner = "orders" }
+phone = { column = "phone", owner = "hold" }
+"#,
+        );
+    }
+    text
+}

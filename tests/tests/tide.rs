@@ -1,0 +1,69 @@
+//! The main job: both sides are brought together, edits flow, echoes cost nothing.
+
+use tidemark_sandbox::ObjectType::{Contacts, Deals};
+use tidemark_tests::{Rig, on_both_databases};
+
+on_both_databases! {
+    async fn both_sides_are_brought_together(kind) {
+        let rig = Rig::start(kind).await?;
+        let crm = rig.crm.crm();
+        rig.db.run("INSERT INTO customers (email, first_name, last_name, email_confirmed_at) VALUES
+            ('ana@acme.test', 'Ana', 'Ortiz', '2026-01-01 00:00:00'), ('bo@acme.test', 'Bo', 'Lund', '2026-01-01 00:00:00'),
+            ('secret@acme.test', 'Not', 'Confirmed', NULL)").await?;
+        rig.db.run("INSERT INTO orders (number, customer_id, status, total_cents) VALUES ('R-1', 1, 'accepted', 1250), ('R-2', 2, 'shipped', 99), ('R-3', 1, 'draft', 5)").await?;
+        let ana = crm.create(Contacts, &[("email", "ANA@acme.test"), ("phone", "0301")])?;
+        crm.create(Contacts, &[("email", "only@crm.test"), ("firstname", "Only")])?;
+        crm.create(Deals, &[("dealname", "R-2"), ("amount", "1.00"), ("dealstage", "closedlost")])?;
+        rig.settle().await?;
+
+        assert_eq!(rig.db.count("customers").await?, 4, "the one that only the CRM knew became a row");
+        let row = rig.db.rows("SELECT phone, hubspot_id, first_name FROM customers WHERE id = 1").await?;
+        assert_eq!(row[0], [Some("0301".to_owned()), Some(ana.clone()), Some("Ana".to_owned())]);
+        assert_eq!(rig.record("contacts", &ana).await?.get("firstname").map(String::as_str), Some("Ana"));
+        let contacts = rig.records("contacts").await?;
+        assert_eq!(contacts.len(), 3, "the unconfirmed one was not sent: {contacts:?}");
+        let deals = rig.records("deals").await?;
+        assert_eq!(deals.len(), 2, "the draft was not sent: {deals:?}");
+        let second = deals.values().find(|deal| deal["dealname"] == "R-2").unwrap();
+        assert_eq!((second["amount"].as_str(), second["dealstage"].as_str()), ("0.99", "closedwon"), "what was there was put right, not doubled");
+        Ok(())
+    }
+
+    async fn edits_on_both_sides_arrive_on_the_other(kind) {
+        let rig = Rig::start(kind).await?;
+        let crm = rig.crm.crm();
+        rig.db.run("INSERT INTO customers (email, first_name, phone, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '1', '2026-01-01 00:00:00')").await?;
+        rig.settle().await?;
+        let id = rig.db.one("SELECT hubspot_id FROM customers").await?.unwrap();
+        rig.db.run("UPDATE customers SET first_name = 'Anna'").await?;
+        crm.edit(Contacts, &id, &[("company", "Robots"), ("firstname", "Wrong")])?;
+        rig.settle().await?;
+        let record = rig.record("contacts", &id).await?;
+        assert_eq!(record["firstname"], "Anna", "the orders own the name");
+        assert_eq!(rig.db.one("SELECT company FROM customers").await?.as_deref(), Some("Robots"));
+        Ok(())
+    }
+
+    async fn after_agreement_a_hundred_ticks_write_nothing(kind) {
+        let rig = Rig::start(kind).await?;
+        let crm = rig.crm.crm();
+        rig.db.run("INSERT INTO customers (email, first_name, phone, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '030 12 34', '2026-01-01 00:00:00')").await?;
+        rig.db.run("INSERT INTO orders (number, customer_id, status, total_cents) VALUES ('R-1', 1, 'accepted', 1250)").await?;
+        crm.create(Contacts, &[("email", "only@crm.test")])?;
+        rig.settle().await?;
+        let rows = "SELECT CAST(id AS TEXT), email, first_name, phone, company, hubspot_id FROM customers ORDER BY id";
+        let (before, records, writes) = (rig.db.rows(rows).await?, rig.records("contacts").await?, crm.counters().writes);
+        let log_ids = format!("SELECT CAST(max(id) AS TEXT) FROM (SELECT id FROM {} UNION ALL SELECT 0) c", rig.db.own("tidemark_change"));
+        for _ in 0..100 {
+            rig.poll("hubspot.contacts").await?;
+            rig.poll("hubspot.deals").await?;
+            rig.push("hubspot.contacts").await?;
+            rig.push("hubspot.deals").await?;
+        }
+        assert_eq!(crm.counters().writes, writes, "no write to the CRM");
+        assert_eq!(rig.db.rows(rows).await?, before, "no row changed");
+        assert_eq!(rig.records("contacts").await?, records, "no modified stamp moved");
+        assert_eq!(rig.db.one(&log_ids).await?.as_deref(), Some("0"), "nothing was captured");
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! Makes one HTTP call to a CRM: smoothed in this process, booked in the budget all workers share, within the lease, recorded whatever comes of it.
+
+use std::time::{Duration, Instant};
+
+use metrics::{counter, histogram};
+use tidemark_core::Millis;
+use tidemark_core::failure::{Class, Failure};
+use tidemark_core::window::millis;
+use tidemark_crm::{Answer, Bucket};
+use tidemark_store::budget::{self, Grant, Rate};
+use tidemark_store::callouts::CalloutRow;
+use tidemark_store::rows::Mapped;
+use tidemark_store::{StoreError, debts};
+
+use crate::context::{Connection, Context, now};
+
+/// A slot is good for this long: a process that was held up longer books another rather than bunch its calls.
+const SLOT_LIFE: Duration = Duration::from_millis(100);
+/// Longest wait for a slot while work is claimed; beyond it the work goes back.
+const SLOT_WAIT_MAX: Millis = 5_000;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    /// The call was made, or could not be afforded; what follows is the core's decision.
+    Failed(Failure),
+    /// The connection is paused: the work stays as it is.
+    Paused,
+    /// Our lease is too short for the call: somebody else may take the work over.
+    LeaseShort,
+}
+
+/// What a call is for, for the record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Purpose<'a> {
+    pub(crate) ctx: &'a Context,
+    pub(crate) connection: &'a Connection,
+    pub(crate) stream: &'a Mapped,
+    pub(crate) word: &'static str,
+    /// From 1.
+    pub(crate) attempt: u32,
+    /// The claim whose lease must outlast the call.
+    pub(crate) fence: Option<&'a str>,
+}
+
+impl Purpose<'_> {
+    /// Makes the call. `items` is how many records it asks for or carries.
+    pub(crate) async fn call<T>(&self, bucket: Bucket, items: usize, send: impl Future<Output = Answer<T>>) -> Result<Result<T, NoAnswer>, StoreError> {
+        match self.book(bucket).await? {
+            Ok(()) => {}
+            Err(no) => return Ok(Err(no)),
+        }
+        if let Some(fence) = self.fence {
+            let deadline = millis(self.connection.spec.call_deadline);
+            if debts::lease_left(&self.ctx.store, fence).await? < deadline + deadline / 10 {
+                return Ok(Err(NoAnswer::LeaseShort));
+            }
+        }
+        let answer = send.await;
+        self.record(items, &answer);
+        Ok(answer.result.map_err(NoAnswer::Failed))
+    }
+
+    async fn book(&self, bucket: Bucket) -> Result<Result<(), NoAnswer>, StoreError> {
+        let limits = self.connection.crm.limits();
+        let Some(limit) = limits.iter().find(|limit| limit.bucket == bucket).or_else(|| limits.first()) else { return Ok(Ok(())) };
+        let rate = Rate { per_second: limit.per_second, burst: limit.burst, per_day: self.connection.spec.budget.per_day, wait_max: SLOT_WAIT_MAX };
+        self.connection.smooth(bucket).await;
+        loop {
+            let grant = budget::book(&self.ctx.store, &self.connection.spec.name, bucket_word(limit.bucket), rate).await?;
+            let no = match grant {
+                Grant::Slot { wait } => {
+                    let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
+                    let booked = Instant::now();
+                    tokio::time::sleep(wait).await;
+                    if booked.elapsed() <= wait + SLOT_LIFE {
+                        return Ok(Ok(()));
+                    }
+                    continue;
+                }
+                // The bucket's row is being made.
+                Grant::Busy { wait } if wait <= 1 => continue,
+                Grant::Busy { wait } => waiting(Class::Throttled, "the connection's calls are spoken for", wait),
+                Grant::DaySpent { wait } => waiting(Class::DayBudget, "the connection's calls of the day are spent", wait),
+                Grant::Paused => NoAnswer::Paused,
+            };
+            return Ok(Err(no));
+        }
+    }
+
+    fn record<T>(&self, items: usize, answer: &Answer<T>) {
+        let call = &answer.callout;
+        if let Some(offset) = call.clock_offset_ms {
+            self.connection.learn_offset(offset);
+        }
+        let failure = answer.result.as_ref().err();
+        let class = failure.map(|failure| failure.class.word());
+        counter!("tidemark_calls_total", "connection" => self.connection.spec.name.clone(), "purpose" => self.word, "class" => class.unwrap_or("ok")).increment(1);
+        histogram!("tidemark_call_seconds", "connection" => self.connection.spec.name.clone()).record(f64::from(call.elapsed_ms) / 1_000.0);
+        let row = CalloutRow {
+            connection: self.connection.spec.name.clone(),
+            stream: Some(self.stream.id),
+            purpose: self.word,
+            attempt: self.attempt,
+            method: call.method,
+            endpoint: call.endpoint.clone(),
+            items: u32::try_from(items).unwrap_or(u32::MAX),
+            status: call.status,
+            class,
+            message: failure.map(|failure| failure.message.clone()),
+            elapsed_ms: call.elapsed_ms,
+            quota_left: call.quota_left,
+            at: now(),
+        };
+        // The record's writer ends only with the process.
+        let _ = self.ctx.callouts.send(row);
+    }
+}
+
+pub(crate) fn bucket_word(bucket: Bucket) -> &'static str {
+    match bucket {
+        Bucket::General => "general",
+        Bucket::Search => "search",
+    }
+}
+
+fn waiting(class: Class, message: &str, wait: Millis) -> NoAnswer {
+    let mut failure = Failure::new(class, message);
+    failure.wait = Some(Duration::from_millis(u64::try_from(wait).unwrap_or(0)));
+    NoAnswer::Failed(failure)
+}
+
+/// Compares the account behind the token with the configuration, once per process and connection, before any other call.
+pub(crate) async fn prove_account(purpose: &Purpose<'_>) -> Result<Result<(), NoAnswer>, StoreError> {
+    let connection = purpose.connection;
+    if connection.account.initialized() {
+        return Ok(Ok(()));
+    }
+    let account = match purpose.call(Bucket::General, 1, connection.crm.account()).await? {
+        Ok(account) => account,
+        Err(no) => return Ok(Err(no)),
+    };
+    let spec = &connection.spec;
+    if spec.account.as_ref().is_some_and(|wanted| *wanted != account.id) || account.environment != spec.environment {
+        let found = format!(
+            "the token of {} belongs to account {} ({}), the configuration says {} ({}): give it the right token, or correct `account` and `environment`",
+            spec.name,
+            account.id,
+            account.environment,
+            spec.account.as_deref().unwrap_or("any"),
+            spec.environment
+        );
+        return Ok(Err(NoAnswer::Failed(Failure::new(Class::Auth, found))));
+    }
+    tidemark_store::connections::set_account(&purpose.ctx.store, &spec.name, &account.id, &account.environment).await?;
+    let _ = connection.account.set(());
+    Ok(Ok(()))
+}
+
+/// Stops all calls of a connection until a person resumes it.
+pub(crate) async fn pause_connection(ctx: &Context, connection: &Connection, failure: &Failure) -> Result<(), StoreError> {
+    let name = &connection.spec.name;
+    tidemark_store::connections::set_state(&ctx.store, name, "paused", Some(&failure.message)).await?;
+    tidemark_store::acts::record(&ctx.store, "tidemark", "pause", name, Some(&failure.message)).await?;
+    tracing::error!("connection {name} is paused: {}", failure.message);
+    ctx.tell(crate::event::Event::Paused { connection: name.clone(), cause: failure.message.clone() });
+    Ok(())
+}

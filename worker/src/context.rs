@@ -1,0 +1,166 @@
+//! What every handler has at hand: the store, the CRMs, the mapped streams, the clock offset of each CRM. Decides nothing.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tidemark_core::Millis;
+use tidemark_core::spec::{ConnectionSpec, StreamSpec};
+use tidemark_core::window::{crm_now, millis};
+use tidemark_crm::{Bucket, Crm};
+use tidemark_store::callouts::CalloutRow;
+use tidemark_store::page::Parents;
+use tidemark_store::rows::Mapped;
+use tidemark_store::{Store, StoreError, shape, streams};
+use tokio::sync::{OnceCell, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::event::Event;
+
+/// How a worker works, from the configuration.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// Unique per process incarnation.
+    pub name: String,
+    pub lease: Duration,
+    /// A job gives its stream back after this long, so that readers take turns.
+    pub slice: Duration,
+    pub relay_every: Duration,
+}
+
+/// One account of one CRM with everything that is shared by its calls.
+#[derive(Debug)]
+pub struct Connection {
+    pub spec: ConnectionSpec,
+    pub crm: Arc<dyn Crm>,
+    smoothers: HashMap<Bucket, DefaultDirectRateLimiter>,
+    offsets: Mutex<VecDeque<Millis>>,
+    /// Set once the account behind the token was compared with the configuration.
+    pub(crate) account: OnceCell<()>,
+}
+
+impl Connection {
+    pub fn new(spec: ConnectionSpec, crm: Arc<dyn Crm>) -> Self {
+        let smoother = |limit: tidemark_crm::BucketLimit| {
+            let period = Duration::from_secs_f64(1.0 / limit.per_second.max(0.001));
+            let burst = std::num::NonZeroU32::new(limit.burst).unwrap_or(std::num::NonZeroU32::MIN);
+            Some((limit.bucket, RateLimiter::direct(Quota::with_period(period)?.allow_burst(burst))))
+        };
+        let smoothers = crm.limits().into_iter().filter_map(smoother).collect();
+        Self { spec, crm, smoothers, offsets: Mutex::new(VecDeque::new()), account: OnceCell::new() }
+    }
+
+    /// Spreads this process's calls over time before the shared budget is asked.
+    pub(crate) async fn smooth(&self, bucket: Bucket) {
+        if let Some(limiter) = self.smoothers.get(&bucket) {
+            limiter.until_ready().await;
+        }
+    }
+
+    pub(crate) fn learn_offset(&self, offset_ms: Millis) {
+        let mut offsets = self.offsets.lock().unwrap_or_else(PoisonError::into_inner);
+        offsets.push_back(offset_ms);
+        if offsets.len() > 15 {
+            offsets.pop_front();
+        }
+    }
+
+    /// The CRM's present time.
+    pub(crate) fn crm_now(&self) -> Millis {
+        let offsets = self.offsets.lock().unwrap_or_else(PoisonError::into_inner);
+        let offsets: Vec<Millis> = offsets.iter().copied().collect();
+        crm_now(now(), &offsets)
+    }
+}
+
+/// This process's clock: for CRM time and for measuring, never for leases.
+pub(crate) fn now() -> Millis {
+    chrono::Utc::now().timestamp_millis()
+}
+
+/// Everything a handler needs.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub store: Store,
+    connections: Arc<HashMap<String, Arc<Connection>>>,
+    streams: Arc<HashMap<i64, Arc<Mapped>>>,
+    pub(crate) tuning: Tuning,
+    pub(crate) callouts: mpsc::UnboundedSender<CalloutRow>,
+    events: Option<mpsc::UnboundedSender<Event>>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Context {
+    /// Registers connections and streams and reads their tables' shapes. The receiver is for the loop that stores the call record.
+    pub async fn open(
+        store: Store,
+        connections: Vec<Connection>,
+        specs: &[StreamSpec],
+        tuning: Tuning,
+        events: Option<mpsc::UnboundedSender<Event>>,
+        shutdown: CancellationToken,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<CalloutRow>), StoreError> {
+        for connection in &connections {
+            tidemark_store::connections::register(&store, &connection.spec).await?;
+        }
+        let streams = map_streams(&store, specs).await?;
+        let streams = streams.into_iter().map(|mapped| (mapped.id, Arc::new(mapped))).collect();
+        let connections = connections.into_iter().map(|connection| (connection.spec.name.clone(), Arc::new(connection))).collect();
+        let (callouts, receiver) = mpsc::unbounded_channel();
+        let ctx = Self { store, connections: Arc::new(connections), streams: Arc::new(streams), tuning, callouts, events, shutdown };
+        Ok((ctx, receiver))
+    }
+
+    pub fn stream(&self, id: i64) -> Option<&Arc<Mapped>> {
+        self.streams.get(&id)
+    }
+
+    pub fn streams(&self) -> impl Iterator<Item = &Arc<Mapped>> {
+        self.streams.values()
+    }
+
+    pub(crate) fn connection(&self, mapped: &Mapped) -> Result<&Arc<Connection>, StoreError> {
+        self.connections.get(&mapped.spec.connection).ok_or_else(|| StoreError::Missing {
+            what: format!("connection {}", mapped.spec.connection),
+            remedy: "add it to the configuration, or remove its streams".into(),
+        })
+    }
+
+    /// The streams that references of this one point into, by object.
+    pub(crate) fn parents(&self, mapped: &Mapped) -> Parents<'_> {
+        let same = self.streams.values().filter(|other| other.spec.connection == mapped.spec.connection);
+        same.map(|other| (other.spec.object.as_str(), other.as_ref())).collect()
+    }
+
+    pub(crate) fn lease(&self) -> Millis {
+        millis(self.tuning.lease)
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        if let Some(events) = &self.events {
+            // Nobody listening is no failure.
+            let _ = events.send(event);
+        }
+    }
+}
+
+/// Registers the streams and joins each with its table.
+pub async fn map_streams(store: &Store, specs: &[StreamSpec]) -> Result<Vec<Mapped>, StoreError> {
+    let mut mapped: Vec<Mapped> = Vec::new();
+    for spec in specs {
+        let stream = streams::register(store, spec).await?;
+        let shape = shape::find(store, &spec.table, &spec.key).await?.ok_or_else(|| StoreError::Missing {
+            what: format!("table {}", store.qualify(&spec.table)),
+            remedy: "correct the stream's `table`, or `database.orders_schema`".into(),
+        })?;
+        mapped.push(Mapped { id: stream.id, spec: spec.clone(), shape, siblings: Vec::new() });
+    }
+    let tables: Vec<(i64, String, bool)> =
+        mapped.iter().map(|one| (one.id, one.shape.log_name(), one.spec.direction.writes_records())).collect();
+    for one in &mut mapped {
+        let (id, table) = (one.id, one.shape.log_name());
+        one.siblings = tables.iter().filter(|(other, name, writes)| *other != id && *name == table && *writes).map(|(other, _, _)| *other).collect();
+    }
+    Ok(mapped)
+}

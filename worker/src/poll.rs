@@ -1,0 +1,277 @@
+//! Reads what was modified since the cursor: claim the stream, fix a window, fetch and apply its pages, finish or owe the rest.
+
+use std::time::Instant;
+
+use metrics::counter;
+use tidemark_core::failure::Failure;
+use tidemark_core::push::{Verdict, after_failure};
+use tidemark_core::source::{Next, Page, Position, SourceTraits};
+use tidemark_core::window::{Reader, millis, next_window, settled_start};
+use tidemark_core::Millis;
+use tidemark_crm::PageRequest;
+use tidemark_store::page::{WindowPage, apply_page};
+use tidemark_store::rows::Mapped;
+use tidemark_store::streams::{self, Fence, Stream};
+use tidemark_store::windows::{self, OpenWindow};
+use tidemark_store::{StoreError, walk};
+
+use crate::calls::{NoAnswer, Purpose, pause_connection, prove_account};
+use crate::context::Context;
+use crate::event::Event;
+use crate::outcome::Outcome;
+use crate::references;
+
+/// Rows of one step of a walk.
+const WALK_ROWS: u64 = 500;
+
+/// How a poll ended.
+enum Ended {
+    Finished { fresh_at: Option<Millis>, pages: usize },
+    /// Its time is up, or we are stopping: the rest is owed.
+    Yielded { pages: usize },
+    Failed(NoAnswer),
+}
+
+/// Polls one stream once.
+pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, StoreError> {
+    let Some((fence, stream)) = streams::claim_poll(&ctx.store, mapped.id, &ctx.tuning.name, ctx.lease()).await? else {
+        return Ok(Outcome::Skipped("nothing owed, or another worker reads it"));
+    };
+    let connection = ctx.connection(mapped)?;
+    let attempt = u32::try_from(stream.poll_attempts).unwrap_or(0) + 1;
+    let purpose = Purpose { ctx, connection, stream: mapped, word: "poll", attempt, fence: None };
+    match poll(&purpose, fence, &stream).await {
+        Ok(Ended::Finished { fresh_at, pages }) => {
+            streams::finish_poll(&ctx.store, fence, fresh_at).await?;
+            Ok(Outcome::Done { units: pages })
+        }
+        Ok(Ended::Yielded { pages }) => {
+            streams::yield_poll(&ctx.store, fence).await?;
+            Ok(Outcome::Done { units: pages })
+        }
+        Ok(Ended::Failed(no)) => settle_failure(&purpose, fence, no).await,
+        Err(StoreError::LeaseLost { .. }) => Ok(Outcome::LeaseLost),
+        Err(error) if error.is_contention() => {
+            streams::yield_poll(&ctx.store, fence).await?;
+            Ok(Outcome::Deferred("the database was busy".into()))
+        }
+        Err(error) => {
+            // The lease would hold the stream for its whole length; the fault is ours, so give it back with a pause.
+            let failure = Failure::new(tidemark_core::failure::Class::Retry, error.words());
+            let at = ctx.store.now().await? + tidemark_core::backoff::delay(attempt, 0, rand::random(), &mapped.spec.retry);
+            streams::fail_poll(&ctx.store, fence, at, &failure).await?;
+            Err(error)
+        }
+    }
+}
+
+async fn settle_failure(purpose: &Purpose<'_>, fence: Fence, no: NoAnswer) -> Result<Outcome, StoreError> {
+    let ctx = purpose.ctx;
+    let NoAnswer::Failed(failure) = no else {
+        streams::yield_poll(&ctx.store, fence).await?;
+        return Ok(Outcome::Skipped("the connection is paused"));
+    };
+    let now = ctx.store.now().await?;
+    let spec = &purpose.stream.spec;
+    let retry_at = match after_failure(&failure, purpose.attempt, now, rand::random(), &spec.retry) {
+        Verdict::RetryAt { at } | Verdict::WaitForBudget { until: at } => at,
+        Verdict::PauseConnection => {
+            pause_connection(ctx, purpose.connection, &failure).await?;
+            now
+        }
+        // What would park a push leaves a poll failing, slowly and visibly: nothing is lost, and it heals by itself when the cause is gone.
+        Verdict::ReadFirst | Verdict::Parked { .. } => now + millis(spec.retry.cap),
+    };
+    streams::fail_poll(&ctx.store, fence, retry_at, &failure).await?;
+    ctx.tell(Event::Failed { stream: spec.name.clone(), what: "poll", cause: failure.message.clone() });
+    Ok(Outcome::Deferred(failure.message))
+}
+
+async fn poll(purpose: &Purpose<'_>, fence: Fence, stream: &Stream) -> Result<Ended, StoreError> {
+    if let Err(no) = prove_account(purpose).await? {
+        return Ok(Ended::Failed(no));
+    }
+    let spec = &purpose.stream.spec;
+    let traits = match purpose.connection.crm.traits(&spec.object) {
+        Ok(traits) => traits,
+        Err(failure) => return Ok(Ended::Failed(NoAnswer::Failed(failure))),
+    };
+    let until = Instant::now() + purpose.ctx.tuning.slice;
+    let mut reading = Reading { purpose, fence, traits, until, pages: 0 };
+    let started = purpose.ctx.store.now().await?;
+    match reading.read(Reader::Fast, stream.fast_until, stream).await? {
+        Read::Drained => {}
+        Read::TimeUp => return Ok(Ended::Yielded { pages: reading.pages }),
+        Read::Failed(no) => return Ok(Ended::Failed(no)),
+    }
+    let fresh_at = Some(started - Reader::Fast.lag(&spec.poll));
+    if started >= stream.settled_due_at && stream.loaded_at.is_some() {
+        match reading.read(Reader::Settled, stream.settled_until, stream).await? {
+            Read::Drained => streams::set_settled_due(&purpose.ctx.store, fence, started + millis(spec.poll.settled_every)).await?,
+            Read::TimeUp => return Ok(Ended::Yielded { pages: reading.pages }),
+            Read::Failed(no) => return Ok(Ended::Failed(no)),
+        }
+    }
+    if (stream.walk_owed || stream.loaded_at.is_none()) && !walk_rows(&reading, stream).await? {
+        return Ok(Ended::Yielded { pages: reading.pages });
+    }
+    Ok(Ended::Finished { fresh_at, pages: reading.pages })
+}
+
+/// Walks the rows; false when time was up before the end.
+async fn walk_rows(reading: &Reading<'_>, stream: &Stream) -> Result<bool, StoreError> {
+    let ctx = reading.purpose.ctx;
+    let mut position = stream.walk_position.clone();
+    loop {
+        let (walked, next) = walk::step(&ctx.store, reading.purpose.stream, reading.fence, position.as_deref(), WALK_ROWS).await?;
+        if walked.done {
+            return Ok(true);
+        }
+        if reading.is_over() {
+            return Ok(false);
+        }
+        position = next;
+    }
+}
+
+/// How a window was left.
+enum Read {
+    Drained,
+    TimeUp,
+    Failed(NoAnswer),
+}
+
+struct Reading<'a> {
+    purpose: &'a Purpose<'a>,
+    fence: Fence,
+    traits: SourceTraits,
+    until: Instant,
+    pages: usize,
+}
+
+/// A page with the moment it was asked for, database clock.
+struct Fetched {
+    page: Page,
+    asked_at: Millis,
+}
+
+impl Reading<'_> {
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.until || self.purpose.ctx.shutdown.is_cancelled()
+    }
+
+    /// Reads one window of one reader to its end: the one it left open, else the next.
+    async fn read(&mut self, reader: Reader, cursor: Option<Millis>, stream: &Stream) -> Result<Read, StoreError> {
+        let ctx = self.purpose.ctx;
+        let spec = &self.purpose.stream.spec;
+        let digest = spec.digest();
+        let window = match windows::resume(&ctx.store, stream.id, reader, &digest).await? {
+            Some(window) => window,
+            None => {
+                let (overlap, precision) = (millis(spec.poll.overlap), Millis::from(self.traits.precision_ms));
+                let crm_now = self.purpose.connection.crm_now();
+                let Some(window) = next_window(cursor, crm_now, reader.lag(&spec.poll), overlap, precision) else { return Ok(Read::Drained) };
+                if reader == Reader::Fast && cursor.is_none() {
+                    windows::set_settled_start(&ctx.store, self.fence, settled_start(window.until, &spec.poll)).await?;
+                }
+                windows::open(&ctx.store, stream.id, reader, window, &digest).await?
+            }
+        };
+        self.read_pages(window).await
+    }
+
+    /// The next page is already on its way while this one is applied.
+    async fn read_pages(&mut self, mut window: OpenWindow) -> Result<Read, StoreError> {
+        let mut rows_changed = 0;
+        let mut fetched = match self.fetch(&window, window.position.as_ref()).await? {
+            Ok(fetched) => fetched,
+            Err(no) => return Ok(Read::Failed(no)),
+        };
+        loop {
+            let position = match &fetched.page.next {
+                Next::More(position) => Some(position.clone()),
+                Next::Drained => None,
+            };
+            let records = fetched.page.records.len();
+            let over = self.is_over();
+            let (counts, next) = match &position {
+                Some(position) if !over => {
+                    let (applied, next) = tokio::join!(self.apply(&window, fetched, Some(position)), self.fetch(&window, Some(position)));
+                    (applied?, Some(next?))
+                }
+                position => (self.apply(&window, fetched, position.as_ref()).await?, None),
+            };
+            self.pages += 1;
+            window.pages += 1;
+            window.records += counts.records;
+            rows_changed += counts.rows_changed;
+            counter!("tidemark_records_read_total", "stream" => self.purpose.stream.spec.name.clone()).increment(records as u64);
+            counter!("tidemark_rows_changed_total", "stream" => self.purpose.stream.spec.name.clone()).increment(counts.rows_changed.unsigned_abs());
+            let stream = self.purpose.stream.spec.name.clone();
+            match (position, next) {
+                (None, _) => {
+                    let event = Event::WindowCompleted { stream, reader: window.reader, records: window.records, rows_changed, pages: window.pages };
+                    self.purpose.ctx.tell(event);
+                    return Ok(Read::Drained);
+                }
+                (Some(position), next) => {
+                    self.purpose.ctx.tell(Event::PageApplied { stream, reader: window.reader, records: window.records });
+                    window.position = Some(position);
+                    match next {
+                        None => return Ok(Read::TimeUp),
+                        Some(Err(no)) => return Ok(Read::Failed(no)),
+                        Some(Ok(next)) => fetched = next,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn fetch(&self, window: &OpenWindow, position: Option<&Position>) -> Result<Result<Fetched, NoAnswer>, StoreError> {
+        let spec = &self.purpose.stream.spec;
+        let properties = wanted(self.purpose.stream);
+        let request = PageRequest {
+            object: &spec.object,
+            properties: &properties,
+            external_key: spec.external_key.as_deref(),
+            from: window.window.from,
+            until: window.window.until,
+            position,
+            rows_max: spec.poll.page_rows_max.min(self.traits.page_rows_max),
+        };
+        let asked_at = self.purpose.ctx.store.now().await?;
+        let crm = &self.purpose.connection.crm;
+        let page = self.purpose.call(crm.search_bucket(), usize::from(request.rows_max), crm.read_page(&request)).await?;
+        let mut page = match page {
+            Ok(page) => page,
+            Err(no) => return Ok(Err(no)),
+        };
+        match references::fill(self.purpose, &mut page.records).await? {
+            Ok(()) => Ok(Ok(Fetched { page, asked_at })),
+            Err(no) => Ok(Err(no)),
+        }
+    }
+
+    async fn apply(&self, window: &OpenWindow, fetched: Fetched, next: Option<&Position>) -> Result<windows::PageCounts, StoreError> {
+        let ctx = self.purpose.ctx;
+        let page = WindowPage {
+            fence: self.fence,
+            window,
+            records: fetched.page.records,
+            next,
+            asked_at: fetched.asked_at,
+            commit_lag: millis(self.traits.commit_lag.min(self.purpose.stream.spec.poll.settled_lag)),
+            precision: Millis::from(self.traits.precision_ms),
+            read_delay: READ_DELAY_MS,
+        };
+        apply_page(&ctx.store, self.purpose.stream, &ctx.parents(self.purpose.stream), page).await
+    }
+}
+
+/// An owed read waits this long: whatever made it doubtful (a push under way, a row in somebody's hands) is mostly over then.
+pub(crate) const READ_DELAY_MS: Millis = 500;
+
+/// Which property goes to which place of a record; references are read by calls of their own.
+pub(crate) fn wanted(mapped: &Mapped) -> Vec<Option<String>> {
+    mapped.spec.fields.iter().map(|field| field.references.is_none().then(|| field.property.clone())).collect()
+}

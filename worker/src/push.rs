@@ -1,0 +1,347 @@
+//! Pays push debts: claim, load, plan, look up or read where the plan asks for it, send in batches, settle each item. What is sent is computed here and now from the
+//! row and the base; the debt itself carries nothing.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use metrics::counter;
+use tidemark_core::base::Base;
+use tidemark_core::failure::{Class, Failure};
+use tidemark_core::push::{Plan, Reference, Sent, Subject, plan};
+use tidemark_core::record::RemoteId;
+use tidemark_core::window::millis;
+use tidemark_core::{Millis, push::Verdict, push::after_failure};
+use tidemark_crm::{Bucket, Outcomes, WriteBatch, WriteItem, WriteKind, Written};
+use tidemark_store::debts::{self, Claim, Kind, Unpaid};
+use tidemark_store::push::{self as settling, Prepared, Settlement};
+use tidemark_store::rows::Mapped;
+use tidemark_store::StoreError;
+
+use crate::calls::{NoAnswer, Purpose, pause_connection, prove_account};
+use crate::context::Context;
+use crate::event::Event;
+use crate::outcome::Outcome;
+use crate::poll::READ_DELAY_MS;
+use crate::{push_create, read};
+
+/// A child whose parent is not in the CRM is looked at again this often; the parent's own link frees it at once.
+const PARENT_RECHECK_MS: Millis = 60_000;
+
+/// Pays due pushes of one stream, batch after batch, until none is due or the slice is over.
+pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, StoreError> {
+    let connection = ctx.connection(mapped)?;
+    let Ok(traits) = connection.crm.traits(&mapped.spec.object) else { return Ok(Outcome::Skipped("the connector does not know the object")) };
+    let until = Instant::now() + ctx.tuning.slice;
+    let mut units = 0;
+    while Instant::now() < until && !ctx.shutdown.is_cancelled() {
+        let fence = uuid::Uuid::new_v4().to_string();
+        let claims = debts::claim(&ctx.store, mapped.id, Kind::Push, &fence, ctx.lease(), usize::from(traits.batch_rows_max)).await?;
+        if claims.is_empty() {
+            return Ok(Outcome::Done { units });
+        }
+        units += claims.len();
+        let attempt = claims.iter().map(|claim| u32::try_from(claim.attempts).unwrap_or(0)).max().unwrap_or(0) + 1;
+        let purpose = Purpose { ctx, connection, stream: mapped, word: "push", attempt, fence: Some(&fence) };
+        let result = Push { purpose: &purpose, fence: &fence, commit_lag: millis(traits.commit_lag) }.pay(claims).await;
+        // Whatever was not settled (we stop, the lease is short, the database was busy) goes back as it was.
+        settling::release(&ctx.store, &fence).await?;
+        match result {
+            Ok(true) => {}
+            Ok(false) => return Ok(Outcome::Deferred("the connection is paused, its calls are spent, or the lease is too short".into())),
+            Err(error) if error.is_contention() => return Ok(Outcome::Deferred("the database was busy".into())),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Outcome::Done { units })
+}
+
+/// An item on its way to the CRM.
+#[derive(Debug, Clone)]
+pub(crate) struct Going<'a> {
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) fields: Vec<Sent>,
+    pub(crate) references: Vec<Reference>,
+}
+
+pub(crate) struct Push<'a> {
+    pub(crate) purpose: &'a Purpose<'a>,
+    pub(crate) fence: &'a str,
+    pub(crate) commit_lag: Millis,
+}
+
+impl Push<'_> {
+    /// Pays one batch of claims. False when no further batch should be tried now.
+    async fn pay(&self, claims: Vec<Claim>) -> Result<bool, StoreError> {
+        let ctx = self.purpose.ctx;
+        let mapped = self.purpose.stream;
+        let prepared = settling::begin(&ctx.store, mapped, &ctx.parents(mapped), self.fence, claims, ctx.lease()).await?;
+        let now = ctx.store.now().await?;
+        let mut planned: Vec<(&Prepared, Plan)> = prepared.iter().map(|prepared| (prepared, self.plan(prepared, false))).collect();
+        let needs_call = |plan: &Plan| !matches!(plan, Plan::Nothing { .. } | Plan::Bury | Plan::Park { .. } | Plan::WaitForParent { .. });
+        if planned.iter().any(|(_, plan)| needs_call(plan)) {
+            if let Err(no) = prove_account(self.purpose).await? {
+                return self.stop(no).await;
+            }
+            if let Err(no) = self.read_in_push(&mut planned).await? {
+                return self.stop(no).await;
+            }
+        }
+        let (mut creates, mut updates, mut archives) = (Vec::new(), Vec::new(), Vec::new());
+        let mut settlements: Vec<Settlement<'_>> = Vec::new();
+        for (prepared, plan) in planned {
+            let claim = &prepared.claim;
+            match plan {
+                Plan::Create { fields, references } => creates.push(Going { prepared, fields, references }),
+                Plan::Update { fields, references } => updates.push(Going { prepared, fields, references }),
+                Plan::Archive => archives.push(Going { prepared, fields: Vec::new(), references: Vec::new() }),
+                other => settlements.push(settle_plan(claim, prepared, other, now)),
+            }
+        }
+        settling::settle(&ctx.store, mapped, self.fence, &settlements).await?;
+        if !push_create::create(self, creates).await? {
+            return Ok(false);
+        }
+        let (only_references, updates): (Vec<_>, Vec<_>) = updates.into_iter().partition(|going| going.fields.is_empty());
+        if !self.send(WriteKind::Update, updates).await? || !self.send(WriteKind::Archive, archives).await? {
+            return Ok(false);
+        }
+        let linked = only_references.into_iter().filter_map(|going| Some((remote_id(&going)?, going)));
+        self.refer(linked.collect()).await
+    }
+
+    fn plan(&self, prepared: &Prepared, just_read: bool) -> Plan {
+        let subject = Subject {
+            row: prepared.row.as_ref(),
+            link: prepared.link.as_ref().map(|link| &link.view),
+            reborn: prepared.claim.reborn,
+            parents: &prepared.parents,
+            just_read,
+        };
+        plan(&self.purpose.stream.spec, &subject)
+    }
+
+    /// Fields the CRM may change are sent only after a read in the same push: a record that still says what was agreed lets them go, any other is merged first.
+    async fn read_in_push(&self, planned: &mut [(&Prepared, Plan)]) -> Result<Result<(), NoAnswer>, StoreError> {
+        let asks = |(prepared, plan): &(&Prepared, Plan)| match plan {
+            Plan::ReadFirst(_) => prepared.link.as_ref()?.remote_id.clone(),
+            _ => None,
+        };
+        let ids: Vec<RemoteId> = planned.iter().filter_map(asks).collect();
+        if ids.is_empty() {
+            return Ok(Ok(()));
+        }
+        let records = match read::by_ids(self.purpose, &ids).await? {
+            Ok(records) => records,
+            Err(no) => return Ok(Err(no)),
+        };
+        let records: HashMap<&RemoteId, _> = records.iter().map(|record| (&record.id, record)).collect();
+        for (prepared, plan) in planned.iter_mut() {
+            let Some(link) = prepared.link.as_ref().filter(|_| matches!(plan, Plan::ReadFirst(_))) else { continue };
+            let record = link.remote_id.as_ref().and_then(|id| records.get(id));
+            if record.is_some_and(|record| still_agreed(self.purpose.stream, &link.view.base, &record.values)) {
+                *plan = self.plan(prepared, true);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Sends one batch and settles each item; halves a batch the CRM refuses as a whole. False when no further call should be made now.
+    pub(crate) async fn send(&self, kind: WriteKind<'_>, going: Vec<Going<'_>>) -> Result<bool, StoreError> {
+        let mut parts = vec![going];
+        while let Some(mut part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let items: Vec<WriteItem> = part.iter().map(|going| self.item(kind, going)).collect();
+            let batch = WriteBatch { object: &self.purpose.stream.spec.object, kind, items: &items };
+            let answer = self.purpose.call(Bucket::General, items.len(), self.purpose.connection.crm.write(&batch)).await?;
+            match answer {
+                Ok(outcomes) => {
+                    if !self.settle_sent(kind, part, outcomes).await? {
+                        return Ok(false);
+                    }
+                }
+                Err(NoAnswer::Failed(failure)) if part.len() > 1 && is_about_an_item(&failure) => {
+                    let right = part.split_off(part.len() / 2);
+                    parts.extend([right, part]);
+                }
+                Err(NoAnswer::Failed(failure)) => {
+                    let outcomes = part.iter().map(|_| Err(failure.clone())).collect();
+                    self.settle_sent(kind, part, outcomes).await?;
+                    return self.stop(NoAnswer::Failed(failure)).await;
+                }
+                Err(no) => return self.stop(no).await,
+            }
+        }
+        Ok(true)
+    }
+
+    fn item(&self, kind: WriteKind<'_>, going: &Going<'_>) -> WriteItem {
+        let spec = &self.purpose.stream.spec;
+        let name = |sent: &Sent| spec.fields.get(sent.field).map(|field| field.property.clone()).unwrap_or_default();
+        WriteItem {
+            trace: going.prepared.claim.id.to_string(),
+            id: remote_id(going),
+            key: matches!(kind, WriteKind::Upsert { .. }).then(|| going.prepared.claim.subject.clone()),
+            fields: going.fields.iter().map(|sent| (name(sent), sent.record.clone())).collect(),
+        }
+    }
+
+    async fn settle_sent(&self, kind: WriteKind<'_>, going: Vec<Going<'_>>, outcomes: Outcomes) -> Result<bool, StoreError> {
+        let ctx = self.purpose.ctx;
+        let now = ctx.store.now().await?;
+        let failures: Vec<Option<Failure>> = outcomes.iter().map(|outcome| outcome.as_ref().err().cloned()).collect();
+        let mut settlements = Vec::with_capacity(going.len());
+        let mut refer = Vec::new();
+        let mut sent_count = 0;
+        for ((going, outcome), failure) in going.into_iter().zip(outcomes).zip(&failures) {
+            let prepared = going.prepared;
+            match (outcome, failure) {
+                (Ok(_), _) if kind == WriteKind::Archive => settlements.push(Settlement::Buried { claim: &prepared.claim }),
+                (Ok(Written { id, modified, fields, .. }), _) => {
+                    sent_count += 1;
+                    let complete = going.references.is_empty();
+                    let sent = going.fields.clone();
+                    settlements.push(Settlement::Written { claim: &prepared.claim, sent, remote_id: id.clone(), modified, answered: fields, complete });
+                    if !complete {
+                        refer.push((id, going));
+                    }
+                }
+                (Err(_), Some(failure)) => settlements.push(self.settle_failure(kind, prepared, failure, now)),
+                (Err(_), None) => {}
+            }
+        }
+        settling::settle(&ctx.store, self.purpose.stream, self.fence, &settlements).await?;
+        let verb = match kind {
+            WriteKind::Update => "updated",
+            WriteKind::Create | WriteKind::Upsert { .. } => "created",
+            WriteKind::Archive => "archived",
+        };
+        if sent_count > 0 {
+            counter!("tidemark_pushed_total", "stream" => self.purpose.stream.spec.name.clone(), "verb" => verb).increment(sent_count);
+            let records = usize::try_from(sent_count).unwrap_or(0);
+            ctx.tell(Event::Pushed { stream: self.purpose.stream.spec.name.clone(), verb, records });
+        }
+        if let Some(failure) = failures.iter().flatten().next() {
+            ctx.tell(Event::Failed { stream: self.purpose.stream.spec.name.clone(), what: "push", cause: failure.message.clone() });
+        }
+        self.refer(refer).await
+    }
+
+    fn settle_failure<'a>(&self, kind: WriteKind<'_>, prepared: &'a Prepared, failure: &'a Failure, now: Millis) -> Settlement<'a> {
+        let claim = &prepared.claim;
+        let attempts = u32::try_from(claim.attempts).unwrap_or(0) + 1;
+        let known = prepared.link.as_ref().and_then(|link| link.remote_id.clone()).or_else(|| failure.existing.clone());
+        let verdict = after_failure(failure, attempts, now, rand::random(), &self.purpose.stream.spec.retry);
+        match (verdict, known) {
+            (Verdict::ReadFirst, Some(remote_id)) => {
+                Settlement::ReadFirst { claim, remote_id, due_at: now + 2 * READ_DELAY_MS, cause: failure.message.clone() }
+            }
+            // Without a key of ours a create whose answer was lost may be found only once the search index shows it: look no sooner.
+            (Verdict::RetryAt { at }, _) if kind == WriteKind::Create && failure.maybe_done => {
+                Settlement::Unpaid { claim, unpaid: Unpaid::Retry { due_at: at.max(now + self.commit_lag), failure } }
+            }
+            _ => Settlement::Unpaid { claim, unpaid: read::unpaid(self.purpose, claim, failure, now) },
+        }
+    }
+
+    /// Sends references of records that exist now, object by object.
+    async fn refer(&self, going: Vec<(RemoteId, Going<'_>)>) -> Result<bool, StoreError> {
+        if going.is_empty() {
+            return Ok(true);
+        }
+        let spec = &self.purpose.stream.spec;
+        let crm = &self.purpose.connection.crm;
+        for (at, _, target) in spec.reference_fields() {
+            let of_field = |going: &(RemoteId, Going<'_>)| {
+                let reference = going.1.references.iter().find(|reference| reference.field == at)?;
+                Some((going.0.clone(), reference.from.clone(), reference.to.clone()))
+            };
+            let all: Vec<_> = going.iter().filter_map(of_field).collect();
+            let linked = |id: &RemoteId| !id.as_str().starts_with("record ");
+            let ended: Vec<(RemoteId, RemoteId)> = all.iter().filter_map(|(id, from, _)| Some((id.clone(), from.clone().filter(linked)?))).collect();
+            let begun: Vec<(RemoteId, RemoteId)> = all.iter().filter_map(|(id, _, to)| Some((id.clone(), to.clone()?))).collect();
+            for (pairs, ends) in [(ended, true), (begun, false)] {
+                if pairs.is_empty() {
+                    continue;
+                }
+                let answer = if ends {
+                    self.purpose.call(Bucket::General, pairs.len(), crm.unrefer(&spec.object, target, &pairs)).await?
+                } else {
+                    self.purpose.call(Bucket::General, pairs.len(), crm.refer(&spec.object, target, &pairs)).await?
+                };
+                let failure = match answer {
+                    Ok(outcomes) => outcomes.into_iter().find_map(Result::err),
+                    Err(NoAnswer::Failed(failure)) => Some(failure),
+                    Err(no) => return self.stop(no).await,
+                };
+                if let Some(failure) = failure {
+                    return self.references_failed(&going, &failure).await;
+                }
+            }
+        }
+        let fields = |going: &Going<'_>| going.references.iter().map(|reference| (reference.field, reference.row.clone())).collect();
+        let settlements: Vec<Settlement<'_>> =
+            going.iter().map(|(_, going)| Settlement::Referred { claim: &going.prepared.claim, fields: fields(going), complete: true }).collect();
+        settling::settle(&self.purpose.ctx.store, self.purpose.stream, self.fence, &settlements).await?;
+        Ok(true)
+    }
+
+    async fn references_failed(&self, going: &[(RemoteId, Going<'_>)], failure: &Failure) -> Result<bool, StoreError> {
+        let now = self.purpose.ctx.store.now().await?;
+        let unpaid = |claim| Settlement::Unpaid { claim, unpaid: read::unpaid(self.purpose, claim, failure, now) };
+        let settlements: Vec<Settlement<'_>> = going.iter().map(|(_, going)| unpaid(&going.prepared.claim)).collect();
+        settling::settle(&self.purpose.ctx.store, self.purpose.stream, self.fence, &settlements).await?;
+        self.stop(NoAnswer::Failed(failure.clone())).await
+    }
+
+    /// No further call now: pauses the connection when the credentials are refused.
+    pub(crate) async fn stop(&self, no: NoAnswer) -> Result<bool, StoreError> {
+        if let NoAnswer::Failed(failure) = no {
+            self.purpose.ctx.tell(Event::Failed { stream: self.purpose.stream.spec.name.clone(), what: "push", cause: failure.message.clone() });
+            if failure.class == Class::Auth {
+                pause_connection(self.purpose.ctx, self.purpose.connection, &failure).await?;
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The record's id, once there is one.
+fn remote_id(going: &Going<'_>) -> Option<RemoteId> {
+    going.prepared.link.as_ref()?.remote_id.clone()
+}
+
+/// The record says what was last agreed: nobody changed it meanwhile. References were not resolved and are left out.
+fn still_agreed(mapped: &Mapped, base: &Base, record: &[Option<String>]) -> bool {
+    let fields = mapped.spec.fields.iter().enumerate().filter(|(_, field)| field.references.is_none());
+    let mut fields = fields.map(|(at, _)| (base.get(at), record.get(at).and_then(Option::as_deref)));
+    fields.all(|(base, value)| base.is_some_and(|base| base.record.as_deref() == value))
+}
+
+/// One bad item makes some CRMs refuse a whole batch: the batch is halved until the item stands alone.
+fn is_about_an_item(failure: &Failure) -> bool {
+    match failure.class {
+        Class::Rejected | Class::Duplicate | Class::Schema | Class::Gone | Class::Conflict => true,
+        Class::Throttled | Class::DayBudget | Class::Retry | Class::Auth | Class::Scope | Class::Malformed => false,
+    }
+}
+
+fn settle_plan<'a>(claim: &'a Claim, prepared: &'a Prepared, plan: Plan, now: Millis) -> Settlement<'a> {
+    let parked = |cause: String, next_step: String| {
+        // The texts live as long as the batch: settlements borrow what they were made from.
+        Settlement::Unpaid { claim, unpaid: Unpaid::ParkedOwned { class: "rejected", cause, next_step } }
+    };
+    match plan {
+        Plan::Nothing { base, .. } => Settlement::Nothing { claim, base },
+        Plan::Bury => Settlement::Buried { claim },
+        Plan::Park { cause, next_step } => parked(cause, next_step),
+        Plan::WaitForParent { object, row } => Settlement::Unpaid { claim, unpaid: Unpaid::Parent { object, row, due_at: now + PARENT_RECHECK_MS } },
+        Plan::ReadFirst(why) => match prepared.link.as_ref().and_then(|link| link.remote_id.clone()) {
+            Some(remote_id) => Settlement::ReadFirst { claim, remote_id, due_at: now + 2 * READ_DELAY_MS, cause: why.to_owned() },
+            None => parked(why.to_owned(), "look for the record in the CRM, then retry or discard".to_owned()),
+        },
+        // Sent elsewhere; reaching here would only make the debt due again.
+        Plan::Create { .. } | Plan::Update { .. } | Plan::Archive => Settlement::Unpaid { claim, unpaid: Unpaid::Later { due_at: now, cause: "not sent" } },
+    }
+}

@@ -1,0 +1,114 @@
+//! Makes records, never twice: the link is claimed before any call, a natural key is looked up before anything is made, and the record is upserted by a property that
+//! holds our key where the mapping has one.
+//!
+//! Without such a property a create whose answer was lost is looked up again once the search index must show it. What then remains, two creates by one paused
+//! process, cannot be excluded by anybody; it shows as two records of one row.
+
+use std::collections::{HashMap, HashSet};
+
+use tidemark_core::record::{Record, RemoteId, RowKey};
+use tidemark_crm::{Bucket, LookUp, WriteKind};
+use tidemark_store::debts::Unpaid;
+use tidemark_store::push::{Settlement, begin_creates, settle};
+use tidemark_store::{StoreError, links};
+
+use crate::calls::NoAnswer;
+use crate::poll::{READ_DELAY_MS, wanted};
+use crate::push::{Going, Push};
+
+/// Creates what has no record yet. False when no further call should be made now.
+pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<bool, StoreError> {
+    if going.is_empty() {
+        return Ok(true);
+    }
+    let (ctx, mapped) = (push.purpose.ctx, push.purpose.stream);
+    let keys: Vec<&str> = going.iter().map(|going| going.prepared.claim.subject.as_str()).collect();
+    let won = begin_creates(&ctx.store, mapped, push.fence, &keys, ctx.lease()).await?;
+    let found = match look_up(push, &going).await? {
+        Ok(found) => found,
+        Err(no) => return push.stop(no).await,
+    };
+    let known = links::of_records(&ctx.store, mapped, &found.values().flatten().map(|record| record.id.clone()).collect::<Vec<_>>()).await?;
+    let now = ctx.store.now().await?;
+    let mut settlements = Vec::new();
+    let mut make = Vec::new();
+    for going in going {
+        let claim = &going.prepared.claim;
+        let free: Vec<&Record> = found.get(&claim.id).into_iter().flatten().filter(|record| !known.contains_key(&record.id)).collect();
+        let taken = found.get(&claim.id).is_some_and(|records| records.len() > free.len());
+        if !won.contains(&RowKey::new(claim.subject.as_str())) {
+            settlements.push(Settlement::Unpaid { claim, unpaid: Unpaid::Later { due_at: now + READ_DELAY_MS, cause: "the row was linked meanwhile" } });
+        } else if let [record] = free.as_slice() {
+            // The same thing is there already: it is read and bound to the row, and what then still differs is sent.
+            let cause = "a record with the same match key is in the CRM".to_owned();
+            settlements.push(Settlement::ReadFirst { claim, remote_id: record.id.clone(), due_at: now + 2 * READ_DELAY_MS, cause });
+        } else if free.is_empty() && !taken {
+            make.push(going);
+        } else {
+            let cause = if taken { "the record with the same match key belongs to another row" } else { "several records in the CRM carry the same match key" };
+            let next_step = "merge the doubles, or correct the match key, then retry";
+            settlements.push(Settlement::Unpaid { claim, unpaid: Unpaid::Parked { class: "duplicate", code: Some("match_on"), cause, next_step } });
+        }
+    }
+    settle(&ctx.store, mapped, push.fence, &settlements).await?;
+    let kind = match &mapped.spec.external_key {
+        Some(key_property) => WriteKind::Upsert { key_property },
+        None => WriteKind::Create,
+    };
+    push.send(kind, make).await
+}
+
+/// Records that carry a row's match key, by claim. One call per match property.
+async fn look_up(push: &Push<'_>, going: &[Going<'_>]) -> Result<Result<HashMap<i64, Vec<Record>>, NoAnswer>, StoreError> {
+    let mapped = push.purpose.stream;
+    let spec = &mapped.spec;
+    let crm = &push.purpose.connection.crm;
+    let properties = wanted(mapped);
+    let mut found: HashMap<i64, Vec<Record>> = HashMap::new();
+    for property in &spec.match_on {
+        let Some((at, _)) = spec.field(property) else { continue };
+        let value = |going: &Going<'_>| going.fields.iter().find(|sent| sent.field == at)?.record.clone();
+        let mut claims: HashMap<String, Vec<i64>> = HashMap::new();
+        for going in going {
+            if let Some(value) = value(going) {
+                claims.entry(normalised(&value)).or_default().push(going.prepared.claim.id);
+            }
+        }
+        if claims.is_empty() {
+            continue;
+        }
+        let values: HashSet<String> = going.iter().filter_map(value).collect();
+        let values: Vec<String> = values.into_iter().collect();
+        let unique = crm.is_unique(&spec.object, property);
+        let request = LookUp { object: &spec.object, properties: &properties, external_key: spec.external_key.as_deref(), property, values: &values, unique };
+        let bucket = if unique { Bucket::General } else { crm.search_bucket() };
+        let records = match push.purpose.call(bucket, values.len(), crm.look_up(&request)).await? {
+            Ok(records) => records,
+            Err(no) => return Ok(Err(no)),
+        };
+        for record in records {
+            let Some(value) = record.values.get(at).cloned().flatten() else { continue };
+            for claim in claims.get(&normalised(&value)).into_iter().flatten() {
+                let list = found.entry(*claim).or_default();
+                if !list.iter().any(|known| known.id == record.id) {
+                    list.push(record.clone());
+                }
+            }
+        }
+    }
+    // A record that carries our own key is ours, not a stranger with the same name: the upsert finds it.
+    for going in going {
+        if let Some(list) = found.get_mut(&going.prepared.claim.id) {
+            let own = going.prepared.claim.subject.as_str();
+            let ours: Vec<RemoteId> = list.iter().filter(|record| record.external_key.as_deref() == Some(own)).map(|record| record.id.clone()).collect();
+            if !ours.is_empty() {
+                list.clear();
+            }
+        }
+    }
+    Ok(Ok(found))
+}
+
+fn normalised(value: &str) -> String {
+    value.trim().to_lowercase()
+}

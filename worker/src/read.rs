@@ -1,0 +1,111 @@
+//! Pays owed reads: fetches records by id and merges them. Whatever was doubtful in a page is settled here by the CRM's own word.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use tidemark_core::Millis;
+use tidemark_core::failure::Failure;
+use tidemark_core::push::{Verdict, after_failure};
+use tidemark_core::record::{Record, RemoteId};
+use tidemark_crm::{Bucket, ReadIds};
+use tidemark_store::debts::{self, Claim, Kind, Unpaid};
+use tidemark_store::page::{OwedReads, apply_reads};
+use tidemark_store::rows::Mapped;
+use tidemark_store::{StoreError, links, push as settling};
+
+use crate::calls::{NoAnswer, Purpose, pause_connection, prove_account};
+use crate::context::Context;
+use crate::event::Event;
+use crate::outcome::Outcome;
+use crate::poll::{READ_DELAY_MS, wanted};
+use crate::references;
+
+/// Pays due reads of one stream, batch after batch, until none is due or the slice is over.
+pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, StoreError> {
+    let connection = ctx.connection(mapped)?;
+    let Ok(traits) = connection.crm.traits(&mapped.spec.object) else { return Ok(Outcome::Skipped("the connector does not know the object")) };
+    let until = Instant::now() + ctx.tuning.slice;
+    let mut units = 0;
+    while Instant::now() < until && !ctx.shutdown.is_cancelled() {
+        let fence = uuid::Uuid::new_v4().to_string();
+        let claims = debts::claim(&ctx.store, mapped.id, Kind::Read, &fence, ctx.lease(), usize::from(traits.batch_rows_max)).await?;
+        if claims.is_empty() {
+            return Ok(Outcome::Done { units });
+        }
+        let attempt = claims.iter().map(|claim| u32::try_from(claim.attempts).unwrap_or(0)).max().unwrap_or(0) + 1;
+        let purpose = Purpose { ctx, connection, stream: mapped, word: "read", attempt, fence: Some(&fence) };
+        let result = read(&purpose, &fence, &claims, Millis::from(traits.precision_ms)).await;
+        match result {
+            Ok(Ok(())) => units += claims.len(),
+            Ok(Err(no)) => return give_back(&purpose, &fence, &claims, no).await,
+            Err(error) => {
+                settling::release(&ctx.store, &fence).await?;
+                return if error.is_contention() { Ok(Outcome::Deferred("the database was busy".into())) } else { Err(error) };
+            }
+        }
+    }
+    Ok(Outcome::Done { units })
+}
+
+async fn read(purpose: &Purpose<'_>, fence: &str, claims: &[Claim], precision: Millis) -> Result<Result<(), NoAnswer>, StoreError> {
+    if let Err(no) = prove_account(purpose).await? {
+        return Ok(Err(no));
+    }
+    let ctx = purpose.ctx;
+    let ids: Vec<RemoteId> = claims.iter().map(|claim| RemoteId::new(claim.subject.as_str())).collect();
+    // The links' versions before asking: a link that moves meanwhile is read once more rather than merged with an answer that may be older.
+    let links = links::of_records(&ctx.store, purpose.stream, &ids).await?;
+    let versions: HashMap<RemoteId, i64> = links.into_iter().map(|(id, link)| (id, link.version)).collect();
+    let records = match by_ids(purpose, &ids).await? {
+        Ok(records) => records,
+        Err(no) => return Ok(Err(no)),
+    };
+    let reads = OwedReads { fence, claims, records, versions, precision, read_delay: READ_DELAY_MS };
+    apply_reads(&ctx.store, purpose.stream, &ctx.parents(purpose.stream), reads).await?;
+    Ok(Ok(()))
+}
+
+/// Records by id, whole: with what they refer to.
+pub(crate) async fn by_ids(purpose: &Purpose<'_>, ids: &[RemoteId]) -> Result<Result<Vec<Record>, NoAnswer>, StoreError> {
+    let spec = &purpose.stream.spec;
+    let properties = wanted(purpose.stream);
+    let request = ReadIds { object: &spec.object, properties: &properties, external_key: spec.external_key.as_deref(), ids };
+    let mut records = match purpose.call(Bucket::General, ids.len(), purpose.connection.crm.read_ids(&request)).await? {
+        Ok(records) => records,
+        Err(no) => return Ok(Err(no)),
+    };
+    Ok(references::fill(purpose, &mut records).await?.map(|()| records))
+}
+
+async fn give_back(purpose: &Purpose<'_>, fence: &str, claims: &[Claim], no: NoAnswer) -> Result<Outcome, StoreError> {
+    let ctx = purpose.ctx;
+    let NoAnswer::Failed(failure) = no else {
+        settling::release(&ctx.store, fence).await?;
+        return Ok(Outcome::Skipped("the connection is paused, or the lease is too short"));
+    };
+    let now = ctx.store.now().await?;
+    let mut left: Vec<(&Claim, Unpaid<'_>)> = Vec::with_capacity(claims.len());
+    for claim in claims {
+        left.push((claim, unpaid(purpose, claim, &failure, now)));
+    }
+    debts::give_back(&ctx.store, fence, &left).await?;
+    if after_failure(&failure, 1, now, 0.0, &purpose.stream.spec.retry) == Verdict::PauseConnection {
+        pause_connection(ctx, purpose.connection, &failure).await?;
+    }
+    ctx.tell(Event::Failed { stream: purpose.stream.spec.name.clone(), what: "read", cause: failure.message.clone() });
+    Ok(Outcome::Deferred(failure.message))
+}
+
+/// What a failed attempt leaves of one claim; the same for reads and pushes.
+pub(crate) fn unpaid<'a>(purpose: &Purpose<'_>, claim: &Claim, failure: &'a Failure, now: Millis) -> Unpaid<'a> {
+    let attempts = u32::try_from(claim.attempts).unwrap_or(0) + 1;
+    match after_failure(failure, attempts, now, rand::random(), &purpose.stream.spec.retry) {
+        Verdict::RetryAt { at } => Unpaid::Retry { due_at: at, failure },
+        Verdict::WaitForBudget { until } => Unpaid::Later { due_at: until, cause: &failure.message },
+        Verdict::ReadFirst => Unpaid::Retry { due_at: now + READ_DELAY_MS, failure },
+        Verdict::Parked { next_step } => {
+            Unpaid::Parked { class: failure.class.word(), code: failure.code.as_deref(), cause: &failure.message, next_step }
+        }
+        Verdict::PauseConnection => Unpaid::Later { due_at: now, cause: &failure.message },
+    }
+}

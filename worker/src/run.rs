@@ -1,0 +1,121 @@
+//! Runs a worker: jobs from the queue, the relay, the call record, the heartbeat; and stops them in that order.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tidemark_queue::{Queue, QueueError, WorkerSettings};
+use tidemark_store::callouts::CalloutRow;
+use tidemark_store::{callouts, connections, streams, workers};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::context::Context;
+use crate::outcome::report;
+use crate::{handle, relay};
+
+/// The worker could not run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error("the queue does not take this worker")]
+    Queue(#[from] QueueError),
+}
+
+/// Works until `shutdown`, then drains for at most `grace`: jobs in flight finish or give their lease back.
+pub async fn run(ctx: Context, callouts: UnboundedReceiver<CalloutRow>, queue: Queue, concurrency: usize, grace: Duration) -> Result<(), WorkerError> {
+    let shutdown = ctx.shutdown.clone();
+    let ended = CancellationToken::new();
+    let beat = tokio::spawn(heartbeat(ctx.clone(), ended.clone()));
+    let relaying = tokio::spawn(relay_loop(ctx.clone(), shutdown.clone()));
+    let recording = tokio::spawn(record_loop(ctx.clone(), callouts, ended.clone()));
+    let shared = Arc::new(ctx.clone());
+    let settings = WorkerSettings { name: ctx.tuning.name.clone(), concurrency, poll_every: Duration::from_millis(50), grace };
+    info!("worker {} is working", ctx.tuning.name);
+    let result = queue.work(settings, shutdown, move |hint| job(Arc::clone(&shared), hint)).await;
+    ended.cancel();
+    for task in [relaying, recording, beat] {
+        if let Err(error) = task.await {
+            warn!("a task of the worker ended badly: {error}");
+        }
+    }
+    if let Err(error) = workers::leave(&ctx.store, &ctx.tuning.name).await {
+        warn!("could not sign off: {}", error.words());
+    }
+    info!("worker {} has stopped", ctx.tuning.name);
+    Ok(result?)
+}
+
+async fn job(ctx: Arc<Context>, hint: tidemark_core::hint::Hint) {
+    let stream = ctx.stream(hint.stream).map_or_else(|| hint.stream.to_string(), |mapped| mapped.spec.name.clone());
+    let span = info_span!("job", kind = ?hint.kind, stream = %stream);
+    let started = Instant::now();
+    async {
+        let outcome = handle(&ctx, hint).await;
+        report(&stream, hint, &outcome, started.elapsed());
+        // What is still due may be hinted again at once.
+        if let Err(error) = streams::clear_hint(&ctx.store, hint.stream, hint.kind).await {
+            warn!("could not clear a hint: {}", error.words());
+        }
+    }
+    .instrument(span)
+    .await;
+}
+
+async fn relay_loop(ctx: Context, shutdown: CancellationToken) {
+    while pause(&shutdown, ctx.tuning.relay_every).await {
+        if let Err(error) = relay::once(&ctx).await
+            && !error.is_contention()
+        {
+            warn!("the relay could not run: {error}: {}", error.words());
+        }
+    }
+}
+
+/// Writes the call record in batches; what is left at the end is written before it ends.
+async fn record_loop(ctx: Context, mut calls: UnboundedReceiver<CalloutRow>, ended: CancellationToken) {
+    let mut last = false;
+    while !last {
+        last = !pause(&ended, Duration::from_millis(500)).await;
+        let mut batch = Vec::new();
+        while let Ok(call) = calls.try_recv() {
+            batch.push(call);
+            if batch.len() == 500 {
+                store_calls(&ctx, &mut batch).await;
+            }
+        }
+        store_calls(&ctx, &mut batch).await;
+    }
+}
+
+async fn store_calls(ctx: &Context, batch: &mut Vec<CalloutRow>) {
+    if let Err(error) = callouts::record(&ctx.store, batch).await {
+        warn!("{} calls could not be recorded: {}", batch.len(), error.words());
+    }
+    batch.clear();
+}
+
+async fn heartbeat(ctx: Context, ended: CancellationToken) {
+    loop {
+        if let Err(error) = workers::beat(&ctx.store, &ctx.tuning.name, "worker").await {
+            warn!("could not write the heartbeat: {}", error.words());
+        }
+        for mapped in ctx.streams() {
+            let Ok(connection) = ctx.connection(mapped) else { continue };
+            let offset = connection.crm_now() - crate::context::now();
+            if let Err(error) = connections::set_clock_offset(&ctx.store, &connection.spec.name, offset).await {
+                warn!("could not store the clock offset: {}", error.words());
+            }
+        }
+        if !pause(&ended, Duration::from_secs(5)).await {
+            return;
+        }
+    }
+}
+
+/// Waits; false when the token was cancelled meanwhile.
+async fn pause(token: &CancellationToken, time: Duration) -> bool {
+    tokio::select! {
+        () = token.cancelled() => false,
+        () = tokio::time::sleep(time) => true,
+    }
+}
