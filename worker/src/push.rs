@@ -198,11 +198,12 @@ impl Push<'_> {
             let prepared = going.prepared;
             match (outcome, failure) {
                 (Ok(_), _) if kind == WriteKind::Archive => settlements.push(Settlement::Buried { claim: &prepared.claim }),
-                (Ok(Written { id, modified, fields, .. }), _) => {
+                (Ok(Written { id, modified, created, fields }), _) => {
                     sent_count += 1;
                     let complete = going.references.is_empty();
                     let sent = going.fields.clone();
-                    settlements.push(Settlement::Written { claim: &prepared.claim, sent, remote_id: id.clone(), modified, answered: fields, complete });
+                    let created = created.unwrap_or(kind == WriteKind::Create);
+                    settlements.push(Settlement::Written { claim: &prepared.claim, sent, remote_id: id.clone(), modified, answered: fields, created, complete });
                     if !complete {
                         refer.push((id, going));
                     }

@@ -205,10 +205,14 @@ fn unmapped(field: &FieldSpec, row: &Row, problem: &str) -> Plan {
 
 /// The base after a push: only the fields that were sent move, each to (value sent, value answered).
 ///
-/// A value the CRM altered is agreed as a pair. A value the CRM ignored (it answers what it held before) is an accepted difference, reported and not sent for ever.
-pub fn settled(spec: &StreamSpec, base: &Base, sent: &[Sent], answered: &[(String, Value)]) -> Base {
+/// `created` says that the record was made by this very push: a field that was not sent is blank on both sides then. A value the CRM altered is agreed as a pair. A value the CRM ignored (it answers what it held before) is an accepted difference, reported and not sent for ever.
+pub fn settled(spec: &StreamSpec, base: &Base, sent: &[Sent], answered: &[(String, Value)], created: bool) -> Base {
     let mut base = base.clone();
     base.fields.resize(spec.fields.len(), None);
+    if created {
+        let unmet = base.fields.iter_mut().zip(&spec.fields).filter(|(known, field)| known.is_none() && field.references.is_none());
+        unmet.for_each(|(known, _)| *known = Some(FieldBase::agreed(None, None)));
+    }
     for sent in sent {
         let Some(field) = spec.fields.get(sent.field) else { continue };
         let answer = answered.iter().find(|(property, _)| *property == field.property).map(|(_, value)| value.clone());

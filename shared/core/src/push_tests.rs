@@ -96,7 +96,7 @@ fn a_deleted_row_leaves_its_record_alone_unless_the_mapping_says_archive() {
 fn settling_moves_only_the_fields_that_were_sent_to_the_pair_sent_and_answered() {
     let before = link(&["Rome", "Ana", "030 1"]).base;
     let sent = [Sent { field: 2, row: Some("030 2".into()), record: Some("030 2".into()) }];
-    let base = settled(&spec(), &before, &sent, &[("phone".into(), Some("0302".into())), ("city".into(), Some("Oslo".into()))]);
+    let base = settled(&spec(), &before, &sent, &[("phone".into(), Some("0302".into())), ("city".into(), Some("Oslo".into()))], false);
     assert_eq!(base.get(2), Some(&FieldBase::agreed(Some("030 2".into()), Some("0302".into()))));
     assert_eq!(base.get(0), before.get(0));
 }
@@ -105,10 +105,18 @@ fn settling_moves_only_the_fields_that_were_sent_to_the_pair_sent_and_answered()
 fn a_value_the_crm_ignores_is_reported_and_not_sent_for_ever() {
     let before = link(&["Rome", "Ana", "1"]).base;
     let sent = [Sent { field: 1, row: Some("Anna".into()), record: Some("Anna".into()) }];
-    let base = settled(&spec(), &before, &sent, &[("name".into(), Some("Ana".into()))]);
+    let base = settled(&spec(), &before, &sent, &[("name".into(), Some("Ana".into()))], false);
     assert!(matches!(base.get(1).unwrap().state, State::Differs(_)));
     let again = LinkView { base, ..link(&["Rome", "Ana", "1"]) };
     assert!(matches!(check(&spec(), Some(&row(&["Rome", "Anna", "1"])), Some(&again)), Plan::Nothing { .. }));
+}
+
+#[test]
+fn a_record_made_by_this_push_is_blank_where_nothing_was_sent() {
+    let sent = [Sent { field: 1, row: Some("Ana".into()), record: Some("Ana".into()) }];
+    let base = settled(&spec(), &Base::unmet(&spec()), &sent, &[], true);
+    assert!(base.is_met());
+    assert!(!settled(&spec(), &Base::unmet(&spec()), &sent, &[], false).is_met(), "a record that was there before has to be read");
 }
 
 #[test]

@@ -103,7 +103,15 @@ pub enum Settlement<'a> {
     /// Nothing had to be sent; the base may have moved.
     Nothing { claim: &'a Claim, base: Option<Base> },
     /// The CRM took it. `complete` is false while references are still to be sent.
-    Written { claim: &'a Claim, sent: Vec<Sent>, remote_id: RemoteId, modified: Option<Millis>, answered: Vec<(String, Value)>, complete: bool },
+    Written {
+        claim: &'a Claim,
+        sent: Vec<Sent>,
+        remote_id: RemoteId,
+        modified: Option<Millis>,
+        answered: Vec<(String, Value)>,
+        created: bool,
+        complete: bool,
+    },
     /// References were sent: fields and the parents' row keys they now hold.
     Referred { claim: &'a Claim, fields: Vec<(usize, Value)>, complete: bool },
     /// The record is archived, or left alone because its row is gone.
@@ -208,7 +216,7 @@ impl<'a> Settling<'a> {
                 }
                 self.paid.push(claim);
             }
-            Settlement::Written { claim, sent, remote_id, modified, answered, complete } => {
+            Settlement::Written { claim, sent, remote_id, modified, answered, created, complete } => {
                 let other = foreign.get(remote_id).filter(|other| Some(other.id) != link.map(|link| link.id));
                 if let Some(other) = other {
                     let unpaid = Unpaid::Parked {
@@ -220,7 +228,7 @@ impl<'a> Settling<'a> {
                     return self.unpaid.push((claim, unpaid));
                 }
                 let Some(link) = link else { return self.paid.push(claim) };
-                let base = settled(spec, &link.view.base, sent, answered);
+                let base = settled(spec, &link.view.base, sent, answered, *created);
                 self.links.push(LinkSettled { id: link.id, base: base.to_json(spec), remote_id: Some(remote_id.clone()), modified: *modified, written: true });
                 if link.remote_id.as_ref() != Some(remote_id) {
                     self.remote_ids.push((&claim.subject, remote_id.as_str()));
