@@ -209,5 +209,8 @@ pub(crate) fn statements(postgres: bool) -> Vec<String> {
         ("INTEGER PRIMARY KEY AUTOINCREMENT", "(CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))")
     };
     let statements = STATEMENTS.trim().split(";\n");
-    statements.map(|statement| statement.replace("{id}", id).replace("{now}", now)).filter(|statement| !statement.is_empty()).collect()
+    statements
+        .map(|statement| statement.replace("{id}", id).replace("{now}", now))
+        .filter(|statement| !statement.is_empty())
+        .collect()
 }

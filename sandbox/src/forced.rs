@@ -28,6 +28,8 @@ pub struct ForcedAnswer {
     pub applies: bool,
     /// No answer at all: the connection is dropped.
     pub dropped: bool,
+    /// Nothing is replaced: the call is carried out and answered truly, only held back by `delay_ms`.
+    pub honest: bool,
 }
 
 impl Default for ForcedAnswer {
@@ -43,6 +45,7 @@ impl Default for ForcedAnswer {
             method: None,
             applies: false,
             dropped: false,
+            honest: false,
         }
     }
 }

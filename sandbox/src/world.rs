@@ -104,6 +104,10 @@ impl World {
         let correlation = self.correlation();
         if let Some(forced) = self.forced.take(call) {
             self.counters.forced += 1;
+            if forced.honest {
+                let delivery = self.under(None, call, &correlation, now_ms);
+                return (Delivery { hold_ms: forced.delay_ms, ..delivery }, Some("held"));
+            }
             if forced.applies {
                 let (outcome, _) = self.carry_out(call, now_ms);
                 tracing::debug!(carried_out = outcome.is_ok(), "a forced answer hides what happened");

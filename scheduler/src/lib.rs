@@ -1,1 +1,8 @@
-//! Charter to come.
+//! Decides what is due, and shows how things stand: ticks, the dispatcher of hints, housekeeping, and the dashboard with its API, metrics and health.
+//!
+//! It never calls a CRM and never touches an order table. Any number of schedulers may run.
+
+pub mod dispatch;
+pub mod http;
+pub mod run;
+pub mod tick;

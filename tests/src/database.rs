@@ -58,7 +58,9 @@ impl OrderDatabase {
     pub async fn rows(&self, sql: &str) -> eyre::Result<Vec<Vec<Option<String>>>> {
         let backend = self.app.get_database_backend();
         let rows = self.app.query_all_raw(Statement::from_string(backend, sql)).await.wrap_err_with(|| sql.to_owned())?;
-        let cells = |row: &sea_orm::QueryResult| (0..row.column_names().len()).map(|at| row.try_get_by_index::<Option<String>>(at)).collect::<Result<Vec<_>, _>>();
+        let cells = |row: &sea_orm::QueryResult| {
+            (0..row.column_names().len()).map(|at| row.try_get_by_index::<Option<String>>(at)).collect::<Result<Vec<_>, _>>()
+        };
         rows.iter().map(|row| cells(row).map_err(|error| eyre!("{sql}: {error}; cast every column to text"))).collect()
     }
 
@@ -92,7 +94,8 @@ pub async fn connect(url: &str) -> eyre::Result<DatabaseConnection> {
 }
 
 async fn fresh_postgres() -> eyre::Result<String> {
-    let server = std::env::var("TIDEMARK_TEST_POSTGRES").wrap_err("TIDEMARK_TEST_POSTGRES is not set: run the tests with scripts/test, which starts the servers")?;
+    let server = std::env::var("TIDEMARK_TEST_POSTGRES")
+        .wrap_err("TIDEMARK_TEST_POSTGRES is not set: run the tests with scripts/test, which starts the servers")?;
     let admin = Database::connect(&server).await?;
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos();
     let name = format!("tidemark_test_{}_{nanos}", std::process::id());

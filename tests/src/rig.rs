@@ -29,7 +29,12 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { weather: Weather { index_lag_ms: (0, 0), ..Weather::calm() }, two_connections: false, contacts: "", lease: Duration::from_secs(60) }
+        Self {
+            weather: Weather { index_lag_ms: (0, 0), ..Weather::calm() },
+            two_connections: false,
+            contacts: "",
+            lease: Duration::from_secs(60),
+        }
     }
 }
 
@@ -153,11 +158,19 @@ impl Rig {
     pub async fn records(&self, object: &str) -> eyre::Result<BTreeMap<String, BTreeMap<String, String>>> {
         let url = format!("{}/sandbox/records/{object}", self.crm.base_url());
         let listing: serde_json::Value = reqwest::get(url).await?.json().await?;
-        let list = listing.as_array().cloned().or_else(|| listing.get("records")?.as_array().cloned()).ok_or_else(|| eyre!("no list: {listing}"))?;
+        let list = listing
+            .as_array()
+            .cloned()
+            .or_else(|| listing.get("records")?.as_array().cloned())
+            .ok_or_else(|| eyre!("no list: {listing}"))?;
         let record = |value: &serde_json::Value| {
             let id = value.get("id")?.as_str()?.to_owned();
             let live = !value.get("archived").and_then(serde_json::Value::as_bool).unwrap_or(false);
-            let properties = value.get("properties")?.as_object()?.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+            let properties = value
+                .get("properties")?
+                .as_object()?
+                .iter()
+                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
             live.then(|| (id, properties.collect()))
         };
         Ok(list.iter().filter_map(record).collect())
@@ -172,7 +185,13 @@ pub const TOKEN: &str = "pat-na1-sandbox";
 
 async fn sandbox(setup: &Setup) -> eyre::Result<Sandbox> {
     let limits = Limits { per_10s: 100_000, search_per_second: 10_000, per_day: 10_000_000 };
-    let sandbox = Sandbox::start(SandboxConfig { token: TOKEN.to_owned(), weather: setup.weather.clone(), limits, ..SandboxConfig::default() }).await?;
+    let sandbox = Sandbox::start(SandboxConfig {
+        token: TOKEN.to_owned(),
+        weather: setup.weather.clone(),
+        limits,
+        ..SandboxConfig::default()
+    })
+    .await?;
     for object in ["contacts", "deals"] {
         let property = json!({ "name": "tidemark_key", "label": "Order key", "type": "string", "fieldType": "text", "groupName": "x", "hasUniqueValue": true });
         let url = format!("{}/crm/v3/properties/{object}", sandbox.base_url());
@@ -194,7 +213,8 @@ async fn context(store: &Store, config: &Config, lease: Duration) -> eyre::Resul
         connections.push(Connection::new(spec.clone(), tidemark_crm::connect(spec, secrets)?));
     }
     let tuning = Tuning { name: "test".into(), lease, slice: Duration::from_secs(20), relay_every: Duration::from_millis(100) };
-    let (ctx, callouts) = Context::open(store.clone(), connections, &config.streams, tuning, None, CancellationToken::new()).await?;
+    let (ctx, callouts) =
+        Context::open(store.clone(), connections, &config.streams, tuning, None, CancellationToken::new()).await?;
     drop(callouts);
     Ok(ctx)
 }

@@ -1,5 +1,6 @@
 //! The main job: both sides are brought together, edits flow, echoes cost nothing.
 
+use eyre::OptionExt;
 use tidemark_sandbox::ObjectType::{Contacts, Deals};
 use tidemark_tests::{Rig, on_both_databases};
 
@@ -24,7 +25,7 @@ on_both_databases! {
         assert_eq!(contacts.len(), 3, "the unconfirmed one was not sent: {contacts:?}");
         let deals = rig.records("deals").await?;
         assert_eq!(deals.len(), 2, "the draft was not sent: {deals:?}");
-        let second = deals.values().find(|deal| deal["dealname"] == "R-2").unwrap();
+        let second = deals.values().find(|deal| deal["dealname"] == "R-2").ok_or_eyre("no deal R-2")?;
         assert_eq!((second["amount"].as_str(), second["dealstage"].as_str()), ("0.99", "closedwon"), "what was there was put right, not doubled");
         Ok(())
     }
@@ -34,7 +35,7 @@ on_both_databases! {
         let crm = rig.crm.crm();
         rig.db.run("INSERT INTO customers (email, first_name, phone, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '1', '2026-01-01 00:00:00')").await?;
         rig.settle().await?;
-        let id = rig.db.one("SELECT hubspot_id FROM customers").await?.unwrap();
+        let id = rig.db.one("SELECT hubspot_id FROM customers").await?.ok_or_eyre("no id came back")?;
         rig.db.run("UPDATE customers SET first_name = 'Anna'").await?;
         crm.edit(Contacts, &id, &[("company", "Robots"), ("firstname", "Wrong")])?;
         rig.settle().await?;

@@ -12,9 +12,9 @@ use tidemark_core::page::KnownLink;
 use tidemark_core::record::{Record, RemoteId, Row, RowKey};
 use tidemark_core::source::{Next, Position};
 use tidemark_crm::PageRequest;
-use tidemark_store::rows::{self, Mapped};
 use tidemark_store::debts::{self, Kind};
-use tidemark_store::{StoreError, links, page};
+use tidemark_store::rows::{self, Mapped};
+use tidemark_store::{StoreError, known, links};
 
 use crate::calls::{NoAnswer, Purpose, prove_account};
 use crate::context::Context;
@@ -66,7 +66,11 @@ impl From<NoAnswer> for AgreeError {
 pub async fn compare_stream(ctx: &Context, mapped: &Mapped) -> Result<StreamReport, AgreeError> {
     let connection = ctx.connection(mapped)?;
     let purpose = Purpose { ctx, connection, stream: mapped, word: "agree", attempt: 1, fence: None };
-    let mut comparing = Comparing { purpose, report: StreamReport { stream: mapped.spec.name.clone(), ..StreamReport::default() }, seen: HashSet::new() };
+    let mut comparing = Comparing {
+        purpose,
+        report: StreamReport { stream: mapped.spec.name.clone(), ..StreamReport::default() },
+        seen: HashSet::new(),
+    };
     answered(&comparing.purpose, || prove_account(&comparing.purpose)).await?;
     comparing.remote().await?;
     comparing.local().await?;
@@ -127,7 +131,10 @@ impl Comparing<'_> {
                 position: position.as_ref(),
                 rows_max,
             };
-            let page = answered(&self.purpose, || self.purpose.call(crm.search_bucket(), usize::from(rows_max), crm.read_page(&request))).await?;
+            let page = answered(&self.purpose, || {
+                self.purpose.call(crm.search_bucket(), usize::from(rows_max), crm.read_page(&request))
+            })
+            .await?;
             let ids: Vec<RemoteId> = page.records.iter().map(|record| record.id.clone()).collect();
             self.compare_records(page.records).await?;
             self.seen.extend(ids);
@@ -145,7 +152,13 @@ impl Comparing<'_> {
         }
         answered_in_place(&self.purpose, &mut records).await?;
         let doubtful = self.judge(records, false).await?;
-        let batch = self.purpose.connection.crm.traits(&self.purpose.stream.spec.object).map_or(100, |traits| usize::from(traits.batch_rows_max)).max(1);
+        let batch = self
+            .purpose
+            .connection
+            .crm
+            .traits(&self.purpose.stream.spec.object)
+            .map_or(100, |traits| usize::from(traits.batch_rows_max))
+            .max(1);
         for ids in doubtful.chunks(batch) {
             let records = answered(&self.purpose, || read::by_ids(&self.purpose, ids)).await?;
             let answered: HashSet<&RemoteId> = records.iter().map(|record| &record.id).collect();
@@ -160,7 +173,7 @@ impl Comparing<'_> {
     async fn judge(&mut self, mut records: Vec<Record>, last_word: bool) -> Result<Vec<RemoteId>, AgreeError> {
         let ctx = self.purpose.ctx;
         let mapped = self.purpose.stream;
-        page::resolve_parents(&ctx.store, mapped, &ctx.parents(mapped), &mut records).await?;
+        known::resolve_parents(&ctx.store, mapped, &ctx.parents(mapped), &mut records).await?;
         let ids: Vec<RemoteId> = records.iter().map(|record| record.id.clone()).collect();
         let links = links::of_records(&ctx.store, mapped, &ids).await?;
         let keys: Vec<RowKey> = links.values().filter_map(|link| link.row_key.clone()).collect();
@@ -183,14 +196,22 @@ impl Comparing<'_> {
         Ok(doubtful)
     }
 
-    async fn standings(&self, record: &Record, link: Option<&KnownLink>, row: Option<&Row>) -> Result<Vec<(Option<usize>, Standing)>, AgreeError> {
+    async fn standings(
+        &self,
+        record: &Record,
+        link: Option<&KnownLink>,
+        row: Option<&Row>,
+    ) -> Result<Vec<(Option<usize>, Standing)>, AgreeError> {
         let spec = &self.purpose.stream.spec;
         Ok(match (link, row) {
-            (Some(link), Some(row)) => compare(spec, &link.view.base, row, record).into_iter().enumerate().map(|(at, one)| (Some(at), one)).collect(),
+            (Some(link), Some(row)) => {
+                compare(spec, &link.view.base, row, record).into_iter().enumerate().map(|(at, one)| (Some(at), one)).collect()
+            }
             (Some(_), None) => vec![(None, Standing::Decided("the row was deleted; deletes do not flow unless declared".into()))],
             (None, _) if record.archived => Vec::new(),
             (None, _) => {
-                let parked = debts::parked_cause(&self.purpose.ctx.store, self.purpose.stream.id, Kind::Read, record.id.as_str()).await?;
+                let parked =
+                    debts::parked_cause(&self.purpose.ctx.store, self.purpose.stream.id, Kind::Read, record.id.as_str()).await?;
                 vec![(None, lone_record(spec, parked.as_deref()))]
             }
         })
@@ -200,7 +221,9 @@ impl Comparing<'_> {
         let links = links::of_records(&self.purpose.ctx.store, self.purpose.stream, ids).await?;
         for (id, link) in links {
             let standing = match link.view.state {
-                tidemark_core::merge::LinkState::Tombstone => Standing::Decided("the record was deleted; deletes do not flow unless declared".into()),
+                tidemark_core::merge::LinkState::Tombstone => {
+                    Standing::Decided("the record was deleted; deletes do not flow unless declared".into())
+                }
                 _ => Standing::Differs("the record is gone from the CRM".into()),
             };
             let record = Record { id, modified: None, archived: true, external_key: None, values: Vec::new() };
@@ -247,7 +270,13 @@ impl Comparing<'_> {
     }
 
     async fn compare_by_id(&mut self, ids: &[RemoteId]) -> Result<(), AgreeError> {
-        let batch = self.purpose.connection.crm.traits(&self.purpose.stream.spec.object).map_or(100, |traits| usize::from(traits.batch_rows_max)).max(1);
+        let batch = self
+            .purpose
+            .connection
+            .crm
+            .traits(&self.purpose.stream.spec.object)
+            .map_or(100, |traits| usize::from(traits.batch_rows_max))
+            .max(1);
         for ids in ids.chunks(batch) {
             let records = answered(&self.purpose, || read::by_ids(&self.purpose, ids)).await?;
             let answered: HashSet<&RemoteId> = records.iter().map(|record| &record.id).collect();

@@ -45,7 +45,12 @@ pub(crate) struct Purpose<'a> {
 
 impl Purpose<'_> {
     /// Makes the call. `items` is how many records it asks for or carries.
-    pub(crate) async fn call<T>(&self, bucket: Bucket, items: usize, send: impl Future<Output = Answer<T>>) -> Result<Result<T, NoAnswer>, StoreError> {
+    pub(crate) async fn call<T>(
+        &self,
+        bucket: Bucket,
+        items: usize,
+        send: impl Future<Output = Answer<T>>,
+    ) -> Result<Result<T, NoAnswer>, StoreError> {
         match self.book(bucket).await? {
             Ok(()) => {}
             Err(no) => return Ok(Err(no)),
@@ -63,8 +68,15 @@ impl Purpose<'_> {
 
     async fn book(&self, bucket: Bucket) -> Result<Result<(), NoAnswer>, StoreError> {
         let limits = self.connection.crm.limits();
-        let Some(limit) = limits.iter().find(|limit| limit.bucket == bucket).or_else(|| limits.first()) else { return Ok(Ok(())) };
-        let rate = Rate { per_second: limit.per_second, burst: limit.burst, per_day: self.connection.spec.budget.per_day, wait_max: SLOT_WAIT_MAX };
+        let Some(limit) = limits.iter().find(|limit| limit.bucket == bucket).or_else(|| limits.first()) else {
+            return Ok(Ok(()));
+        };
+        let rate = Rate {
+            per_second: limit.per_second,
+            burst: limit.burst,
+            per_day: self.connection.spec.budget.per_day,
+            wait_max: SLOT_WAIT_MAX,
+        };
         self.connection.smooth(bucket).await;
         loop {
             let grant = budget::book(&self.ctx.store, &self.connection.spec.name, bucket_word(limit.bucket), rate).await?;
@@ -96,7 +108,8 @@ impl Purpose<'_> {
         let failure = answer.result.as_ref().err();
         let class = failure.map(|failure| failure.class.word());
         counter!("tidemark_calls_total", "connection" => self.connection.spec.name.clone(), "purpose" => self.word, "class" => class.unwrap_or("ok")).increment(1);
-        histogram!("tidemark_call_seconds", "connection" => self.connection.spec.name.clone()).record(f64::from(call.elapsed_ms) / 1_000.0);
+        histogram!("tidemark_call_seconds", "connection" => self.connection.spec.name.clone())
+            .record(f64::from(call.elapsed_ms) / 1_000.0);
         let row = CalloutRow {
             connection: self.connection.spec.name.clone(),
             stream: Some(self.stream.id),

@@ -106,9 +106,11 @@ impl Context {
         }
         let streams = map_streams(&store, specs).await?;
         let streams = streams.into_iter().map(|mapped| (mapped.id, Arc::new(mapped))).collect();
-        let connections = connections.into_iter().map(|connection| (connection.spec.name.clone(), Arc::new(connection))).collect();
+        let connections =
+            connections.into_iter().map(|connection| (connection.spec.name.clone(), Arc::new(connection))).collect();
         let (callouts, receiver) = mpsc::unbounded_channel();
-        let ctx = Self { store, connections: Arc::new(connections), streams: Arc::new(streams), tuning, callouts, events, shutdown };
+        let ctx =
+            Self { store, connections: Arc::new(connections), streams: Arc::new(streams), tuning, callouts, events, shutdown };
         Ok((ctx, receiver))
     }
 
@@ -160,7 +162,11 @@ pub async fn map_streams(store: &Store, specs: &[StreamSpec]) -> Result<Vec<Mapp
         mapped.iter().map(|one| (one.id, one.shape.log_name(), one.spec.direction.writes_records())).collect();
     for one in &mut mapped {
         let (id, table) = (one.id, one.shape.log_name());
-        one.siblings = tables.iter().filter(|(other, name, writes)| *other != id && *name == table && *writes).map(|(other, _, _)| *other).collect();
+        one.siblings = tables
+            .iter()
+            .filter(|(other, name, writes)| *other != id && *name == table && *writes)
+            .map(|(other, _, _)| *other)
+            .collect();
     }
     Ok(mapped)
 }

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use metrics::counter;
+use tidemark_core::Millis;
 use tidemark_core::failure::Failure;
 use tidemark_core::push::{Verdict, after_failure};
 use tidemark_core::source::{Next, Page, Position, SourceTraits};
 use tidemark_core::window::{Reader, millis, next_window, settled_start};
-use tidemark_core::Millis;
 use tidemark_crm::PageRequest;
 use tidemark_store::page::{WindowPage, apply_page};
 use tidemark_store::rows::Mapped;
@@ -26,9 +26,14 @@ const WALK_ROWS: u64 = 500;
 
 /// How a poll ended.
 enum Ended {
-    Finished { fresh_at: Option<Millis>, pages: usize },
+    Finished {
+        fresh_at: Option<Millis>,
+        pages: usize,
+    },
     /// Its time is up, or we are stopping: the rest is owed.
-    Yielded { pages: usize },
+    Yielded {
+        pages: usize,
+    },
     Failed(NoAnswer),
 }
 
@@ -107,7 +112,9 @@ async fn poll(purpose: &Purpose<'_>, fence: Fence, stream: &Stream) -> Result<En
     let fresh_at = Some(started - Reader::Fast.lag(&spec.poll));
     if started >= stream.settled_due_at && stream.loaded_at.is_some() {
         match reading.read(Reader::Settled, stream.settled_until, stream).await? {
-            Read::Drained => streams::set_settled_due(&purpose.ctx.store, fence, started + millis(spec.poll.settled_every)).await?,
+            Read::Drained => {
+                streams::set_settled_due(&purpose.ctx.store, fence, started + millis(spec.poll.settled_every)).await?;
+            }
             Read::TimeUp => return Ok(Ended::Yielded { pages: reading.pages }),
             Read::Failed(no) => return Ok(Ended::Failed(no)),
         }
@@ -123,7 +130,8 @@ async fn walk_rows(reading: &Reading<'_>, stream: &Stream) -> Result<bool, Store
     let ctx = reading.purpose.ctx;
     let mut position = stream.walk_position.clone();
     loop {
-        let (walked, next) = walk::step(&ctx.store, reading.purpose.stream, reading.fence, position.as_deref(), WALK_ROWS).await?;
+        let (walked, next) =
+            walk::step(&ctx.store, reading.purpose.stream, reading.fence, position.as_deref(), WALK_ROWS).await?;
         if walked.done {
             return Ok(true);
         }
@@ -170,7 +178,9 @@ impl Reading<'_> {
             None => {
                 let (overlap, precision) = (millis(spec.poll.overlap), Millis::from(self.traits.precision_ms));
                 let crm_now = self.purpose.connection.crm_now();
-                let Some(window) = next_window(cursor, crm_now, reader.lag(&spec.poll), overlap, precision) else { return Ok(Read::Drained) };
+                let Some(window) = next_window(cursor, crm_now, reader.lag(&spec.poll), overlap, precision) else {
+                    return Ok(Read::Drained);
+                };
                 if reader == Reader::Fast && cursor.is_none() {
                     windows::set_settled_start(&ctx.store, self.fence, settled_start(window.until, &spec.poll)).await?;
                 }
@@ -196,7 +206,8 @@ impl Reading<'_> {
             let over = self.is_over();
             let (counts, next) = match &position {
                 Some(position) if !over => {
-                    let (applied, next) = tokio::join!(self.apply(&window, fetched, Some(position)), self.fetch(&window, Some(position)));
+                    let (applied, next) =
+                        tokio::join!(self.apply(&window, fetched, Some(position)), self.fetch(&window, Some(position)));
                     (applied?, Some(next?))
                 }
                 position => (self.apply(&window, fetched, position.as_ref()).await?, None),
@@ -206,11 +217,18 @@ impl Reading<'_> {
             window.records += counts.records;
             rows_changed += counts.rows_changed;
             counter!("tidemark_records_read_total", "stream" => self.purpose.stream.spec.name.clone()).increment(records as u64);
-            counter!("tidemark_rows_changed_total", "stream" => self.purpose.stream.spec.name.clone()).increment(counts.rows_changed.unsigned_abs());
+            counter!("tidemark_rows_changed_total", "stream" => self.purpose.stream.spec.name.clone())
+                .increment(counts.rows_changed.unsigned_abs());
             let stream = self.purpose.stream.spec.name.clone();
             match (position, next) {
                 (None, _) => {
-                    let event = Event::WindowCompleted { stream, reader: window.reader, records: window.records, rows_changed, pages: window.pages };
+                    let event = Event::WindowCompleted {
+                        stream,
+                        reader: window.reader,
+                        records: window.records,
+                        rows_changed,
+                        pages: window.pages,
+                    };
                     self.purpose.ctx.tell(event);
                     return Ok(Read::Drained);
                 }
@@ -252,7 +270,12 @@ impl Reading<'_> {
         }
     }
 
-    async fn apply(&self, window: &OpenWindow, fetched: Fetched, next: Option<&Position>) -> Result<windows::PageCounts, StoreError> {
+    async fn apply(
+        &self,
+        window: &OpenWindow,
+        fetched: Fetched,
+        next: Option<&Position>,
+    ) -> Result<windows::PageCounts, StoreError> {
         let ctx = self.purpose.ctx;
         let page = WindowPage {
             fence: self.fence,

@@ -12,10 +12,10 @@ use tidemark_core::record::RemoteId;
 use tidemark_core::window::millis;
 use tidemark_core::{Millis, push::Verdict, push::after_failure};
 use tidemark_crm::{Bucket, Outcomes, WriteBatch, WriteItem, WriteKind, Written};
+use tidemark_store::StoreError;
 use tidemark_store::debts::{self, Claim, Kind, Unpaid};
 use tidemark_store::push::{self as settling, Prepared, Settlement};
 use tidemark_store::rows::Mapped;
-use tidemark_store::StoreError;
 
 use crate::calls::{NoAnswer, Purpose, pause_connection, prove_account};
 use crate::context::Context;
@@ -30,12 +30,15 @@ const PARENT_RECHECK_MS: Millis = 60_000;
 /// Pays due pushes of one stream, batch after batch, until none is due or the slice is over.
 pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, StoreError> {
     let connection = ctx.connection(mapped)?;
-    let Ok(traits) = connection.crm.traits(&mapped.spec.object) else { return Ok(Outcome::Skipped("the connector does not know the object")) };
+    let Ok(traits) = connection.crm.traits(&mapped.spec.object) else {
+        return Ok(Outcome::Skipped("the connector does not know the object"));
+    };
     let until = Instant::now() + ctx.tuning.slice;
     let mut units = 0;
     while Instant::now() < until && !ctx.shutdown.is_cancelled() {
         let fence = uuid::Uuid::new_v4().to_string();
-        let claims = debts::claim(&ctx.store, mapped.id, Kind::Push, &fence, ctx.lease(), usize::from(traits.batch_rows_max)).await?;
+        let claims =
+            debts::claim(&ctx.store, mapped.id, Kind::Push, &fence, ctx.lease(), usize::from(traits.batch_rows_max)).await?;
         if claims.is_empty() {
             return Ok(Outcome::Done { units });
         }
@@ -47,7 +50,9 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
         settling::release(&ctx.store, &fence).await?;
         match result {
             Ok(true) => {}
-            Ok(false) => return Ok(Outcome::Deferred("the connection is paused, its calls are spent, or the lease is too short".into())),
+            Ok(false) => {
+                return Ok(Outcome::Deferred("the connection is paused, its calls are spent, or the lease is too short".into()));
+            }
             Err(error) if error.is_contention() => return Ok(Outcome::Deferred("the database was busy".into())),
             Err(error) => return Err(error),
         }
@@ -76,8 +81,10 @@ impl Push<'_> {
         let mapped = self.purpose.stream;
         let prepared = settling::begin(&ctx.store, mapped, &ctx.parents(mapped), self.fence, claims, ctx.lease()).await?;
         let now = ctx.store.now().await?;
-        let mut planned: Vec<(&Prepared, Plan)> = prepared.iter().map(|prepared| (prepared, self.plan(prepared, false))).collect();
-        let needs_call = |plan: &Plan| !matches!(plan, Plan::Nothing { .. } | Plan::Bury | Plan::Park { .. } | Plan::WaitForParent { .. });
+        let mut planned: Vec<(&Prepared, Plan)> =
+            prepared.iter().map(|prepared| (prepared, self.plan(prepared, false))).collect();
+        let needs_call =
+            |plan: &Plan| !matches!(plan, Plan::Nothing { .. } | Plan::Bury | Plan::Park { .. } | Plan::WaitForParent { .. });
         if planned.iter().any(|(_, plan)| needs_call(plan)) {
             if let Err(no) = prove_account(self.purpose).await? {
                 return self.stop(no).await;
@@ -203,7 +210,15 @@ impl Push<'_> {
                     let complete = going.references.is_empty();
                     let sent = going.fields.clone();
                     let created = created.unwrap_or(kind == WriteKind::Create);
-                    settlements.push(Settlement::Written { claim: &prepared.claim, sent, remote_id: id.clone(), modified, answered: fields, created, complete });
+                    settlements.push(Settlement::Written {
+                        claim: &prepared.claim,
+                        sent,
+                        remote_id: id.clone(),
+                        modified,
+                        answered: fields,
+                        created,
+                        complete,
+                    });
                     if !complete {
                         refer.push((id, going));
                     }
@@ -219,17 +234,28 @@ impl Push<'_> {
             WriteKind::Archive => "archived",
         };
         if sent_count > 0 {
-            counter!("tidemark_pushed_total", "stream" => self.purpose.stream.spec.name.clone(), "verb" => verb).increment(sent_count);
+            counter!("tidemark_pushed_total", "stream" => self.purpose.stream.spec.name.clone(), "verb" => verb)
+                .increment(sent_count);
             let records = usize::try_from(sent_count).unwrap_or(0);
             ctx.tell(Event::Pushed { stream: self.purpose.stream.spec.name.clone(), verb, records });
         }
         if let Some(failure) = failures.iter().flatten().next() {
-            ctx.tell(Event::Failed { stream: self.purpose.stream.spec.name.clone(), what: "push", cause: failure.message.clone() });
+            ctx.tell(Event::Failed {
+                stream: self.purpose.stream.spec.name.clone(),
+                what: "push",
+                cause: failure.message.clone(),
+            });
         }
         self.refer(refer).await
     }
 
-    fn settle_failure<'a>(&self, kind: WriteKind<'_>, prepared: &'a Prepared, failure: &'a Failure, now: Millis) -> Settlement<'a> {
+    fn settle_failure<'a>(
+        &self,
+        kind: WriteKind<'_>,
+        prepared: &'a Prepared,
+        failure: &'a Failure,
+        now: Millis,
+    ) -> Settlement<'a> {
         let claim = &prepared.claim;
         let attempts = u32::try_from(claim.attempts).unwrap_or(0) + 1;
         let known = prepared.link.as_ref().and_then(|link| link.remote_id.clone()).or_else(|| failure.existing.clone());
@@ -260,7 +286,8 @@ impl Push<'_> {
             };
             let all: Vec<_> = going.iter().filter_map(of_field).collect();
             let linked = |id: &RemoteId| !id.as_str().starts_with("record ");
-            let ended: Vec<(RemoteId, RemoteId)> = all.iter().filter_map(|(id, from, _)| Some((id.clone(), from.clone().filter(linked)?))).collect();
+            let ended: Vec<(RemoteId, RemoteId)> =
+                all.iter().filter_map(|(id, from, _)| Some((id.clone(), from.clone().filter(linked)?))).collect();
             let begun: Vec<(RemoteId, RemoteId)> = all.iter().filter_map(|(id, _, to)| Some((id.clone(), to.clone()?))).collect();
             for (pairs, ends) in [(ended, true), (begun, false)] {
                 if pairs.is_empty() {
@@ -281,9 +308,12 @@ impl Push<'_> {
                 }
             }
         }
-        let fields = |going: &Going<'_>| going.references.iter().map(|reference| (reference.field, reference.row.clone())).collect();
-        let settlements: Vec<Settlement<'_>> =
-            going.iter().map(|(_, going)| Settlement::Referred { claim: &going.prepared.claim, fields: fields(going), complete: true }).collect();
+        let fields =
+            |going: &Going<'_>| going.references.iter().map(|reference| (reference.field, reference.row.clone())).collect();
+        let settlements: Vec<Settlement<'_>> = going
+            .iter()
+            .map(|(_, going)| Settlement::Referred { claim: &going.prepared.claim, fields: fields(going), complete: true })
+            .collect();
         settling::settle(&self.purpose.ctx.store, self.purpose.stream, self.fence, &settlements).await?;
         Ok(true)
     }
@@ -299,7 +329,11 @@ impl Push<'_> {
     /// No further call now: pauses the connection when the credentials are refused.
     pub(crate) async fn stop(&self, no: NoAnswer) -> Result<bool, StoreError> {
         if let NoAnswer::Failed(failure) = no {
-            self.purpose.ctx.tell(Event::Failed { stream: self.purpose.stream.spec.name.clone(), what: "push", cause: failure.message.clone() });
+            self.purpose.ctx.tell(Event::Failed {
+                stream: self.purpose.stream.spec.name.clone(),
+                what: "push",
+                cause: failure.message.clone(),
+            });
             if failure.class == Class::Auth {
                 pause_connection(self.purpose.ctx, self.purpose.connection, &failure).await?;
             }
@@ -337,12 +371,16 @@ fn settle_plan<'a>(claim: &'a Claim, prepared: &'a Prepared, plan: Plan, now: Mi
         Plan::Nothing { base, .. } => Settlement::Nothing { claim, base },
         Plan::Bury => Settlement::Buried { claim },
         Plan::Park { cause, next_step } => parked(cause, next_step),
-        Plan::WaitForParent { object, row } => Settlement::Unpaid { claim, unpaid: Unpaid::Parent { object, row, due_at: now + PARENT_RECHECK_MS } },
+        Plan::WaitForParent { object, row } => {
+            Settlement::Unpaid { claim, unpaid: Unpaid::Parent { object, row, due_at: now + PARENT_RECHECK_MS } }
+        }
         Plan::ReadFirst(why) => match prepared.link.as_ref().and_then(|link| link.remote_id.clone()) {
             Some(remote_id) => Settlement::ReadFirst { claim, remote_id, due_at: now + 2 * READ_DELAY_MS, cause: why.to_owned() },
             None => parked(why.to_owned(), "look for the record in the CRM, then retry or discard".to_owned()),
         },
         // Sent elsewhere; reaching here would only make the debt due again.
-        Plan::Create { .. } | Plan::Update { .. } | Plan::Archive => Settlement::Unpaid { claim, unpaid: Unpaid::Later { due_at: now, cause: "not sent" } },
+        Plan::Create { .. } | Plan::Update { .. } | Plan::Archive => {
+            Settlement::Unpaid { claim, unpaid: Unpaid::Later { due_at: now, cause: "not sent" } }
+        }
     }
 }

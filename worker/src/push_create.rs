@@ -28,26 +28,44 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
         Ok(found) => found,
         Err(no) => return push.stop(no).await,
     };
-    let known = links::of_records(&ctx.store, mapped, &found.values().flatten().map(|record| record.id.clone()).collect::<Vec<_>>()).await?;
+    let known =
+        links::of_records(&ctx.store, mapped, &found.values().flatten().map(|record| record.id.clone()).collect::<Vec<_>>())
+            .await?;
     let now = ctx.store.now().await?;
     let mut settlements = Vec::new();
     let mut make = Vec::new();
     for going in going {
         let claim = &going.prepared.claim;
-        let free: Vec<&Record> = found.get(&claim.id).into_iter().flatten().filter(|record| !known.contains_key(&record.id)).collect();
+        let free: Vec<&Record> =
+            found.get(&claim.id).into_iter().flatten().filter(|record| !known.contains_key(&record.id)).collect();
         let taken = found.get(&claim.id).is_some_and(|records| records.len() > free.len());
         if !won.contains(&RowKey::new(claim.subject.as_str())) {
-            settlements.push(Settlement::Unpaid { claim, unpaid: Unpaid::Later { due_at: now + READ_DELAY_MS, cause: "the row was linked meanwhile" } });
+            settlements.push(Settlement::Unpaid {
+                claim,
+                unpaid: Unpaid::Later { due_at: now + READ_DELAY_MS, cause: "the row was linked meanwhile" },
+            });
         } else if let [record] = free.as_slice() {
             // The same thing is there already: it is read and bound to the row, and what then still differs is sent.
             let cause = "a record with the same match key is in the CRM".to_owned();
-            settlements.push(Settlement::ReadFirst { claim, remote_id: record.id.clone(), due_at: now + 2 * READ_DELAY_MS, cause });
+            settlements.push(Settlement::ReadFirst {
+                claim,
+                remote_id: record.id.clone(),
+                due_at: now + 2 * READ_DELAY_MS,
+                cause,
+            });
         } else if free.is_empty() && !taken {
             make.push(going);
         } else {
-            let cause = if taken { "the record with the same match key belongs to another row" } else { "several records in the CRM carry the same match key" };
+            let cause = if taken {
+                "the record with the same match key belongs to another row"
+            } else {
+                "several records in the CRM carry the same match key"
+            };
             let next_step = "merge the doubles, or correct the match key, then retry";
-            settlements.push(Settlement::Unpaid { claim, unpaid: Unpaid::Parked { class: "duplicate", code: Some("match_on"), cause, next_step } });
+            settlements.push(Settlement::Unpaid {
+                claim,
+                unpaid: Unpaid::Parked { class: "duplicate", code: Some("match_on"), cause, next_step },
+            });
         }
     }
     settle(&ctx.store, mapped, push.fence, &settlements).await?;
@@ -80,7 +98,14 @@ async fn look_up(push: &Push<'_>, going: &[Going<'_>]) -> Result<Result<HashMap<
         let values: HashSet<String> = going.iter().filter_map(value).collect();
         let values: Vec<String> = values.into_iter().collect();
         let unique = crm.is_unique(&spec.object, property);
-        let request = LookUp { object: &spec.object, properties: &properties, external_key: spec.external_key.as_deref(), property, values: &values, unique };
+        let request = LookUp {
+            object: &spec.object,
+            properties: &properties,
+            external_key: spec.external_key.as_deref(),
+            property,
+            values: &values,
+            unique,
+        };
         let bucket = if unique { Bucket::General } else { crm.search_bucket() };
         let records = match push.purpose.call(bucket, values.len(), crm.look_up(&request)).await? {
             Ok(records) => records,
@@ -100,7 +125,11 @@ async fn look_up(push: &Push<'_>, going: &[Going<'_>]) -> Result<Result<HashMap<
     for going in going {
         if let Some(list) = found.get_mut(&going.prepared.claim.id) {
             let own = going.prepared.claim.subject.as_str();
-            let ours: Vec<RemoteId> = list.iter().filter(|record| record.external_key.as_deref() == Some(own)).map(|record| record.id.clone()).collect();
+            let ours: Vec<RemoteId> = list
+                .iter()
+                .filter(|record| record.external_key.as_deref() == Some(own))
+                .map(|record| record.id.clone())
+                .collect();
             if !ours.is_empty() {
                 list.clear();
             }

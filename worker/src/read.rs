@@ -23,12 +23,15 @@ use crate::references;
 /// Pays due reads of one stream, batch after batch, until none is due or the slice is over.
 pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, StoreError> {
     let connection = ctx.connection(mapped)?;
-    let Ok(traits) = connection.crm.traits(&mapped.spec.object) else { return Ok(Outcome::Skipped("the connector does not know the object")) };
+    let Ok(traits) = connection.crm.traits(&mapped.spec.object) else {
+        return Ok(Outcome::Skipped("the connector does not know the object"));
+    };
     let until = Instant::now() + ctx.tuning.slice;
     let mut units = 0;
     while Instant::now() < until && !ctx.shutdown.is_cancelled() {
         let fence = uuid::Uuid::new_v4().to_string();
-        let claims = debts::claim(&ctx.store, mapped.id, Kind::Read, &fence, ctx.lease(), usize::from(traits.batch_rows_max)).await?;
+        let claims =
+            debts::claim(&ctx.store, mapped.id, Kind::Read, &fence, ctx.lease(), usize::from(traits.batch_rows_max)).await?;
         if claims.is_empty() {
             return Ok(Outcome::Done { units });
         }
@@ -47,7 +50,12 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
     Ok(Outcome::Done { units })
 }
 
-async fn read(purpose: &Purpose<'_>, fence: &str, claims: &[Claim], precision: Millis) -> Result<Result<(), NoAnswer>, StoreError> {
+async fn read(
+    purpose: &Purpose<'_>,
+    fence: &str,
+    claims: &[Claim],
+    precision: Millis,
+) -> Result<Result<(), NoAnswer>, StoreError> {
     if let Err(no) = prove_account(purpose).await? {
         return Ok(Err(no));
     }

@@ -22,7 +22,13 @@ pub enum WorkerError {
 }
 
 /// Works until `shutdown`, then drains for at most `grace`: jobs in flight finish or give their lease back.
-pub async fn run(ctx: Context, callouts: UnboundedReceiver<CalloutRow>, queue: Queue, concurrency: usize, grace: Duration) -> Result<(), WorkerError> {
+pub async fn run(
+    ctx: Context,
+    callouts: UnboundedReceiver<CalloutRow>,
+    queue: Queue,
+    concurrency: usize,
+    grace: Duration,
+) -> Result<(), WorkerError> {
     let shutdown = ctx.shutdown.clone();
     let ended = CancellationToken::new();
     let beat = tokio::spawn(heartbeat(ctx.clone(), ended.clone()));

@@ -161,7 +161,8 @@ mod tests {
 
     fn any_field() -> impl Strategy<Value = Option<FieldBase>> {
         let side = || prop::option::of("[ -~é\\n\"]{0,6}");
-        let state = prop_oneof![Just(State::Agreed), Just(State::Owed), Just(State::Conflict), "[a-z ]{1,8}".prop_map(State::Differs)];
+        let state =
+            prop_oneof![Just(State::Agreed), Just(State::Owed), Just(State::Conflict), "[a-z ]{1,8}".prop_map(State::Differs)];
         prop::option::of((side(), side(), state).prop_map(|(row, record, state)| FieldBase { row, record, state }))
     }
 

@@ -89,6 +89,15 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), status: None, code: None, wait: None, maybe_done: false, existing: None, property: None }
+        Self {
+            class,
+            message: message.into(),
+            status: None,
+            code: None,
+            wait: None,
+            maybe_done: false,
+            existing: None,
+            property: None,
+        }
     }
 }

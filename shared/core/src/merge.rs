@@ -79,12 +79,20 @@ pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Mill
     let settled = link.written_at.is_none_or(|written_at| asked_at > written_at + commit_lag);
     match (record.modified, link.seen) {
         (Some(stamp), Some(seen)) if stamp < seen => {
-            if settled { Freshness::Doubt("an older stamp came late with other content") } else { Freshness::Stale }
+            if settled {
+                Freshness::Doubt("an older stamp came late with other content")
+            } else {
+                Freshness::Stale
+            }
         }
         (Some(stamp), Some(seen)) if stamp > seen + precision => Freshness::New,
         (Some(_), None) => Freshness::New,
         (Some(_) | None, _) => {
-            if settled { Freshness::New } else { Freshness::Doubt("the page may be older than our last push") }
+            if settled {
+                Freshness::New
+            } else {
+                Freshness::Doubt("the page may be older than our last push")
+            }
         }
     }
 }
@@ -115,7 +123,12 @@ pub struct Unmergeable {
 
 /// Merges a record into its row, field by field. `row` and `record` are aligned with `spec.fields`.
 pub fn merge(spec: &StreamSpec, base: &Base, row: &[Value], record: &[Value]) -> Result<Merged, Unmergeable> {
-    let mut merged = Merged { row_changes: Vec::new(), base: Base { fields: Vec::with_capacity(spec.fields.len()) }, owes_push: false, conflicts: 0 };
+    let mut merged = Merged {
+        row_changes: Vec::new(),
+        base: Base { fields: Vec::with_capacity(spec.fields.len()) },
+        owes_push: false,
+        conflicts: 0,
+    };
     for (at, field) in spec.fields.iter().enumerate() {
         let (row, record) = (row.get(at).cloned().flatten(), record.get(at).cloned().flatten());
         let step = merge_field(spec, field, base.get(at), row.as_deref(), record.as_deref());
@@ -125,7 +138,8 @@ pub fn merge(spec: &StreamSpec, base: &Base, row: &[Value], record: &[Value]) ->
             Act::Agree => FieldBase::agreed(row, record),
             Act::Take => {
                 let taken = field.transform.to_row(record.as_deref());
-                let taken = taken.map_err(|error| Unmergeable { property: field.property.clone(), problem: error.to_string() })?;
+                let taken =
+                    taken.map_err(|error| Unmergeable { property: field.property.clone(), problem: error.to_string() })?;
                 merged.row_changes.push((at, taken.clone()));
                 FieldBase::agreed(taken, record)
             }
@@ -268,11 +282,15 @@ pub fn meet(spec: &StreamSpec, candidates: &[Candidate], undecided_creates: bool
         };
     }
     match candidates {
-        [] if spec.external_key.is_none() && undecided_creates => Meeting::Wait("a create of ours is undecided and may be this record"),
+        [] if spec.external_key.is_none() && undecided_creates => {
+            Meeting::Wait("a create of ours is undecided and may be this record")
+        }
         [] if !spec.direction.writes_rows() => Meeting::Exclude("the stream does not write rows"),
         [] if spec.inbound == crate::spec::Inbound::UpdateOnly => Meeting::Exclude("inbound = \"update_only\""),
         [] => Meeting::Insert,
-        [one] if one.taken => Meeting::Park(format!("two records, one row: row {} is linked to another record with the same match key", one.key)),
+        [one] if one.taken => {
+            Meeting::Park(format!("two records, one row: row {} is linked to another record with the same match key", one.key))
+        }
         [one] => Meeting::Bind(one.key.clone()),
         many => {
             let keys: Vec<&str> = many.iter().take(5).map(|candidate| candidate.key.as_str()).collect();

@@ -182,7 +182,10 @@ fn an_unknown_record_is_bound_inserted_or_parked_by_who_carries_its_keys() {
     let candidate = |key: &str, taken, by_external_key| Candidate { key: RowKey::new(key), taken, by_external_key };
     assert_eq!(meet(&spec(), &[], false), Meeting::Insert);
     assert_eq!(meet(&spec(), &[candidate("1", false, false)], false), Meeting::Bind(RowKey::new("1")));
-    assert_eq!(meet(&spec(), &[candidate("1", false, false), candidate("2", false, true)], false), Meeting::Bind(RowKey::new("2")));
+    assert_eq!(
+        meet(&spec(), &[candidate("1", false, false), candidate("2", false, true)], false),
+        Meeting::Bind(RowKey::new("2"))
+    );
     assert!(matches!(meet(&spec(), &[candidate("1", true, false)], false), Meeting::Park(_)));
     assert!(matches!(meet(&spec(), &[candidate("1", false, false), candidate("2", false, false)], false), Meeting::Park(_)));
     let without_key = StreamSpec { external_key: None, ..spec() };
@@ -212,7 +215,7 @@ proptest! {
     #[test]
     fn merging_twice_is_merging_once(base in bases(), row in values(), record in values()) {
         let once = merge(&spec(), &base, &row, &record).unwrap();
-        let mut after = row.clone();
+        let mut after = row;
         for (at, value) in &once.row_changes { after[*at] = value.clone(); }
         let twice = merge(&spec(), &once.base, &after, &record).unwrap();
         prop_assert!(twice.row_changes.is_empty());
@@ -236,7 +239,7 @@ proptest! {
     #[test]
     fn after_a_merge_every_difference_is_owed_waits_or_is_accepted(base in bases(), row in values(), record in values()) {
         let merged = merge(&spec(), &base, &row, &record).unwrap();
-        let mut after = row.clone();
+        let mut after = row;
         for (at, value) in &merged.row_changes { after[*at] = value.clone(); }
         for at in 0..3 {
             let field = merged.base.get(at).unwrap();

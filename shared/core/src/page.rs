@@ -41,15 +41,34 @@ pub enum Step {
     /// Nothing to write: not news.
     Pass,
     /// Nothing differs, but the link learns that it has seen this version.
-    Seen { link: i64 },
-    Exclude { reason: &'static str },
-    OweRead { reason: &'static str },
-    Park { cause: String, next_step: String },
-    Insert { merged: Merged },
+    Seen {
+        link: i64,
+    },
+    Exclude {
+        reason: &'static str,
+    },
+    OweRead {
+        reason: &'static str,
+    },
+    Park {
+        cause: String,
+        next_step: String,
+    },
+    Insert {
+        merged: Merged,
+    },
     /// Into an existing link.
-    Merge { link: i64, key: RowKey, merged: Merged },
+    Merge {
+        link: i64,
+        key: RowKey,
+        merged: Merged,
+    },
     /// A first meeting: binds the record to a row, by a new link or by the one that is `creating`.
-    Bind { link: Option<i64>, key: RowKey, merged: Merged },
+    Bind {
+        link: Option<i64>,
+        key: RowKey,
+        merged: Merged,
+    },
 }
 
 /// Plans each record of a batch, in the batch's order; one step per record.
@@ -84,8 +103,17 @@ fn plan_linked(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Kno
     let Some(row) = known.rows.get(key) else { return Step::Pass };
     match merge(spec, &link.view.base, &row.values(spec), &record.values) {
         Err(error) => unmergeable(&error, record),
-        Ok(merged) if merged.row_changes.is_empty() && merged.base == link.view.base && !merged.owes_push && knows_its_record(spec, row, record) => {
-            if record.modified > link.view.seen { Step::Seen { link: link.id } } else { Step::Pass }
+        Ok(merged)
+            if merged.row_changes.is_empty()
+                && merged.base == link.view.base
+                && !merged.owes_push
+                && knows_its_record(spec, row, record) =>
+        {
+            if record.modified > link.view.seen {
+                Step::Seen { link: link.id }
+            } else {
+                Step::Pass
+            }
         }
         Ok(merged) => Step::Merge { link: link.id, key: key.clone(), merged },
     }
@@ -105,7 +133,10 @@ fn plan_unknown(spec: &StreamSpec, record: &Record, known: &Known, bound: &mut H
     match meet(spec, candidates, known.undecided_creates) {
         Meeting::Exclude(reason) => Step::Exclude { reason },
         Meeting::Wait(reason) => Step::OweRead { reason },
-        Meeting::Park(cause) => Step::Park { cause, next_step: "merge or correct one of them; the record is read again by itself when it changes".into() },
+        Meeting::Park(cause) => Step::Park {
+            cause,
+            next_step: "merge or correct one of them; the record is read again by itself when it changes".into(),
+        },
         Meeting::Insert => match insertion(spec, &record.values) {
             Ok(merged) => Step::Insert { merged },
             Err(error) => unmergeable(&error, record),

@@ -34,17 +34,32 @@ pub struct Reference {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan {
     /// The sides agree, or the row is none of the CRM's business; the debt is paid. With the base to store when it moved.
-    Nothing { base: Option<Base>, why: &'static str },
-    Create { fields: Vec<Sent>, references: Vec<Reference> },
-    Update { fields: Vec<Sent>, references: Vec<Reference> },
+    Nothing {
+        base: Option<Base>,
+        why: &'static str,
+    },
+    Create {
+        fields: Vec<Sent>,
+        references: Vec<Reference>,
+    },
+    Update {
+        fields: Vec<Sent>,
+        references: Vec<Reference>,
+    },
     /// The record has to be read first: a field the CRM may have changed is about to be sent, or the sides never met.
     ReadFirst(&'static str),
     /// The parent has no record yet.
-    WaitForParent { object: String, row: String },
+    WaitForParent {
+        object: String,
+        row: String,
+    },
     Archive,
     /// The row is gone and its record is left alone.
     Bury,
-    Park { cause: String, next_step: String },
+    Park {
+        cause: String,
+        next_step: String,
+    },
 }
 
 /// What is known of the thing a debt is about.
@@ -66,7 +81,9 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
     let Some(row) = subject.row else {
         return match linked {
             None => Plan::Nothing { base: None, why: "row and record are gone" },
-            Some(link) if link.state == LinkState::Creating => Plan::ReadFirst("the row was deleted while its record was being made"),
+            Some(link) if link.state == LinkState::Creating => {
+                Plan::ReadFirst("the row was deleted while its record was being made")
+            }
             Some(_) if spec.deletes.outbound == DeletePolicy::Archive => Plan::Archive,
             Some(_) => Plan::Bury,
         };
@@ -105,8 +122,11 @@ fn invalid(spec: &StreamSpec, row: &Row) -> Option<Plan> {
 /// One `@`, something before it, a dotted domain after it, no spaces or control characters.
 pub fn looks_like_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
-    let clean = |part: &str| !part.is_empty() && part.chars().all(|letter| !letter.is_whitespace() && !letter.is_control() && letter != '@');
-    let labels = domain.split('.').all(|label| !label.is_empty() && label.chars().all(|letter| letter.is_alphanumeric() || letter == '-'));
+    let clean = |part: &str| {
+        !part.is_empty() && part.chars().all(|letter| !letter.is_whitespace() && !letter.is_control() && letter != '@')
+    };
+    let labels =
+        domain.split('.').all(|label| !label.is_empty() && label.chars().all(|letter| letter.is_alphanumeric() || letter == '-'));
     clean(local) && local.len() <= 64 && labels && domain.contains('.') && text.len() <= 254
 }
 
@@ -184,7 +204,13 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
     Plan::Update { fields, references }
 }
 
-fn reference(at: usize, field: &FieldSpec, row: Value, from: Option<&str>, subject: &Subject<'_>) -> Result<Option<Reference>, Plan> {
+fn reference(
+    at: usize,
+    field: &FieldSpec,
+    row: Value,
+    from: Option<&str>,
+    subject: &Subject<'_>,
+) -> Result<Option<Reference>, Plan> {
     let object = field.references.clone().unwrap_or_default();
     let from = from.map(RemoteId::new);
     let Some(parent) = row.clone().filter(|key| !key.is_empty()) else {
@@ -210,7 +236,8 @@ pub fn settled(spec: &StreamSpec, base: &Base, sent: &[Sent], answered: &[(Strin
     let mut base = base.clone();
     base.fields.resize(spec.fields.len(), None);
     if created {
-        let unmet = base.fields.iter_mut().zip(&spec.fields).filter(|(known, field)| known.is_none() && field.references.is_none());
+        let unmet =
+            base.fields.iter_mut().zip(&spec.fields).filter(|(known, field)| known.is_none() && field.references.is_none());
         unmet.for_each(|(known, _)| *known = Some(FieldBase::agreed(None, None)));
     }
     for sent in sent {
@@ -228,12 +255,18 @@ pub fn settled(spec: &StreamSpec, base: &Base, sent: &[Sent], answered: &[(Strin
 /// What one failed attempt came to. Matched without a wildcard wherever it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    RetryAt { at: Millis },
+    RetryAt {
+        at: Millis,
+    },
     /// Nobody's fault: the budget is spent until then.
-    WaitForBudget { until: Millis },
+    WaitForBudget {
+        until: Millis,
+    },
     /// Read the record by id, merge, then see what is left to send.
     ReadFirst,
-    Parked { next_step: &'static str },
+    Parked {
+        next_step: &'static str,
+    },
     PauseConnection,
 }
 
@@ -248,7 +281,9 @@ pub fn after_failure(failure: &Failure, attempts: u32, now: Millis, dice: f64, r
         Class::Auth => Verdict::PauseConnection,
         Class::Conflict | Class::Gone => Verdict::ReadFirst,
         Class::Duplicate if failure.existing.is_some() => Verdict::ReadFirst,
-        Class::Duplicate => Verdict::Parked { next_step: "merge the two records in the CRM, or correct the value that must be unique, then retry" },
+        Class::Duplicate => Verdict::Parked {
+            next_step: "merge the two records in the CRM, or correct the value that must be unique, then retry",
+        },
         Class::Rejected => Verdict::Parked { next_step: "correct the row; it is sent by itself then" },
         Class::Scope => Verdict::Parked { next_step: "give the token the missing scope, then retry" },
         Class::Schema => Verdict::Parked { next_step: "make the property in the CRM or take it out of the mapping, then retry" },

@@ -13,7 +13,13 @@ fn row(values: &[&str]) -> Row {
 
 fn link(values: &[&str]) -> LinkView {
     let fields = values.iter().map(|text| Some(FieldBase::agreed(Some((*text).to_owned()), Some((*text).to_owned()))));
-    LinkView { state: LinkState::Linked, base: Base { fields: fields.collect() }, seen: None, written_at: None, push_leased: true }
+    LinkView {
+        state: LinkState::Linked,
+        base: Base { fields: fields.collect() },
+        seen: None,
+        written_at: None,
+        push_leased: true,
+    }
 }
 
 fn check(spec: &StreamSpec, row: Option<&Row>, link: Option<&LinkView>) -> Plan {
@@ -96,7 +102,8 @@ fn a_deleted_row_leaves_its_record_alone_unless_the_mapping_says_archive() {
 fn settling_moves_only_the_fields_that_were_sent_to_the_pair_sent_and_answered() {
     let before = link(&["Rome", "Ana", "030 1"]).base;
     let sent = [Sent { field: 2, row: Some("030 2".into()), record: Some("030 2".into()) }];
-    let base = settled(&spec(), &before, &sent, &[("phone".into(), Some("0302".into())), ("city".into(), Some("Oslo".into()))], false);
+    let base =
+        settled(&spec(), &before, &sent, &[("phone".into(), Some("0302".into())), ("city".into(), Some("Oslo".into()))], false);
     assert_eq!(base.get(2), Some(&FieldBase::agreed(Some("030 2".into()), Some("0302".into()))));
     assert_eq!(base.get(0), before.get(0));
 }
@@ -116,7 +123,10 @@ fn a_record_made_by_this_push_is_blank_where_nothing_was_sent() {
     let sent = [Sent { field: 1, row: Some("Ana".into()), record: Some("Ana".into()) }];
     let base = settled(&spec(), &Base::unmet(&spec()), &sent, &[], true);
     assert!(base.is_met());
-    assert!(!settled(&spec(), &Base::unmet(&spec()), &sent, &[], false).is_met(), "a record that was there before has to be read");
+    assert!(
+        !settled(&spec(), &Base::unmet(&spec()), &sent, &[], false).is_met(),
+        "a record that was there before has to be read"
+    );
 }
 
 #[test]
@@ -126,7 +136,9 @@ fn every_class_of_failure_has_a_verdict_and_transient_ones_never_die() {
         let mut failure = Failure::new(class, "x");
         failure.wait = Some(Duration::from_secs(3_600));
         match after_failure(&failure, 1_000, 0, 0.5, &retry) {
-            Verdict::RetryAt { at } | Verdict::WaitForBudget { until: at } => assert!(at >= 3_600_000, "{class:?} waits as asked"),
+            Verdict::RetryAt { at } | Verdict::WaitForBudget { until: at } => {
+                assert!(at >= 3_600_000, "{class:?} waits as asked");
+            }
             Verdict::ReadFirst | Verdict::Parked { .. } | Verdict::PauseConnection => {
                 assert!(!matches!(class, Class::Retry | Class::Throttled | Class::Malformed | Class::DayBudget), "{class:?}");
             }

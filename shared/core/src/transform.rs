@@ -69,9 +69,11 @@ impl Transform {
             (None, None) => true,
             (Some(row), Some(record)) => match (self.to_record(Some(row)), self) {
                 (Ok(Some(mapped)), Self::Integer | Self::DecimalOfCents) => same_number(&mapped, record),
-                (Ok(Some(mapped)), Self::Bool | Self::Date) => self.to_row(Some(record)).ok().flatten().is_some_and(|back| {
-                    self.to_record(Some(&back)).ok().flatten().is_some_and(|record| record == mapped)
-                }),
+                (Ok(Some(mapped)), Self::Bool | Self::Date) => self
+                    .to_row(Some(record))
+                    .ok()
+                    .flatten()
+                    .is_some_and(|back| self.to_record(Some(&back)).ok().flatten().is_some_and(|record| record == mapped)),
                 (Ok(Some(mapped)), _) => mapped == record,
                 (Ok(None) | Err(_), _) => false,
             },

@@ -51,7 +51,13 @@ impl Window {
 /// `until = crm_now - lag`. `from` is the earlier of `last_until` and `crm_now`, less the overlap and one step of the source's precision, so that a stamp equal to
 /// the cursor is read again rather than lost. `last_until` is `None` before the first load, which starts at 0: there is no hidden horizon. A cursor that
 /// lies in the future (the CRM's clock stepped back) does not stop reading.
-pub fn next_window(last_until: Option<Millis>, crm_now: Millis, lag: Millis, overlap: Millis, precision: Millis) -> Option<Window> {
+pub fn next_window(
+    last_until: Option<Millis>,
+    crm_now: Millis,
+    lag: Millis,
+    overlap: Millis,
+    precision: Millis,
+) -> Option<Window> {
     let until = crm_now - lag;
     let Some(last_until) = last_until else { return (until > 0).then_some(Window { from: 0, until }) };
     if until <= last_until && last_until <= crm_now {

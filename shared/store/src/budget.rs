@@ -49,7 +49,8 @@ pub async fn book(store: &Store, connection: &str, bucket: &str, rate: Rate) -> 
          RETURNING b.tat_us - $4 - {now}"
     );
     let sql = if store.is_postgres() { sql } else { sql.replace("RETURNING b.tat_us", "RETURNING tat_us") };
-    let values = vec![connection.into(), bucket.into(), slack.into(), interval.into(), (rate.wait_max * 1_000).into(), per_day.into()];
+    let values =
+        vec![connection.into(), bucket.into(), slack.into(), interval.into(), (rate.wait_max * 1_000).into(), per_day.into()];
     if let Some(row) = one(&store.db, &sql, values).await? {
         let ahead: i64 = get(&row, 0)?;
         return Ok(Grant::Slot { wait: (ahead.max(0) + 999) / 1_000 });
@@ -58,10 +59,14 @@ pub async fn book(store: &Store, connection: &str, bucket: &str, rate: Rate) -> 
 }
 
 async fn why_not(store: &Store, connection: &str, bucket: &str, per_day: i64) -> Result<Grant, StoreError> {
-    let sql = "SELECT c.state, b.tat_us / 1000 - {now}, b.day = {now} / 86400000 AND b.day_calls >= $3, 86400000 - {now} % 86400000
+    let sql =
+        "SELECT c.state, b.tat_us / 1000 - {now}, b.day = {now} / 86400000 AND b.day_calls >= $3, 86400000 - {now} % 86400000
         FROM tidemark_connection c LEFT JOIN tidemark_budget b ON b.connection = c.name AND b.bucket = $2 WHERE c.name = $1";
     let row = one(&store.db, sql, vec![connection.into(), bucket.into(), per_day.into()]).await?;
-    let row = row.ok_or_else(|| StoreError::Missing { what: format!("connection {connection}"), remedy: "start with the present configuration once".into() })?;
+    let row = row.ok_or_else(|| StoreError::Missing {
+        what: format!("connection {connection}"),
+        remedy: "start with the present configuration once".into(),
+    })?;
     if get::<String>(&row, 0)? != "running" {
         return Ok(Grant::Paused);
     }

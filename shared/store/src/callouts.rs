@@ -49,7 +49,13 @@ pub async fn record(store: &Store, calls: &[CalloutRow]) -> Result<(), StoreErro
         .collect();
     let mut cells: Vec<Option<&str>> = Vec::with_capacity(calls.len() * 13);
     for (call, [stream, attempt, items, status, elapsed, quota, at]) in calls.iter().zip(&numbers) {
-        cells.extend([Some(call.connection.as_str()), stream.as_deref(), Some(call.purpose), attempt.as_deref(), Some(call.method)]);
+        cells.extend([
+            Some(call.connection.as_str()),
+            stream.as_deref(),
+            Some(call.purpose),
+            attempt.as_deref(),
+            Some(call.method),
+        ]);
         cells.extend([Some(call.endpoint.as_str()), items.as_deref(), status.as_deref(), call.class, call.message.as_deref()]);
         cells.extend([elapsed.as_deref(), quota.as_deref(), at.as_deref()]);
     }

@@ -40,9 +40,14 @@ fn names(shape: &TableShape) -> [(&'static str, String); 4] {
 fn plan_postgres(store: &Store, shape: &TableShape, key: &str, columns: &[&str]) -> Vec<String> {
     let log = format!("{}.tidemark_change", quote(&store.schema));
     let (table, table_name, key) = (shape.sql(), literal(&shape.log_name()), quote(key));
-    let changed: Vec<String> = columns.iter().map(|column| format!("n.{0}::text IS DISTINCT FROM o.{0}::text", quote(column))).collect();
+    let changed: Vec<String> =
+        columns.iter().map(|column| format!("n.{0}::text IS DISTINCT FROM o.{0}::text", quote(column))).collect();
     let changed = if changed.is_empty() { "false".to_owned() } else { changed.join(" OR ") };
-    let row = |op: &str, alias: &str| format!("INSERT INTO {log} (table_name, op, row_key, txid) SELECT {table_name}, '{op}', {alias}.{key}::text, txid_current()");
+    let row = |op: &str, alias: &str| {
+        format!(
+            "INSERT INTO {log} (table_name, op, row_key, txid) SELECT {table_name}, '{op}', {alias}.{key}::text, txid_current()"
+        )
+    };
     let marker = format!("INSERT INTO {log} (table_name, op, txid) VALUES ({table_name}, 'M', txid_current())");
     let bodies = [
         format!("{} FROM new_rows n", row("I", "n")),
@@ -60,7 +65,11 @@ fn plan_postgres(store: &Store, shape: &TableShape, key: &str, columns: &[&str])
     for (at, (event, name)) in names(shape).into_iter().enumerate() {
         let function = format!("{}.{}", quote(&store.schema), quote(&name));
         let body = match bodies.get(at) {
-            Some(body) => format!("IF (SELECT count(*) FROM (SELECT 1 FROM {} LIMIT {}) c) > {BULK_ROWS} THEN\n      {marker};\n    ELSE\n      {body};\n    END IF", counted[at], BULK_ROWS + 1),
+            Some(body) => format!(
+                "IF (SELECT count(*) FROM (SELECT 1 FROM {} LIMIT {}) c) > {BULK_ROWS} THEN\n      {marker};\n    ELSE\n      {body};\n    END IF",
+                counted[at],
+                BULK_ROWS + 1
+            ),
             None => marker.clone(),
         };
         statements.push(format!(
@@ -68,19 +77,27 @@ fn plan_postgres(store: &Store, shape: &TableShape, key: &str, columns: &[&str])
         ));
         statements.push(format!("DROP TRIGGER IF EXISTS {} ON {table}", quote(&name)));
         let referencing = referencing.get(at).map_or(String::new(), |tables| format!("REFERENCING {tables} "));
-        statements.push(format!("CREATE TRIGGER {} AFTER {event} ON {table} {referencing}FOR EACH STATEMENT EXECUTE FUNCTION {function}()", quote(&name)));
+        statements.push(format!(
+            "CREATE TRIGGER {} AFTER {event} ON {table} {referencing}FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
+            quote(&name)
+        ));
     }
     statements
 }
 
 fn plan_sqlite(shape: &TableShape, key: &str, columns: &[&str]) -> Vec<String> {
     let (table, table_name, key) = (quote(&shape.table.name), literal(&shape.log_name()), quote(key));
-    let row = |op: &str, side: &str| format!("INSERT INTO tidemark_change (table_name, op, row_key) VALUES ({table_name}, '{op}', CAST({side}.{key} AS TEXT));");
+    let row = |op: &str, side: &str| {
+        format!(
+            "INSERT INTO tidemark_change (table_name, op, row_key) VALUES ({table_name}, '{op}', CAST({side}.{key} AS TEXT));"
+        )
+    };
     let changed: Vec<String> = columns.iter().map(|column| format!("NEW.{0} IS NOT OLD.{0}", quote(column))).collect();
     let changed = if changed.is_empty() { "0".to_owned() } else { changed.join(" OR ") };
     let [(_, insert), (_, update), (_, delete), _] = names(shape);
     let rekey = format!("{update}_key");
-    let mut statements: Vec<String> = [&insert, &update, &rekey, &delete].iter().map(|name| format!("DROP TRIGGER IF EXISTS {}", quote(name))).collect();
+    let mut statements: Vec<String> =
+        [&insert, &update, &rekey, &delete].iter().map(|name| format!("DROP TRIGGER IF EXISTS {}", quote(name))).collect();
     statements.push(format!("CREATE TRIGGER {} AFTER INSERT ON {table} BEGIN {} END", quote(&insert), row("I", "NEW")));
     statements.push(format!(
         "CREATE TRIGGER {} AFTER UPDATE ON {table} WHEN NEW.{key} IS OLD.{key} AND ({changed}) BEGIN {} END",
@@ -142,13 +159,19 @@ pub async fn verify(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) ->
         let sql = "SELECT count(*) FROM pg_trigger WHERE tgrelid = $1::regclass AND tgname LIKE 'tidemark\\_%' AND tgenabled IN ('O', 'A')";
         (sql, shape.sql(), 4)
     } else {
-        ("SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = $1 AND name LIKE 'tidemark\\_%' ESCAPE '\\'", shape.table.name.clone(), 4)
+        (
+            "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = $1 AND name LIKE 'tidemark\\_%' ESCAPE '\\'",
+            shape.table.name.clone(),
+            4,
+        )
     };
     let there: i64 = scalar(&store.db, sql, vec![table.into()]).await?;
     if there < wanted {
         return Ok(Standing::Missing);
     }
-    let known = one(&store.db, "SELECT value FROM tidemark_meta WHERE name = $1", vec![format!("capture {}", shape.log_name()).into()]).await?;
+    let known =
+        one(&store.db, "SELECT value FROM tidemark_meta WHERE name = $1", vec![format!("capture {}", shape.log_name()).into()])
+            .await?;
     let known: Option<String> = known.map(|row| get(&row, 0)).transpose()?;
     Ok(if known == Some(fingerprint(store, shape, specs)) { Standing::Installed } else { Standing::Outdated })
 }

@@ -53,7 +53,10 @@ pub async fn relay(store: &Store, streams: &[Mapped], limit: u32) -> Result<Rela
         relayed.debts += owe(&tx, *stream, Kind::Push, keys.iter().map(String::as_str), 0, true).await?;
     }
     for (stream, keys) in &deleted {
-        let sql = format!("UPDATE tidemark_debt SET reborn = 1 WHERE stream_id = $1 AND kind = 'push' AND subject {}", in_list(tx.get_database_backend(), 2, "text"));
+        let sql = format!(
+            "UPDATE tidemark_debt SET reborn = 1 WHERE stream_id = $1 AND kind = 'push' AND subject {}",
+            in_list(tx.get_database_backend(), 2, "text")
+        );
         run(&tx, &sql, vec![(*stream).into(), list(tx.get_database_backend(), keys.iter().map(String::as_str))]).await?;
     }
     for stream in &bulk {
@@ -70,7 +73,7 @@ pub(crate) struct LogMark(i64);
 pub(crate) async fn mark(db: &impl ConnectionTrait) -> Result<LogMark, StoreError> {
     let sql = if db.get_database_backend() == sea_orm::DbBackend::Postgres {
         // A sequence read is not transactional: rows written from here on have higher ids, whoever writes them.
-"SELECT last_value - 1 FROM tidemark_change_id_seq"
+        "SELECT last_value - 1 FROM tidemark_change_id_seq"
     } else {
         "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'tidemark_change'), 0)"
     };
@@ -79,7 +82,12 @@ pub(crate) async fn mark(db: &impl ConnectionTrait) -> Result<LogMark, StoreErro
 
 /// Removes the log rows this transaction itself caused by writing these rows, once each: such a row now equals its base. A row that was logged more often was
 /// changed again by a trigger of the order system, and stays for the relay. Every other stream over the table hears of the rows by a debt of its own.
-pub(crate) async fn clear_own(db: &impl ConnectionTrait, mapped: &Mapped, mark: LogMark, keys: &[&str]) -> Result<(), StoreError> {
+pub(crate) async fn clear_own(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    mark: LogMark,
+    keys: &[&str],
+) -> Result<(), StoreError> {
     if keys.is_empty() {
         return Ok(());
     }

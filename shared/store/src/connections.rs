@@ -58,7 +58,8 @@ pub async fn set_state(store: &Store, name: &str, state: &str, reason: Option<&s
     let sql = "UPDATE tidemark_connection SET state = $2, reason = $3, changed_at = {now} WHERE name = $1";
     let known = run(&store.db, sql, vec![name.into(), state.into(), reason.into()]).await? == 1;
     if known && state == "running" {
-        let sql = "UPDATE tidemark_stream SET poll_owed_at = {now}, poll_attempts = 0 WHERE connection = $1 AND poll_owed_at > {now}";
+        let sql =
+            "UPDATE tidemark_stream SET poll_owed_at = {now}, poll_attempts = 0 WHERE connection = $1 AND poll_owed_at > {now}";
         run(&store.db, sql, vec![name.into()]).await?;
     }
     Ok(known)

@@ -61,7 +61,14 @@ pub(crate) async fn owe<'a>(
 }
 
 /// Parks a debt, making it if need be: it waits for a person, with the cause and the next step.
-pub(crate) async fn park_new(db: &impl ConnectionTrait, stream: i64, kind: Kind, subject: &str, cause: &str, next_step: &str) -> Result<(), StoreError> {
+pub(crate) async fn park_new(
+    db: &impl ConnectionTrait,
+    stream: i64,
+    kind: Kind,
+    subject: &str,
+    cause: &str,
+    next_step: &str,
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO tidemark_debt (stream_id, kind, subject, state, class, cause, next_step) VALUES ($1, $2, $3, 'parked', 'rejected', $4, $5)
         ON CONFLICT (stream_id, kind, subject) DO UPDATE SET state = 'parked', class = 'rejected', cause = excluded.cause, next_step = excluded.next_step,
             lease_until = NULL, lease_fence = NULL, generation = tidemark_debt.generation + 1";
@@ -70,7 +77,12 @@ pub(crate) async fn park_new(db: &impl ConnectionTrait, stream: i64, kind: Kind,
 }
 
 /// Forgets debts that were paid by other means.
-pub(crate) async fn forget<'a>(db: &impl ConnectionTrait, stream: i64, kind: Kind, subjects: impl Iterator<Item = &'a str>) -> Result<u64, StoreError> {
+pub(crate) async fn forget<'a>(
+    db: &impl ConnectionTrait,
+    stream: i64,
+    kind: Kind,
+    subjects: impl Iterator<Item = &'a str>,
+) -> Result<u64, StoreError> {
     let backend = db.get_database_backend();
     let sql = format!("DELETE FROM tidemark_debt WHERE stream_id = $1 AND kind = $2 AND subject {}", in_list(backend, 3, "text"));
     run(db, &sql, vec![stream.into(), kind.word().into(), list(backend, subjects)]).await
@@ -100,7 +112,14 @@ fn read_claim(row: &QueryResult) -> Result<Claim, StoreError> {
 }
 
 /// Claims due debts of a stream, oldest due first. `fence` is fresh for each claim: a claimer that was overtaken settles nothing.
-pub async fn claim(store: &Store, stream: i64, kind: Kind, fence: &str, lease: Millis, limit: usize) -> Result<Vec<Claim>, StoreError> {
+pub async fn claim(
+    store: &Store,
+    stream: i64,
+    kind: Kind,
+    fence: &str,
+    lease: Millis,
+    limit: usize,
+) -> Result<Vec<Claim>, StoreError> {
     let sql = "UPDATE tidemark_debt SET lease_fence = $3, lease_until = {now} + $4 WHERE id IN (
             SELECT d.id FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id JOIN tidemark_connection c ON c.name = s.connection
             WHERE d.stream_id = $1 AND d.kind = $2 AND d.state <> 'parked' AND d.due_at <= {now} AND (d.lease_until IS NULL OR d.lease_until < {now})
@@ -127,7 +146,8 @@ pub(crate) async fn pay(db: &impl ConnectionTrait, fence: &str, claims: &[&Claim
     }
     let backend = db.get_database_backend();
     let texts: Vec<(String, String)> = claims.iter().map(|claim| (claim.id.to_string(), claim.generation.to_string())).collect();
-    let cells: Vec<Option<&str>> = texts.iter().flat_map(|(id, generation)| [Some(id.as_str()), Some(generation.as_str())]).collect();
+    let cells: Vec<Option<&str>> =
+        texts.iter().flat_map(|(id, generation)| [Some(id.as_str()), Some(generation.as_str())]).collect();
     let (source, mut values) = table(backend, 2, 2, &cells);
     values.insert(0, fence.into());
     let sql = format!(
@@ -149,14 +169,33 @@ pub(crate) async fn pay(db: &impl ConnectionTrait, fence: &str, claims: &[&Claim
 #[derive(Debug, Clone)]
 pub enum Unpaid<'a> {
     /// Tried and failed: due again, the attempt counts.
-    Retry { due_at: Millis, failure: &'a Failure },
+    Retry {
+        due_at: Millis,
+        failure: &'a Failure,
+    },
     /// Not tried, or not its fault: due again, the attempt does not count.
-    Later { due_at: Millis, cause: &'a str },
+    Later {
+        due_at: Millis,
+        cause: &'a str,
+    },
     /// Waits until its parent is linked; looked at again by itself now and then.
-    Parent { object: String, row: String, due_at: Millis },
-    Parked { class: &'a str, code: Option<&'a str>, cause: &'a str, next_step: &'a str },
+    Parent {
+        object: String,
+        row: String,
+        due_at: Millis,
+    },
+    Parked {
+        class: &'a str,
+        code: Option<&'a str>,
+        cause: &'a str,
+        next_step: &'a str,
+    },
     /// Parked for a reason found here, not by the CRM.
-    ParkedOwned { class: &'static str, cause: String, next_step: String },
+    ParkedOwned {
+        class: &'static str,
+        cause: String,
+        next_step: String,
+    },
 }
 
 /// Gives one claim back with what came of it. A change of its row meanwhile makes it due at once.
@@ -166,13 +205,21 @@ pub(crate) async fn leave(db: &impl ConnectionTrait, fence: &str, claim: &Claim,
             ("waiting", *due_at, 1, Some(failure.class.word()), failure.code.clone(), failure.message.clone(), None)
         }
         Unpaid::Later { due_at, cause } => ("waiting", *due_at, 0, None, None, (*cause).to_owned(), None),
-        Unpaid::Parent { object, row, due_at } => {
-            ("parent", *due_at, 0, Some("parent"), Some(format!("{object}:{row}")), format!("waits until row {row} of {object} is in the CRM"), None)
-        }
+        Unpaid::Parent { object, row, due_at } => (
+            "parent",
+            *due_at,
+            0,
+            Some("parent"),
+            Some(format!("{object}:{row}")),
+            format!("waits until row {row} of {object} is in the CRM"),
+            None,
+        ),
         Unpaid::Parked { class, code, cause, next_step } => {
             ("parked", claim.created_at, 1, Some(*class), code.map(str::to_owned), (*cause).to_owned(), Some(*next_step))
         }
-        Unpaid::ParkedOwned { class, cause, next_step } => ("parked", claim.created_at, 1, Some(*class), None, cause.clone(), Some(next_step.as_str())),
+        Unpaid::ParkedOwned { class, cause, next_step } => {
+            ("parked", claim.created_at, 1, Some(*class), None, cause.clone(), Some(next_step.as_str()))
+        }
     };
     let sql = "UPDATE tidemark_debt SET lease_fence = NULL, lease_until = NULL, attempts = attempts + $4,
             state = CASE WHEN generation = $3 THEN $5 ELSE 'waiting' END, due_at = CASE WHEN generation = $3 OR $5 = 'waiting' THEN $6 ELSE {now} END,
@@ -205,7 +252,12 @@ pub async fn give_back(store: &Store, fence: &str, claims: &[(&Claim, Unpaid<'_>
 }
 
 /// Frees the children that wait for these rows of an object.
-pub(crate) async fn free_children(db: &impl ConnectionTrait, connection: &str, object: &str, rows: &[&str]) -> Result<u64, StoreError> {
+pub(crate) async fn free_children(
+    db: &impl ConnectionTrait,
+    connection: &str,
+    object: &str,
+    rows: &[&str],
+) -> Result<u64, StoreError> {
     if rows.is_empty() {
         return Ok(0);
     }

@@ -13,7 +13,9 @@ pub(crate) fn render(backend: DbBackend, sql: &str) -> Cow<'_, str> {
         return Cow::Borrowed(sql);
     }
     let (now, lock, skip) = match backend {
-        DbBackend::Postgres => ("((extract(epoch from clock_timestamp()) * 1000)::bigint)", "FOR UPDATE", "FOR UPDATE SKIP LOCKED"),
+        DbBackend::Postgres => {
+            ("((extract(epoch from clock_timestamp()) * 1000)::bigint)", "FOR UPDATE", "FOR UPDATE SKIP LOCKED")
+        }
         _ => ("(CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))", "", ""),
     };
     Cow::Owned(sql.replace("{now}", now).replace("{lock}", lock).replace("{skip}", skip))

@@ -11,6 +11,7 @@ pub mod changes;
 pub mod connections;
 pub mod debts;
 mod dialect;
+pub mod known;
 pub mod links;
 pub mod overview;
 pub mod page;
@@ -25,7 +26,10 @@ pub mod workers;
 
 use std::time::Duration;
 
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+};
 
 pub use query::StoreError;
 
@@ -95,16 +99,31 @@ impl Store {
     pub async fn is_migrated(&self) -> Result<bool, StoreError> {
         let migrations = <tidemark_migrations::Migrator as sea_orm_migration::MigratorTrait>::migrations().len();
         let table = if self.is_postgres() {
-            query::scalar::<i64>(&self.db, "SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename = 'tidemark_migration'", vec![self.schema.clone().into()]).await?
+            query::scalar::<i64>(
+                &self.db,
+                "SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename = 'tidemark_migration'",
+                vec![self.schema.clone().into()],
+            )
+            .await?
         } else {
-            query::scalar::<i64>(&self.db, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'tidemark_migration'", vec![]).await?
+            query::scalar::<i64>(
+                &self.db,
+                "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'tidemark_migration'",
+                vec![],
+            )
+            .await?
         };
-        Ok(table == 1 && query::scalar::<i64>(&self.db, "SELECT count(*) FROM tidemark_migration", vec![]).await? >= i64::try_from(migrations).unwrap_or(0))
+        Ok(table == 1
+            && query::scalar::<i64>(&self.db, "SELECT count(*) FROM tidemark_migration", vec![]).await?
+                >= i64::try_from(migrations).unwrap_or(0))
     }
 
     /// Every transaction begins here. On SQLite it takes the write lock at once: one that read first would fail with "database is locked" when it comes to write.
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
-        let options = TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
         let tx = self.db.begin_with_options(options).await?;
         if self.is_postgres() {
             tx.execute_unprepared("SET LOCAL lock_timeout = '2s'").await?;

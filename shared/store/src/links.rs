@@ -77,7 +77,10 @@ async fn load<'a>(
         By::Remote => "remote_id",
         By::Row => "row_key",
     };
-    let sql = format!("SELECT {COLUMNS} FROM tidemark_link WHERE stream_id = $1 AND {column} {} ORDER BY id {lock}", in_list(backend, 2, "text"));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tidemark_link WHERE stream_id = $1 AND {column} {} ORDER BY id {lock}",
+        in_list(backend, 2, "text")
+    );
     all(db, &sql, vec![mapped.id.into(), list(backend, items)]).await?.iter().map(|row| read(mapped, row)).collect()
 }
 
@@ -103,7 +106,11 @@ pub(crate) struct NewLink {
 }
 
 /// Makes links and says which records were won: a record or row that somebody linked meanwhile is left to them.
-pub(crate) async fn insert(db: &impl ConnectionTrait, stream: i64, links: &[NewLink]) -> Result<HashMap<RemoteId, i64>, StoreError> {
+pub(crate) async fn insert(
+    db: &impl ConnectionTrait,
+    stream: i64,
+    links: &[NewLink],
+) -> Result<HashMap<RemoteId, i64>, StoreError> {
     let backend = db.get_database_backend();
     let seen: Vec<Option<String>> = links.iter().map(|link| link.seen.map(|seen| seen.to_string())).collect();
     let mut cells = Vec::with_capacity(links.len() * 4);
@@ -135,7 +142,8 @@ pub(crate) async fn update(db: &impl ConnectionTrait, links: &[LinkUpdate]) -> R
         return Ok(0);
     }
     let backend = db.get_database_backend();
-    let texts: Vec<(String, Option<String>)> = links.iter().map(|link| (link.id.to_string(), link.seen.map(|seen| seen.to_string()))).collect();
+    let texts: Vec<(String, Option<String>)> =
+        links.iter().map(|link| (link.id.to_string(), link.seen.map(|seen| seen.to_string()))).collect();
     let mut cells = Vec::with_capacity(links.len() * 4);
     for (link, (id, seen)) in links.iter().zip(&texts) {
         cells.extend([Some(id.as_str()), link.base.as_deref(), seen.as_deref(), link.remote_id.as_ref().map(RemoteId::as_str)]);
@@ -162,7 +170,11 @@ pub(crate) async fn remove(db: &impl ConnectionTrait, ids: &[i64]) -> Result<(),
 }
 
 /// The record is gone: the link stays as a tombstone, so that neither side is made again by old news.
-pub(crate) async fn bury<'a>(db: &impl ConnectionTrait, stream: i64, records: impl Iterator<Item = &'a str>) -> Result<u64, StoreError> {
+pub(crate) async fn bury<'a>(
+    db: &impl ConnectionTrait,
+    stream: i64,
+    records: impl Iterator<Item = &'a str>,
+) -> Result<u64, StoreError> {
     let backend = db.get_database_backend();
     let sql = format!(
         "UPDATE tidemark_link SET state = 'tombstone', version = version + 1, push_until = NULL WHERE stream_id = $1 AND remote_id {}",

@@ -8,7 +8,10 @@ mod history;
 mod streams;
 mod totals;
 
-pub use calls::{CALLOUT_PURPOSES, CalloutCounter, CalloutFilter, CalloutLine, CalloutSummary, callout_counters, callout_mark, callout_summary, callouts, quotas};
+pub use calls::{
+    CALLOUT_PURPOSES, CalloutCounter, CalloutFilter, CalloutLine, CalloutSummary, callout_counters, callout_mark,
+    callout_summary, callouts, quotas,
+};
 pub use debts::{DEBT_STATES, DebtCount, DebtFilter, DebtGroup, DebtRow, debt_counts, debt_groups, debts, find_debt};
 pub use history::{ActLine, WORKER_LIFE_MS, WindowRow, WorkerRow, acts, windows, workers};
 pub use streams::{ReadingWindow, StreamOverview, streams};

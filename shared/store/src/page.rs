@@ -5,17 +5,18 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
+use sea_orm::{DatabaseTransaction, TransactionTrait};
 use tidemark_core::Millis;
 use tidemark_core::base::Base;
-use tidemark_core::merge::{Candidate, Heard, Merged};
-use tidemark_core::page::{Known, KnownLink, Step, plan};
+use tidemark_core::merge::{Heard, Merged};
+use tidemark_core::page::{Known, Step, plan};
 use tidemark_core::record::{Record, RemoteId, Row, RowKey};
 use tidemark_core::source::Position;
 
 use crate::debts::{self, Claim, Kind};
+use crate::known::{load, resolve_references};
 use crate::links::{self, By, LinkUpdate, NewLink};
-use crate::rows::{self, Lock, Mapped, NewRow};
+use crate::rows::{self, Mapped, NewRow};
 use crate::streams::{self, Fence};
 use crate::windows::{self, OpenWindow, PageCounts};
 use crate::{Store, StoreError, changes};
@@ -37,11 +38,17 @@ pub struct WindowPage<'a> {
 }
 
 /// Applies one page and moves the window on, all or nothing. Running it twice changes nothing the second time.
-pub async fn apply_page(store: &Store, mapped: &Mapped, parents: &Parents<'_>, page: WindowPage<'_>) -> Result<PageCounts, StoreError> {
+pub async fn apply_page(
+    store: &Store,
+    mapped: &Mapped,
+    parents: &Parents<'_>,
+    page: WindowPage<'_>,
+) -> Result<PageCounts, StoreError> {
     let tx = store.begin().await?;
     let held = streams::hold(&tx, page.fence).await?;
     let heard = Heard::Page { asked_at: page.asked_at, commit_lag: page.commit_lag };
-    let inside = page.records.iter().filter(|record| record.modified.is_none_or(|stamp| page.window.window.contains(stamp))).count();
+    let inside =
+        page.records.iter().filter(|record| record.modified.is_none_or(|stamp| page.window.window.contains(stamp))).count();
     let batch = Batch {
         mapped,
         parents,
@@ -74,7 +81,12 @@ pub struct OwedReads<'a> {
 }
 
 /// Merges records that were read by id and pays their debts. A record that is gone leaves a tombstone.
-pub async fn apply_reads(store: &Store, mapped: &Mapped, parents: &Parents<'_>, reads: OwedReads<'_>) -> Result<PageCounts, StoreError> {
+pub async fn apply_reads(
+    store: &Store,
+    mapped: &Mapped,
+    parents: &Parents<'_>,
+    reads: OwedReads<'_>,
+) -> Result<PageCounts, StoreError> {
     let tx = store.begin().await?;
     let ids: Vec<&str> = reads.claims.iter().map(|claim| claim.subject.as_str()).collect();
     let now = links::locked(&tx, mapped, By::Remote, ids.iter().copied()).await?;
@@ -84,7 +96,8 @@ pub async fn apply_reads(store: &Store, mapped: &Mapped, parents: &Parents<'_>, 
     });
     let moved: HashSet<RemoteId> = moved.collect();
     let answered: HashSet<String> = reads.records.iter().map(|record| record.id.0.clone()).collect();
-    let gone: Vec<&str> = ids.iter().copied().filter(|id| !answered.contains(*id) && !moved.contains(&RemoteId::new(*id))).collect();
+    let gone: Vec<&str> =
+        ids.iter().copied().filter(|id| !answered.contains(*id) && !moved.contains(&RemoteId::new(*id))).collect();
     links::bury(&tx, mapped.id, gone.iter().copied()).await?;
     let batch = Batch {
         mapped,
@@ -100,7 +113,8 @@ pub async fn apply_reads(store: &Store, mapped: &Mapped, parents: &Parents<'_>, 
     let applied = apply(&tx, batch).await?;
     // What is owed again was moved to its next generation by `apply`, so that paying leaves it; what was parked is no longer ours to pay.
     let unanswered = |id: &String| moved.contains(&RemoteId::new(id.as_str())) && !answered.contains(id);
-    let paid: Vec<&Claim> = reads.claims.iter().filter(|claim| !applied.parked.contains(&claim.subject) && !unanswered(&claim.subject)).collect();
+    let paid: Vec<&Claim> =
+        reads.claims.iter().filter(|claim| !applied.parked.contains(&claim.subject) && !unanswered(&claim.subject)).collect();
     debts::pay(&tx, reads.fence, &paid).await?;
     tx.commit().await?;
     Ok(applied.counts)
@@ -133,7 +147,8 @@ async fn apply(tx: &DatabaseTransaction, mut batch: Batch<'_>) -> Result<Applied
         return Ok(applied);
     }
     resolve_references(tx, mapped, batch.parents, &mut batch.records).await?;
-    let known = load(tx, mapped, &batch).await?;
+    let known = load(tx, mapped, &batch.records).await?;
+    let known = Known { undecided_creates: batch.undecided_creates, moved: batch.moved, ..known };
     let steps = plan(&mapped.spec, &batch.records, &known, batch.heard, batch.precision);
     let mark = changes::mark(tx).await?;
 
@@ -160,7 +175,13 @@ async fn apply(tx: &DatabaseTransaction, mut batch: Batch<'_>) -> Result<Applied
     applied.counts.rows_changed = i64::try_from(written.keys.len()).unwrap_or(0);
     let keys: Vec<&str> = written.keys.iter().map(String::as_str).collect();
     changes::clear_own(tx, mapped, mark, &keys).await?;
-    debts::free_children(tx, &mapped.spec.connection, &mapped.spec.object, &written.linked.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    debts::free_children(
+        tx,
+        &mapped.spec.connection,
+        &mapped.spec.object,
+        &written.linked.iter().map(String::as_str).collect::<Vec<_>>(),
+    )
+    .await?;
     debts::owe(tx, mapped.id, Kind::Push, written.owe_push.iter().map(String::as_str), 0, false).await?;
     if batch.read_debts {
         // A record that is merged now owes nothing any more, parked or not.
@@ -175,87 +196,6 @@ async fn apply(tx: &DatabaseTransaction, mut batch: Batch<'_>) -> Result<Applied
     }
     applied.counts.parked = i64::try_from(work.parked.len()).unwrap_or(0);
     Ok(applied)
-}
-
-/// A referenced record's id becomes its row's key, so that a re-bind of the parent makes no difference in its children. A record that is not linked keeps its id, marked.
-async fn resolve_references(tx: &impl ConnectionTrait, mapped: &Mapped, parents: &Parents<'_>, records: &mut [Record]) -> Result<(), StoreError> {
-    for (at, _, object) in mapped.spec.reference_fields() {
-        let Some(parent) = parents.get(object) else { continue };
-        let ids: HashSet<String> = records.iter().filter_map(|record| record.values.get(at).cloned().flatten()).collect();
-        let links = links::free(tx, parent, By::Remote, ids.iter().map(String::as_str)).await?;
-        let rows: HashMap<RemoteId, RowKey> = links.into_iter().filter_map(|link| Some((link.remote_id?, link.row_key?))).collect();
-        for record in records.iter_mut() {
-            let Some(value @ Some(_)) = record.values.get_mut(at) else { continue };
-            let id = RemoteId(value.take().unwrap_or_default());
-            *value = Some(rows.get(&id).map_or_else(|| format!("record {id}"), |key| key.0.clone()));
-        }
-    }
-    Ok(())
-}
-
-/// The same for comparisons, outside any transaction.
-pub async fn resolve_parents(store: &Store, mapped: &Mapped, parents: &Parents<'_>, records: &mut [Record]) -> Result<(), StoreError> {
-    resolve_references(&store.db, mapped, parents, records).await
-}
-
-/// Loads and locks what the plan needs to know.
-async fn load(tx: &DatabaseTransaction, mapped: &Mapped, batch: &Batch<'_>) -> Result<Known, StoreError> {
-    let records = &batch.records;
-    let links = links::locked(tx, mapped, By::Remote, records.iter().map(|record| record.id.as_str())).await?;
-    let mut known = Known { undecided_creates: batch.undecided_creates, moved: batch.moved.clone(), ..Known::default() };
-    known.links = links.into_iter().filter_map(|link| Some((link.remote_id.clone()?, link))).collect();
-    let unknown: Vec<&Record> = records.iter().filter(|record| !known.links.contains_key(&record.id)).collect();
-    let mut candidates: BTreeMap<&RemoteId, BTreeMap<RowKey, bool>> = BTreeMap::new();
-    for record in &unknown {
-        if let Some(key) = record.external_key.as_deref().filter(|key| !key.is_empty()) {
-            candidates.entry(&record.id).or_default().insert(RowKey::new(key), true);
-        }
-    }
-    for property in &mapped.spec.match_on {
-        let Some((at, field)) = mapped.spec.field(property) else { continue };
-        let mut wanted: HashMap<String, Vec<&RemoteId>> = HashMap::new();
-        for record in unknown.iter().filter(|record| !candidates.contains_key(&record.id)) {
-            let row_form = field.transform.to_row(record.values.get(at).and_then(Option::as_deref)).ok().flatten();
-            if let Some(value) = row_form {
-                wanted.entry(value.trim().to_lowercase()).or_default().push(&record.id);
-            }
-        }
-        if wanted.is_empty() {
-            continue;
-        }
-        for (value, key) in rows::matching(tx, mapped, &field.column, wanted.keys().map(String::as_str)).await? {
-            for id in wanted.get(&value).into_iter().flatten() {
-                candidates.entry(*id).or_default().entry(key.clone()).or_insert(false);
-            }
-        }
-    }
-    let candidate_keys: HashSet<&RowKey> = candidates.values().flat_map(BTreeMap::keys).collect();
-    if !candidate_keys.is_empty() {
-        let links = links::locked(tx, mapped, By::Row, candidate_keys.iter().map(|key| key.as_str())).await?;
-        known.links_by_row = links.into_iter().filter_map(|link| Some((link.row_key.clone()?, link))).collect();
-    }
-    let keys: HashSet<RowKey> = known.links.values().filter_map(|link| link.row_key.clone()).chain(candidate_keys.into_iter().cloned()).collect();
-    if !keys.is_empty() {
-        let rows = rows::by_keys(tx, mapped, keys.iter().map(RowKey::as_str), Lock::Skip).await?;
-        known.rows = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
-        let absent: Vec<&str> = keys.iter().filter(|key| !known.rows.contains_key(*key)).map(RowKey::as_str).collect();
-        if !absent.is_empty() && tx.get_database_backend() == sea_orm::DbBackend::Postgres {
-            let locked = rows::by_keys(tx, mapped, absent.into_iter(), Lock::Free).await?;
-            known.locked = locked.into_iter().map(|row| row.key).collect();
-        }
-    }
-    known.candidates = candidates.into_iter().map(|(id, keys)| (id.clone(), existing(&known, keys))).collect();
-    Ok(known)
-}
-
-/// A key of ours on a record counts only while its row exists: a restored or foreign key names nothing.
-fn existing(known: &Known, keys: BTreeMap<RowKey, bool>) -> Vec<Candidate> {
-    let there = keys.into_iter().filter(|(key, _)| known.rows.contains_key(key) || known.locked.contains(key));
-    let candidate = |(key, by_external_key): (RowKey, bool)| {
-        let taken = known.links_by_row.get(&key).is_some_and(|link: &KnownLink| link.remote_id.is_some());
-        Candidate { key, taken, by_external_key }
-    };
-    there.map(candidate).collect()
 }
 
 /// What the batch writes, gathered from the plan.
@@ -298,7 +238,12 @@ async fn write(tx: &DatabaseTransaction, mapped: &Mapped, known: &Known, work: &
 }
 
 /// Links first, rows only for the links that were won: two readers of one record never make two rows.
-async fn write_inserts<'a>(tx: &DatabaseTransaction, mapped: &Mapped, work: &mut Work<'a>, written: &mut Written) -> Result<(), StoreError> {
+async fn write_inserts<'a>(
+    tx: &DatabaseTransaction,
+    mapped: &Mapped,
+    work: &mut Work<'a>,
+    written: &mut Written,
+) -> Result<(), StoreError> {
     let inserts = std::mem::take(&mut work.inserts);
     if inserts.is_empty() {
         return Ok(());
@@ -333,7 +278,11 @@ async fn write_inserts<'a>(tx: &DatabaseTransaction, mapped: &Mapped, work: &mut
     for (at, words) in refused {
         let record = inserts[at].0;
         unlink.extend(won.get(&record.id));
-        work.parked.push((record.id.as_str(), format!("{} refused the new row: {words}", spec.table), "correct the record in the CRM, or the mapping".into()));
+        work.parked.push((
+            record.id.as_str(),
+            format!("{} refused the new row: {words}", spec.table),
+            "correct the record in the CRM, or the mapping".into(),
+        ));
     }
     links::remove(tx, &unlink).await?;
     for (at, row) in made {
@@ -363,9 +312,11 @@ async fn write_merges<'a>(
     // One statement per set of changed columns: a column that did not change is not written, so no trigger of the shop fires for it.
     let mut groups: BTreeMap<Vec<&str>, Vec<(usize, NewRow)>> = BTreeMap::new();
     for (at, merge) in merges.iter().enumerate() {
-        let mut columns: Vec<&str> = merge.merged.row_changes.iter().map(|(field, _)| spec.fields[*field].column.as_str()).collect();
+        let mut columns: Vec<&str> =
+            merge.merged.row_changes.iter().map(|(field, _)| spec.fields[*field].column.as_str()).collect();
         let mut values: Vec<Option<String>> = merge.merged.row_changes.iter().map(|(_, value)| value.clone()).collect();
-        let needs_id = |column: &&str| known.rows.get(&merge.key).and_then(|row| row.get(spec, column)) != Some(merge.record.id.as_str());
+        let needs_id =
+            |column: &&str| known.rows.get(&merge.key).and_then(|row| row.get(spec, column)) != Some(merge.record.id.as_str());
         if let Some(column) = spec.remote_id.as_deref().filter(needs_id) {
             columns.push(column);
             values.push(Some(merge.record.id.0.clone()));
@@ -397,7 +348,12 @@ async fn write_merges<'a>(
                 let remote_id = merge.bind.then(|| merge.record.id.clone());
                 work.updates.push(LinkUpdate { id, base: Some(base), seen: merge.record.modified, remote_id });
             }
-            None => new_links.push(NewLink { row_key: merge.key.clone(), remote_id: merge.record.id.clone(), base, seen: merge.record.modified }),
+            None => new_links.push(NewLink {
+                row_key: merge.key.clone(),
+                remote_id: merge.record.id.clone(),
+                base,
+                seen: merge.record.modified,
+            }),
         }
         written.keys.extend(row.map(|row| row.key.0));
         if merge.bind {
@@ -429,7 +385,13 @@ fn as_stored(mapped: &Mapped, base: &Base, merged: &Merged, row: &Row) -> Base {
 type Bisected = (Vec<(usize, Row)>, Vec<(usize, String)>);
 
 /// Writes what the database takes, in as few statements as it allows, and names what it refuses.
-async fn bisect(tx: &DatabaseTransaction, mapped: &Mapped, columns: &[&str], changes: &[(usize, NewRow)], insert: bool) -> Result<Bisected, StoreError> {
+async fn bisect(
+    tx: &DatabaseTransaction,
+    mapped: &Mapped,
+    columns: &[&str],
+    changes: &[(usize, NewRow)],
+    insert: bool,
+) -> Result<Bisected, StoreError> {
     let (mut made, mut refused) = (Vec::new(), Vec::new());
     let mut parts = vec![changes];
     while let Some(part) = parts.pop() {
@@ -438,7 +400,11 @@ async fn bisect(tx: &DatabaseTransaction, mapped: &Mapped, columns: &[&str], cha
         }
         let news: Vec<NewRow> = part.iter().map(|(_, row)| row.clone()).collect();
         let savepoint = tx.begin().await?;
-        let result = if insert { rows::insert(&savepoint, mapped, columns, &news).await } else { rows::update(&savepoint, mapped, columns, &news).await };
+        let result = if insert {
+            rows::insert(&savepoint, mapped, columns, &news).await
+        } else {
+            rows::update(&savepoint, mapped, columns, &news).await
+        };
         match result {
             Ok(rows) => {
                 savepoint.commit().await?;

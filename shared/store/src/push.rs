@@ -43,7 +43,8 @@ pub async fn begin(
     let keys: Vec<&str> = claims.iter().map(|claim| claim.subject.as_str()).collect();
     let locked = links::locked(&tx, mapped, By::Row, keys.iter().copied()).await?;
     mark(&tx, locked.iter().map(|link| link.id), fence, lease).await?;
-    let mut links: HashMap<RowKey, KnownLink> = locked.into_iter().filter_map(|link| Some((link.row_key.clone()?, link))).collect();
+    let mut links: HashMap<RowKey, KnownLink> =
+        locked.into_iter().filter_map(|link| Some((link.row_key.clone()?, link))).collect();
     let rows = rows::by_keys(&tx, mapped, keys.iter().copied(), Lock::Free).await?;
     let mut rows: HashMap<RowKey, Row> = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
     let mut parent_ids: Vec<HashMap<RowKey, RemoteId>> = vec![HashMap::new(); mapped.spec.fields.len()];
@@ -74,13 +75,20 @@ async fn mark(db: &impl ConnectionTrait, ids: impl Iterator<Item = i64>, fence: 
         return Ok(());
     }
     let backend = db.get_database_backend();
-    let sql = format!("UPDATE tidemark_link SET push_until = {{now}} + $2, push_fence = $3 WHERE id {}", in_list(backend, 1, "bigint"));
+    let sql =
+        format!("UPDATE tidemark_link SET push_until = {{now}} + $2, push_fence = $3 WHERE id {}", in_list(backend, 1, "bigint"));
     run(db, &sql, vec![list(backend, texts.iter().map(String::as_str)), lease.into(), fence.into()]).await?;
     Ok(())
 }
 
 /// Claims the links of rows that are about to be created in the CRM, before any call. Rows somebody else linked meanwhile are left out.
-pub async fn begin_creates(store: &Store, mapped: &Mapped, fence: &str, keys: &[&str], lease: Millis) -> Result<HashSet<RowKey>, StoreError> {
+pub async fn begin_creates(
+    store: &Store,
+    mapped: &Mapped,
+    fence: &str,
+    keys: &[&str],
+    lease: Millis,
+) -> Result<HashSet<RowKey>, StoreError> {
     if keys.is_empty() {
         return Ok(HashSet::new());
     }
@@ -101,7 +109,10 @@ pub async fn begin_creates(store: &Store, mapped: &Mapped, fence: &str, keys: &[
 #[derive(Debug)]
 pub enum Settlement<'a> {
     /// Nothing had to be sent; the base may have moved.
-    Nothing { claim: &'a Claim, base: Option<Base> },
+    Nothing {
+        claim: &'a Claim,
+        base: Option<Base>,
+    },
     /// The CRM took it. `complete` is false while references are still to be sent.
     Written {
         claim: &'a Claim,
@@ -113,12 +124,26 @@ pub enum Settlement<'a> {
         complete: bool,
     },
     /// References were sent: fields and the parents' row keys they now hold.
-    Referred { claim: &'a Claim, fields: Vec<(usize, Value)>, complete: bool },
+    Referred {
+        claim: &'a Claim,
+        fields: Vec<(usize, Value)>,
+        complete: bool,
+    },
     /// The record is archived, or left alone because its row is gone.
-    Buried { claim: &'a Claim },
+    Buried {
+        claim: &'a Claim,
+    },
     /// The record has to be read by id before anything is sent; the push is looked at again after it.
-    ReadFirst { claim: &'a Claim, remote_id: RemoteId, due_at: Millis, cause: String },
-    Unpaid { claim: &'a Claim, unpaid: Unpaid<'a> },
+    ReadFirst {
+        claim: &'a Claim,
+        remote_id: RemoteId,
+        due_at: Millis,
+        cause: String,
+    },
+    Unpaid {
+        claim: &'a Claim,
+        unpaid: Unpaid<'a>,
+    },
 }
 
 impl Settlement<'_> {
@@ -207,12 +232,24 @@ struct Settling<'a> {
 }
 
 impl<'a> Settling<'a> {
-    fn add(&mut self, mapped: &Mapped, settlement: &'a Settlement<'a>, link: Option<&KnownLink>, foreign: &HashMap<RemoteId, KnownLink>) {
+    fn add(
+        &mut self,
+        mapped: &Mapped,
+        settlement: &'a Settlement<'a>,
+        link: Option<&KnownLink>,
+        foreign: &HashMap<RemoteId, KnownLink>,
+    ) {
         let spec = &mapped.spec;
         match settlement {
             Settlement::Nothing { claim, base } => {
                 if let (Some(base), Some(link)) = (base, link) {
-                    self.links.push(LinkSettled { id: link.id, base: base.to_json(spec), remote_id: None, modified: None, written: false });
+                    self.links.push(LinkSettled {
+                        id: link.id,
+                        base: base.to_json(spec),
+                        remote_id: None,
+                        modified: None,
+                        written: false,
+                    });
                 }
                 self.paid.push(claim);
             }
@@ -222,14 +259,24 @@ impl<'a> Settling<'a> {
                     let unpaid = Unpaid::Parked {
                         class: "duplicate",
                         code: Some("two rows, one record"),
-                        cause: if other.row_key.is_some() { "the CRM says this is the record of another row" } else { "the record's row is gone" },
+                        cause: if other.row_key.is_some() {
+                            "the CRM says this is the record of another row"
+                        } else {
+                            "the record's row is gone"
+                        },
                         next_step: "merge the two rows, or correct the value they share, then retry",
                     };
                     return self.unpaid.push((claim, unpaid));
                 }
                 let Some(link) = link else { return self.paid.push(claim) };
                 let base = settled(spec, &link.view.base, sent, answered, *created);
-                self.links.push(LinkSettled { id: link.id, base: base.to_json(spec), remote_id: Some(remote_id.clone()), modified: *modified, written: true });
+                self.links.push(LinkSettled {
+                    id: link.id,
+                    base: base.to_json(spec),
+                    remote_id: Some(remote_id.clone()),
+                    modified: *modified,
+                    written: true,
+                });
                 if link.remote_id.as_ref() != Some(remote_id) {
                     self.remote_ids.push((&claim.subject, remote_id.as_str()));
                     self.linked.push(&claim.subject);
@@ -248,7 +295,13 @@ impl<'a> Settling<'a> {
                     for (at, row) in fields {
                         base.fields[*at] = Some(tidemark_core::base::FieldBase::agreed(row.clone(), row.clone()));
                     }
-                    self.links.push(LinkSettled { id: link.id, base: base.to_json(spec), remote_id: None, modified: None, written: true });
+                    self.links.push(LinkSettled {
+                        id: link.id,
+                        base: base.to_json(spec),
+                        remote_id: None,
+                        modified: None,
+                        written: true,
+                    });
                 }
                 if *complete {
                     self.paid.push(claim);
@@ -273,8 +326,10 @@ impl<'a> Settling<'a> {
         if mapped.spec.remote_id.is_some() && !self.remote_ids.is_empty() {
             // Rows somebody else holds are left alone: the next read of the record writes its id.
             let keys = self.remote_ids.iter().map(|(key, _)| *key);
-            let free: HashSet<RowKey> = rows::by_keys(tx, mapped, keys, Lock::Skip).await?.into_iter().map(|row| row.key).collect();
-            let pairs: Vec<(&str, &str)> = self.remote_ids.iter().copied().filter(|(key, _)| free.contains(&RowKey::new(*key))).collect();
+            let free: HashSet<RowKey> =
+                rows::by_keys(tx, mapped, keys, Lock::Skip).await?.into_iter().map(|row| row.key).collect();
+            let pairs: Vec<(&str, &str)> =
+                self.remote_ids.iter().copied().filter(|(key, _)| free.contains(&RowKey::new(*key))).collect();
             let mark = changes::mark(tx).await?;
             rows::set_remote_ids(tx, mapped, &pairs).await?;
             let keys: Vec<&str> = pairs.iter().map(|(key, _)| *key).collect();
@@ -295,11 +350,18 @@ async fn write_links(tx: &DatabaseTransaction, links: &[LinkSettled]) -> Result<
         return Ok(());
     }
     let backend = tx.get_database_backend();
-    let texts: Vec<(String, Option<String>)> = links.iter().map(|link| (link.id.to_string(), link.modified.map(|stamp| stamp.to_string()))).collect();
+    let texts: Vec<(String, Option<String>)> =
+        links.iter().map(|link| (link.id.to_string(), link.modified.map(|stamp| stamp.to_string()))).collect();
     let mut cells = Vec::with_capacity(links.len() * 5);
     for (link, (id, modified)) in links.iter().zip(&texts) {
         let written = link.written.then_some("1");
-        cells.extend([Some(id.as_str()), Some(link.base.as_str()), link.remote_id.as_ref().map(RemoteId::as_str), modified.as_deref(), written]);
+        cells.extend([
+            Some(id.as_str()),
+            Some(link.base.as_str()),
+            link.remote_id.as_ref().map(RemoteId::as_str),
+            modified.as_deref(),
+            written,
+        ]);
     }
     let (source, values) = table(backend, 1, 5, &cells);
     let sql = format!(
@@ -319,7 +381,8 @@ async fn bury(tx: &DatabaseTransaction, ids: &[i64]) -> Result<(), StoreError> {
     }
     let backend = tx.get_database_backend();
     let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
-    let sql = format!("UPDATE tidemark_link SET state = 'tombstone', version = version + 1 WHERE id {}", in_list(backend, 1, "bigint"));
+    let sql =
+        format!("UPDATE tidemark_link SET state = 'tombstone', version = version + 1 WHERE id {}", in_list(backend, 1, "bigint"));
     run(tx, &sql, vec![list(backend, texts.iter().map(String::as_str))]).await?;
     Ok(())
 }
@@ -331,7 +394,10 @@ async fn unmark(db: &impl ConnectionTrait, fence: &str, ids: &[i64]) -> Result<(
     }
     let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
     let backend = db.get_database_backend();
-    let sql = format!("UPDATE tidemark_link SET push_until = NULL, push_fence = NULL WHERE push_fence = $1 AND id {}", in_list(backend, 2, "bigint"));
+    let sql = format!(
+        "UPDATE tidemark_link SET push_until = NULL, push_fence = NULL WHERE push_fence = $1 AND id {}",
+        in_list(backend, 2, "bigint")
+    );
     run(db, &sql, vec![fence.into(), list(backend, texts.iter().map(String::as_str))]).await?;
     Ok(())
 }
@@ -340,7 +406,8 @@ async fn unmark(db: &impl ConnectionTrait, fence: &str, ids: &[i64]) -> Result<(
 pub async fn release(store: &Store, fence: &str) -> Result<(), StoreError> {
     let tx = store.begin().await?;
     run(&tx, "UPDATE tidemark_link SET push_until = NULL, push_fence = NULL WHERE push_fence = $1", vec![fence.into()]).await?;
-    run(&tx, "UPDATE tidemark_debt SET lease_fence = NULL, lease_until = NULL WHERE lease_fence = $1", vec![fence.into()]).await?;
+    run(&tx, "UPDATE tidemark_debt SET lease_fence = NULL, lease_until = NULL WHERE lease_fence = $1", vec![fence.into()])
+        .await?;
     tx.commit().await?;
     Ok(())
 }

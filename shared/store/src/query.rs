@@ -7,10 +7,19 @@ use crate::dialect;
 /// Our own database plumbing failed; what the caller does next.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("cannot reach the order database at {place}: check `database.url`, that the server runs, and the user's right to connect")]
-    Unreachable { place: String, #[source] source: DbErr },
+    #[error(
+        "cannot reach the order database at {place}: check `database.url`, that the server runs, and the user's right to connect"
+    )]
+    Unreachable {
+        place: String,
+        #[source]
+        source: DbErr,
+    },
     #[error("the database refused a statement")]
-    Refused { #[source] source: DbErr },
+    Refused {
+        #[source]
+        source: DbErr,
+    },
     /// Somebody else took the work over; drop it.
     #[error("the lease on {what} was lost")]
     LeaseLost { what: String },
@@ -30,7 +39,9 @@ impl StoreError {
         let Self::Refused { source } = self else { return false };
         match code_of(source) {
             // PostgreSQL: integrity constraint, data exception, raised by a trigger (P0001), insufficient privilege on a column.
-            Some(Code::Postgres(code)) => code.starts_with("23") || code.starts_with("22") || code.starts_with("P0") || code == "42501",
+            Some(Code::Postgres(code)) => {
+                code.starts_with("23") || code.starts_with("22") || code.starts_with("P0") || code == "42501"
+            }
             // SQLite: constraint (19, extended codes keep it in the low byte), type mismatch (20), too big (18).
             Some(Code::Sqlite(code)) => matches!(code & 0xff, 18..=20),
             None => false,
@@ -51,7 +62,9 @@ impl StoreError {
     pub fn words(&self) -> String {
         match self {
             Self::Refused { source } | Self::Unreachable { source, .. } => match source {
-                DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) | DbErr::Conn(RuntimeErr::SqlxError(error)) => {
+                DbErr::Exec(RuntimeErr::SqlxError(error))
+                | DbErr::Query(RuntimeErr::SqlxError(error))
+                | DbErr::Conn(RuntimeErr::SqlxError(error)) => {
                     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
                 }
                 other => other.to_string(),
@@ -106,7 +119,8 @@ pub(crate) async fn run(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>
 /// The first column of the only row.
 pub(crate) async fn scalar<T: TryGetable>(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Result<T, StoreError> {
     let row = one(db, sql, values).await?;
-    let row = row.ok_or_else(|| StoreError::Missing { what: "the answer to a query".into(), remedy: "run `tidemark migrate`".into() })?;
+    let row =
+        row.ok_or_else(|| StoreError::Missing { what: "the answer to a query".into(), remedy: "run `tidemark migrate`".into() })?;
     Ok(row.try_get_by_index(0)?)
 }
 

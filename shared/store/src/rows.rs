@@ -100,7 +100,12 @@ pub async fn walk(store: &Store, mapped: &Mapped, position: Option<&str>, limit:
     walk_in(&store.db, mapped, position, limit).await
 }
 
-pub(crate) async fn walk_in(db: &impl ConnectionTrait, mapped: &Mapped, position: Option<&str>, limit: u64) -> Result<Vec<Row>, StoreError> {
+pub(crate) async fn walk_in(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    position: Option<&str>,
+    limit: u64,
+) -> Result<Vec<Row>, StoreError> {
     let backend = db.get_database_backend();
     let key = mapped.key();
     let after = match (position, backend) {
@@ -109,7 +114,11 @@ pub(crate) async fn walk_in(db: &impl ConnectionTrait, mapped: &Mapped, position
         // The key column's affinity turns the text into what the column holds.
         (Some(_), _) => format!("WHERE t.{key} > $1"),
     };
-    let sql = format!("SELECT {} FROM {} t {after} ORDER BY t.{key} LIMIT {limit}", mapped.selection(backend, "t."), mapped.shape.sql());
+    let sql = format!(
+        "SELECT {} FROM {} t {after} ORDER BY t.{key} LIMIT {limit}",
+        mapped.selection(backend, "t."),
+        mapped.shape.sql()
+    );
     let values: Vec<Value> = position.into_iter().map(Value::from).collect();
     all(db, &sql, values).await?.iter().map(|row| mapped.read(row)).collect()
 }
@@ -130,7 +139,9 @@ pub(crate) async fn new_keys(db: &impl ConnectionTrait, mapped: &Mapped, count: 
         NewKey::Expression(expression) => {
             let sql = match db.get_database_backend() {
                 DbBackend::Postgres => format!("SELECT ({expression})::text FROM generate_series(1, $1)"),
-                _ => format!("WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < $1) SELECT CAST({expression} AS TEXT) FROM s"),
+                _ => format!(
+                    "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < $1) SELECT CAST({expression} AS TEXT) FROM s"
+                ),
             };
             all(db, &sql, vec![count_sql.into()]).await?.iter().map(|row| Ok(RowKey(get(row, 0)?))).collect()
         }
@@ -152,7 +163,12 @@ pub(crate) async fn new_keys(db: &impl ConnectionTrait, mapped: &Mapped, count: 
 }
 
 /// Inserts rows in one statement and gives them back as the database made them, triggers and defaults included.
-pub(crate) async fn insert(db: &impl ConnectionTrait, mapped: &Mapped, columns: &[&str], rows: &[NewRow]) -> Result<Vec<Row>, StoreError> {
+pub(crate) async fn insert(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    columns: &[&str],
+    rows: &[NewRow],
+) -> Result<Vec<Row>, StoreError> {
     let backend = db.get_database_backend();
     let mut names = vec![mapped.key()];
     names.extend(columns.iter().map(|column| quote(column)));
@@ -179,7 +195,12 @@ pub(crate) async fn insert(db: &impl ConnectionTrait, mapped: &Mapped, columns: 
 }
 
 /// Sets the same columns of many rows in one statement and gives the rows back as the database stored them.
-pub(crate) async fn update(db: &impl ConnectionTrait, mapped: &Mapped, columns: &[&str], rows: &[NewRow]) -> Result<Vec<Row>, StoreError> {
+pub(crate) async fn update(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    columns: &[&str],
+    rows: &[NewRow],
+) -> Result<Vec<Row>, StoreError> {
     let backend = db.get_database_backend();
     let mut cells: Vec<Option<&str>> = Vec::with_capacity(rows.len() * (columns.len() + 1));
     for row in rows {
@@ -204,7 +225,11 @@ pub(crate) async fn update(db: &impl ConnectionTrait, mapped: &Mapped, columns: 
 }
 
 /// Writes the CRM's id into the rows' own column, where the mapping has one and it is not there yet.
-pub(crate) async fn set_remote_ids(db: &impl ConnectionTrait, mapped: &Mapped, pairs: &[(&str, &str)]) -> Result<u64, StoreError> {
+pub(crate) async fn set_remote_ids(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    pairs: &[(&str, &str)],
+) -> Result<u64, StoreError> {
     let Some(column) = &mapped.spec.remote_id else { return Ok(0) };
     if pairs.is_empty() {
         return Ok(0);

@@ -83,7 +83,8 @@ impl Store {
 /// Reads a table's shape; `None` when there is no such table or view. `key` is the column the mapping takes as the key.
 pub async fn find(store: &Store, table: &TableName, key: &str) -> Result<Option<TableShape>, StoreError> {
     let table = store.qualify(table);
-    let shape = if store.is_postgres() { find_postgres(store, table, key).await? } else { find_sqlite(store, table, key).await? };
+    let shape =
+        if store.is_postgres() { find_postgres(store, table, key).await? } else { find_sqlite(store, table, key).await? };
     Ok(shape.filter(|shape| !shape.columns.is_empty()))
 }
 
@@ -128,7 +129,8 @@ async fn find_sqlite(store: &Store, table: TableName, key: &str) -> Result<Optio
     let name = vec![table.name.clone().into()];
     let kind = "SELECT count(*) FROM sqlite_master WHERE name = $1 AND type = 'view'";
     let is_view = scalar::<i64>(&store.db, kind, name.clone()).await? > 0;
-    let unique = "SELECT ii.name FROM pragma_index_list($1) il, pragma_index_info(il.name) ii WHERE il.\"unique\" = 1 AND il.partial = 0
+    let unique =
+        "SELECT ii.name FROM pragma_index_list($1) il, pragma_index_info(il.name) ii WHERE il.\"unique\" = 1 AND il.partial = 0
         GROUP BY il.name HAVING count(*) = 1";
     let mut uniques: Vec<String> = Vec::new();
     for row in all(&store.db, unique, name.clone()).await? {
@@ -182,8 +184,12 @@ pub async fn missing_rights(store: &Store, spec: &StreamSpec, shape: &TableShape
 /// How many rows the catalogue believes the table has; exact on SQLite.
 pub async fn estimate(store: &Store, shape: &TableShape) -> Result<i64, StoreError> {
     if store.db.get_database_backend() == sea_orm::DbBackend::Postgres {
-        let guess: i64 =
-            scalar(&store.db, "SELECT GREATEST(reltuples, -1)::bigint FROM pg_class WHERE oid = $1::regclass", vec![shape.sql().into()]).await?;
+        let guess: i64 = scalar(
+            &store.db,
+            "SELECT GREATEST(reltuples, -1)::bigint FROM pg_class WHERE oid = $1::regclass",
+            vec![shape.sql().into()],
+        )
+        .await?;
         if guess >= 10_000 {
             return Ok(guess);
         }

@@ -53,17 +53,28 @@ pub async fn register(store: &Store, spec: &StreamSpec) -> Result<Stream, StoreE
         ON CONFLICT (name) DO UPDATE SET table_name = excluded.table_name, mapping_digest = excluded.mapping_digest, fast_until = NULL, walk_owed = 1,
             walk_position = NULL, reason = 'the mapping changed: everything is read once more'
         WHERE tidemark_stream.mapping_digest <> excluded.mapping_digest";
-    let values = vec![spec.name.clone().into(), spec.connection.clone().into(), spec.object.clone().into(), table.into(), digest.into()];
+    let values =
+        vec![spec.name.clone().into(), spec.connection.clone().into(), spec.object.clone().into(), table.into(), digest.into()];
     run(&store.db, sql, values).await?;
-    find(store, &spec.name).await?.ok_or_else(|| StoreError::Missing { what: format!("stream {}", spec.name), remedy: "run `tidemark migrate`".into() })
+    find(store, &spec.name)
+        .await?
+        .ok_or_else(|| StoreError::Missing { what: format!("stream {}", spec.name), remedy: "run `tidemark migrate`".into() })
 }
 
 pub async fn find(store: &Store, name: &str) -> Result<Option<Stream>, StoreError> {
-    one(&store.db, &format!("SELECT {COLUMNS} FROM tidemark_stream WHERE name = $1"), vec![name.into()]).await?.as_ref().map(read).transpose()
+    one(&store.db, &format!("SELECT {COLUMNS} FROM tidemark_stream WHERE name = $1"), vec![name.into()])
+        .await?
+        .as_ref()
+        .map(read)
+        .transpose()
 }
 
 pub async fn list(store: &Store) -> Result<Vec<Stream>, StoreError> {
-    all(&store.db, &format!("SELECT {COLUMNS} FROM tidemark_stream ORDER BY name LIMIT 1000"), vec![]).await?.iter().map(read).collect()
+    all(&store.db, &format!("SELECT {COLUMNS} FROM tidemark_stream ORDER BY name LIMIT 1000"), vec![])
+        .await?
+        .iter()
+        .map(read)
+        .collect()
 }
 
 /// A stream whose tick has come: its id and the time it was due.
@@ -76,8 +87,13 @@ pub struct Due {
 
 /// Streams to tick now, oldest first.
 pub async fn due(store: &Store, now: Millis) -> Result<Vec<Due>, StoreError> {
-    let sql = "SELECT id, name, due_at FROM tidemark_stream WHERE state = 'running' AND due_at <= $1 ORDER BY due_at, id LIMIT 500";
-    all(&store.db, sql, vec![now.into()]).await?.iter().map(|row| Ok(Due { id: get(row, 0)?, name: get(row, 1)?, due_at: get(row, 2)? })).collect()
+    let sql =
+        "SELECT id, name, due_at FROM tidemark_stream WHERE state = 'running' AND due_at <= $1 ORDER BY due_at, id LIMIT 500";
+    all(&store.db, sql, vec![now.into()])
+        .await?
+        .iter()
+        .map(|row| Ok(Due { id: get(row, 0)?, name: get(row, 1)?, due_at: get(row, 2)? }))
+        .collect()
 }
 
 /// The tick: moves `due_at` on and owes a poll, unless another scheduler did it first. True when it was ours.
@@ -144,7 +160,12 @@ pub async fn mark_hinted(store: &Store, work: &DueWork) -> Result<bool, StoreErr
 /// The hint was taken and its work looked at: what is still due may be hinted again.
 pub async fn clear_hint(store: &Store, stream: i64, kind: HintKind) -> Result<(), StoreError> {
     let column = hinted_column(kind);
-    run(&store.db, &format!("UPDATE tidemark_stream SET {column} = NULL WHERE id = $1 AND {column} IS NOT NULL"), vec![stream.into()]).await?;
+    run(
+        &store.db,
+        &format!("UPDATE tidemark_stream SET {column} = NULL WHERE id = $1 AND {column} IS NOT NULL"),
+        vec![stream.into()],
+    )
+    .await?;
     Ok(())
 }
 
@@ -197,7 +218,8 @@ pub async fn finish_poll(store: &Store, fence: Fence, fresh_at: Option<Millis>) 
 
 /// Gives the lease back early; the poll stays owed and is hinted again at once.
 pub async fn yield_poll(store: &Store, fence: Fence) -> Result<(), StoreError> {
-    let sql = "UPDATE tidemark_stream SET lease_until = NULL, lease_owner = NULL, poll_hinted_at = NULL WHERE id = $1 AND fence = $2";
+    let sql =
+        "UPDATE tidemark_stream SET lease_until = NULL, lease_owner = NULL, poll_hinted_at = NULL WHERE id = $1 AND fence = $2";
     run(&store.db, sql, vec![fence.stream.into(), fence.number.into()]).await?;
     Ok(())
 }
@@ -206,7 +228,13 @@ pub async fn yield_poll(store: &Store, fence: Fence) -> Result<(), StoreError> {
 pub async fn fail_poll(store: &Store, fence: Fence, retry_at: Millis, failure: &Failure) -> Result<(), StoreError> {
     let sql = "UPDATE tidemark_stream SET lease_until = NULL, lease_owner = NULL, poll_owed_at = $3, poll_attempts = poll_attempts + 1, poll_class = $4,
         poll_error = $5, poll_hinted_at = NULL WHERE id = $1 AND fence = $2";
-    let values = vec![fence.stream.into(), fence.number.into(), retry_at.into(), failure.class.word().into(), failure.message.clone().into()];
+    let values = vec![
+        fence.stream.into(),
+        fence.number.into(),
+        retry_at.into(),
+        failure.class.word().into(),
+        failure.message.clone().into(),
+    ];
     run(&store.db, sql, values).await?;
     Ok(())
 }
@@ -256,7 +284,11 @@ pub struct Quiet {
 impl Quiet {
     /// Nothing is on its way, and everything stamped before `stamp` was read by the settled readers.
     pub fn is_quiet_since(&self, stamp: Millis) -> bool {
-        self.changes == 0 && self.debts == 0 && self.walks == 0 && self.unloaded == 0 && self.settled_until.is_some_and(|until| until > stamp)
+        self.changes == 0
+            && self.debts == 0
+            && self.walks == 0
+            && self.unloaded == 0
+            && self.settled_until.is_some_and(|until| until > stamp)
     }
 }
 
@@ -266,5 +298,11 @@ pub async fn quiet(store: &Store) -> Result<Quiet, StoreError> {
         (SELECT count(*) FROM tidemark_stream WHERE loaded_at IS NULL AND state = 'running'),
         (SELECT min(COALESCE(settled_until, 0)) FROM tidemark_stream WHERE state = 'running')";
     let Some(row) = one(&store.db, sql, vec![]).await? else { return Ok(Quiet::default()) };
-    Ok(Quiet { changes: get(&row, 0)?, debts: get(&row, 1)?, walks: get(&row, 2)?, unloaded: get(&row, 3)?, settled_until: get(&row, 4)? })
+    Ok(Quiet {
+        changes: get(&row, 0)?,
+        debts: get(&row, 1)?,
+        walks: get(&row, 2)?,
+        unloaded: get(&row, 3)?,
+        settled_until: get(&row, 4)?,
+    })
 }

@@ -23,7 +23,13 @@ pub struct Walked {
 }
 
 /// Walks up to `limit` rows on from where the stream's walk stands.
-pub async fn step(store: &Store, mapped: &Mapped, fence: Fence, position: Option<&str>, limit: u64) -> Result<(Walked, Option<String>), StoreError> {
+pub async fn step(
+    store: &Store,
+    mapped: &Mapped,
+    fence: Fence,
+    position: Option<&str>,
+    limit: u64,
+) -> Result<(Walked, Option<String>), StoreError> {
     let tx = store.begin().await?;
     streams::hold(&tx, fence).await?;
     let rows = rows::walk_in(&tx, mapped, position, limit).await?;
@@ -34,7 +40,11 @@ pub async fn step(store: &Store, mapped: &Mapped, fence: Fence, position: Option
         Some(link) => link.view.state != LinkState::Tombstone && is_owed(mapped, &link.view.base, row),
     };
     let owing: Vec<&str> = rows.iter().filter(differs).map(|row| row.key.as_str()).collect();
-    let owed = if mapped.spec.direction.writes_records() { owe(&tx, mapped.id, Kind::Push, owing.into_iter(), 0, false).await? } else { 0 };
+    let owed = if mapped.spec.direction.writes_records() {
+        owe(&tx, mapped.id, Kind::Push, owing.into_iter(), 0, false).await?
+    } else {
+        0
+    };
     let done = (rows.len() as u64) < limit;
     let next = rows.last().map(|row| row.key.0.clone());
     let sql = "UPDATE tidemark_stream SET walk_owed = $2, walk_position = $3 WHERE id = $1";
@@ -45,5 +55,6 @@ pub async fn step(store: &Store, mapped: &Mapped, fence: Fence, position: Option
 }
 
 fn is_owed(mapped: &Mapped, base: &Base, row: &Row) -> bool {
-    base.owes() || row.values(&mapped.spec).iter().enumerate().any(|(at, value)| base.get(at).is_none_or(|known| known.row != *value))
+    base.owes()
+        || row.values(&mapped.spec).iter().enumerate().any(|(at, value)| base.get(at).is_none_or(|known| known.row != *value))
 }

@@ -44,7 +44,13 @@ pub async fn resume(store: &Store, stream: i64, reader: Reader, query_digest: &s
 }
 
 /// Fixes a window before its first request.
-pub async fn open(store: &Store, stream: i64, reader: Reader, window: Window, query_digest: &str) -> Result<OpenWindow, StoreError> {
+pub async fn open(
+    store: &Store,
+    stream: i64,
+    reader: Reader,
+    window: Window,
+    query_digest: &str,
+) -> Result<OpenWindow, StoreError> {
     let sql = "INSERT INTO tidemark_window (stream_id, reader, from_stamp, until_stamp, query_digest) VALUES ($1, $2, $3, $4, $5) RETURNING id";
     let values = vec![stream.into(), reader.word().into(), window.from.into(), window.until.into(), query_digest.into()];
     let id = scalar(&store.db, sql, values).await?;

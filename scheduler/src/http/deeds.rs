@@ -1,0 +1,123 @@
+//! What people may do: pause and resume streams and connections, say go, retry and park debts. Each act is recorded with who did it.
+//!
+//! The dashboard's forms and the API share one list of acts; they differ in how they answer.
+
+use axum::extract::{Form, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::{Json, body::Bytes};
+use serde::Deserialize;
+use serde_json::json;
+use tidemark_store::{StoreError, acts, connections, debts, overview, streams};
+use tracing::info;
+
+use super::login::local;
+use super::verdict::BY_PERSON;
+use super::{App, Shared, trouble};
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct Wish {
+    back: String,
+    reason: Option<String>,
+}
+
+/// What came of an act.
+enum Deed {
+    Done,
+    Missing,
+    /// It makes no sense now; why.
+    Refused(&'static str),
+}
+
+pub(crate) async fn by_form(State(shared): App, Path(place): Path<(String, String, String)>, Form(wish): Form<Wish>) -> Response {
+    match perform(&shared, "dashboard", &place, wish.reason.as_deref()).await {
+        Ok(Deed::Done) => Redirect::to(local(&wish.back)).into_response(),
+        Ok(Deed::Missing) => trouble::missing(&format!("{} {} to {}", place.0.trim_end_matches('s'), place.1, place.2)),
+        Ok(Deed::Refused(why)) => trouble::senseless(why),
+        Err(error) => trouble::Trouble::from(error).into_response(),
+    }
+}
+
+/// The body may be empty or hold `{"reason": "…"}`.
+pub(crate) async fn by_api(State(shared): App, Path(place): Path<(String, String, String)>, body: Bytes) -> Response {
+    let wish: Wish = match body.is_empty() {
+        true => Wish::default(),
+        false => match serde_json::from_slice(&body) {
+            Ok(wish) => wish,
+            Err(error) => {
+                return (
+                    StatusCode::BAD_REQUEST,
+                    Json(json!({ "error": format!("the body is not the JSON we expect: {error}") })),
+                )
+                    .into_response();
+            }
+        },
+    };
+    match perform(&shared, "api", &place, wish.reason.as_deref()).await {
+        Ok(Deed::Done) => Json(json!({ "done": true })).into_response(),
+        Ok(Deed::Missing) => {
+            let words = format!("there is no {} {} to {}", place.0.trim_end_matches('s'), place.1, place.2);
+            (StatusCode::NOT_FOUND, Json(json!({ "error": words }))).into_response()
+        }
+        Ok(Deed::Refused(why)) => (StatusCode::CONFLICT, Json(json!({ "error": why }))).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": error.words() }))).into_response(),
+    }
+}
+
+async fn perform(shared: &Shared, who: &str, place: &(String, String, String), reason: Option<&str>) -> Result<Deed, StoreError> {
+    let (what, name, verb) = (place.0.as_str(), place.1.as_str(), place.2.as_str());
+    let reason: Option<String> =
+        reason.map(|reason| reason.trim().chars().take(200).collect()).filter(|reason: &String| !reason.is_empty());
+    let paused = match &reason {
+        Some(reason) => format!("{BY_PERSON}{who}: {reason}"),
+        None => format!("{BY_PERSON}{who}"),
+    };
+    let store = &shared.app.store;
+    let mut verb = verb;
+    let done = match (what, verb) {
+        ("streams", "pause" | "resume" | "go") => {
+            let Some(stream) = streams::find(store, name).await? else { return Ok(Deed::Missing) };
+            match (verb, stream.state.as_str()) {
+                ("pause", "plan_ready") => {
+                    return Ok(Deed::Refused("There is nothing to pause: the stream waits for somebody to say go."));
+                }
+                ("pause", _) => streams::set_state(store, name, "paused", Some(&paused)).await?,
+                (_, "running") => return Ok(Deed::Refused("The stream runs already.")),
+                (_, state) => {
+                    verb = if state == "plan_ready" { "go" } else { "resume" };
+                    streams::set_state(store, name, "running", None).await?
+                }
+            }
+        }
+        ("connections", "pause") => connections::set_state(store, name, "paused", Some(&paused)).await?,
+        ("connections", "resume") => connections::set_state(store, name, "running", None).await?,
+        ("debts", "retry" | "park") => {
+            let Ok(id) = name.parse() else { return Ok(Deed::Missing) };
+            let Some(debt) = overview::find_debt(store, id).await? else { return Ok(Deed::Missing) };
+            let done = if verb == "retry" { debts::retry(store, id).await? } else { debts::park(store, id, who).await? };
+            let subject = format!("{} debt of {} {}", debt.kind, debt.stream, debt.subject);
+            return settle(shared, who, verb, &subject, reason.as_deref(), done).await;
+        }
+        _ => return Ok(Deed::Missing),
+    };
+    let subject = format!("{} {name}", what.trim_end_matches('s'));
+    settle(shared, who, verb, &subject, reason.as_deref(), done).await
+}
+
+async fn settle(
+    shared: &Shared,
+    who: &str,
+    verb: &str,
+    subject: &str,
+    reason: Option<&str>,
+    done: bool,
+) -> Result<Deed, StoreError> {
+    if !done {
+        return Ok(Deed::Missing);
+    }
+    acts::record(&shared.app.store, who, verb, subject, reason).await?;
+    shared.snapshots.forget().await;
+    info!(act.who = who, act.verb = verb, act.subject = subject, "{who}: {verb} {subject}");
+    Ok(Deed::Done)
+}

@@ -1,0 +1,220 @@
+//! Prometheus text: what the process counted itself, and how things stand in the database at the moment of the scrape.
+//!
+//! Every scheduler tells the same numbers about the database: aggregate those over instances with `max`, not `sum`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::OnceLock;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tidemark_core::Millis;
+use tidemark_store::{StoreError, overview};
+use tokio::sync::Mutex;
+use tracing::warn;
+
+use super::snapshot::{self, Snapshot};
+use super::{App, Shared, health};
+
+/// The recorder of the `metrics` macros, installed on the first call.
+pub fn metrics_handle() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    let install = || {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            warn!("another metrics recorder is installed: /metrics shows only what the database knows");
+        }
+        handle
+    };
+    HANDLE.get_or_init(install).clone()
+}
+
+/// Counters made of rows that are pruned by age: they remember what they have counted.
+#[derive(Default)]
+pub(crate) struct Counters(Mutex<Counted>);
+
+#[derive(Default)]
+struct Counted {
+    /// Rows up to this id are counted, or were there before the first scrape; `None` before it.
+    seen: Option<i64>,
+    /// The newest id at the last scrape. A row with a lower id may have been committed since, so rows are counted one scrape late.
+    mark: i64,
+    totals: BTreeMap<(String, String, String), [i64; 3]>,
+}
+
+pub(crate) async fn scrape(State(shared): App) -> Response {
+    let handle = metrics_handle();
+    handle.run_upkeep();
+    let mut text = Text(handle.render());
+    text.family("tidemark_scheduler_tick_age_seconds", "gauge", "Time since this process's scheduler last went round.");
+    text.sample("tidemark_scheduler_tick_age_seconds", &[], seconds(health::tick_age_ms(&shared)));
+    let database = add_database(&mut text, &shared).await;
+    if let Err(error) = &database {
+        warn!(error = error.words(), "no metrics from the order database");
+    }
+    text.family("tidemark_database_up", "gauge", "1 when the order database answered this scrape.");
+    text.sample("tidemark_database_up", &[], if database.is_ok() { 1.0 } else { 0.0 });
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response()
+}
+
+async fn add_database(text: &mut Text, shared: &Shared) -> Result<(), StoreError> {
+    let snapshot = snapshot::look(shared).await?;
+    add_streams(text, &snapshot);
+    add_house(text, &snapshot);
+    add_callouts(text, shared).await
+}
+
+/// One number of a stream.
+type Count = fn(&overview::StreamOverview) -> i64;
+
+fn add_streams(text: &mut Text, snapshot: &Snapshot) {
+    let gauge = "gauge";
+    text.family(
+        "tidemark_stream_lag_seconds",
+        gauge,
+        "How far a stream is behind: the later of its two directions. Absent before its first read.",
+    );
+    for stream in &snapshot.streams {
+        if let Some(lag) = stream.verdict.lag_ms {
+            text.sample("tidemark_stream_lag_seconds", &[("stream", &stream.overview.name)], seconds(lag));
+        }
+    }
+    text.family("tidemark_stream_fresh_within_seconds", gauge, "The lag a stream may have.");
+    for stream in &snapshot.streams {
+        text.sample(
+            "tidemark_stream_fresh_within_seconds",
+            &[("stream", &stream.overview.name)],
+            seconds(stream.fresh_within_ms),
+        );
+    }
+    text.family("tidemark_stream_state", gauge, "1 for the state a stream is in.");
+    for stream in &snapshot.streams {
+        text.sample("tidemark_stream_state", &[("stream", &stream.overview.name), ("state", &stream.overview.state)], 1.0);
+    }
+    text.family("tidemark_stream_loaded", gauge, "1 when the first load has ended.");
+    for stream in &snapshot.streams {
+        let loaded = if stream.overview.loaded_at.is_some() { 1.0 } else { 0.0 };
+        text.sample("tidemark_stream_loaded", &[("stream", &stream.overview.name)], loaded);
+    }
+    let counts: [(&str, &str, Count); 4] = [
+        ("tidemark_stream_links", "Pairs of a row and a record.", |stream| stream.links),
+        ("tidemark_stream_poll_attempts", "Failed reads in a row.", |stream| stream.poll_attempts.into()),
+        ("tidemark_stream_conflicts", "Fields that both sides changed, ever.", |stream| stream.conflicts),
+        ("tidemark_stream_excluded", "Records left out by the mapping, ever.", |stream| stream.excluded),
+    ];
+    for (name, help, value) in counts {
+        text.family(name, gauge, help);
+        for stream in &snapshot.streams {
+            text.sample(name, &[("stream", &stream.overview.name)], value(&stream.overview) as f64);
+        }
+    }
+    text.family("tidemark_debt_oldest_seconds", gauge, "How long the longest unpaid change has been owed.");
+    for stream in &snapshot.streams {
+        text.sample(
+            "tidemark_debt_oldest_seconds",
+            &[("stream", &stream.overview.name)],
+            seconds(stream.overview.oldest_owed_ms.unwrap_or(0)),
+        );
+    }
+    text.family("tidemark_debts", gauge, "Debts by what they are and how they stand.");
+    for stream in &snapshot.streams {
+        for (kind, state) in ["push", "read"].into_iter().flat_map(|kind| overview::DEBT_STATES.map(|state| (kind, state))) {
+            let name = &stream.overview.name;
+            let found = snapshot.debts.iter().find(|debts| &debts.stream == name && debts.kind == kind && debts.state == state);
+            text.sample(
+                "tidemark_debts",
+                &[("stream", name), ("kind", kind), ("state", state)],
+                found.map_or(0, |debts| debts.count) as f64,
+            );
+        }
+    }
+}
+
+fn add_house(text: &mut Text, snapshot: &Snapshot) {
+    let queue = &snapshot.queue;
+    text.family("tidemark_queue_up", "gauge", "1 when the queue answers.");
+    text.sample("tidemark_queue_up", &[], if queue.answers { 1.0 } else { 0.0 });
+    text.family("tidemark_queue_depth", "gauge", "Hints in the queue.");
+    text.sample("tidemark_queue_depth", &[("state", "waiting")], queue.waiting as f64);
+    text.sample("tidemark_queue_depth", &[("state", "running")], queue.running as f64);
+    text.family("tidemark_workers_alive", "gauge", "Processes that beat within the last 20 seconds.");
+    let mut kinds: Vec<&str> =
+        snapshot.workers.iter().map(|worker| worker.kind.as_str()).chain(["scheduler", "worker"]).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    for kind in kinds {
+        text.sample("tidemark_workers_alive", &[("kind", kind)], snapshot.alive(Some(kind)) as f64);
+    }
+    text.family("tidemark_change_log_waiting", "gauge", "Changes in the order system that are not debts yet.");
+    text.sample("tidemark_change_log_waiting", &[], queue.changes_waiting as f64);
+    text.family("tidemark_change_log_oldest_seconds", "gauge", "Age of the oldest of them.");
+    text.sample("tidemark_change_log_oldest_seconds", &[], seconds(queue.changes_oldest_ms));
+    text.family("tidemark_connection_running", "gauge", "1 when a connection runs, 0 when it is paused.");
+    for connection in &snapshot.connections {
+        let running = if connection.state == "running" { 1.0 } else { 0.0 };
+        text.sample("tidemark_connection_running", &[("connection", &connection.name)], running);
+    }
+    text.family("tidemark_connection_quota_left", "gauge", "Calls left, as the CRM last said.");
+    for connection in &snapshot.connections {
+        if let Some(left) = connection.quota_left {
+            text.sample("tidemark_connection_quota_left", &[("connection", &connection.name)], left as f64);
+        }
+    }
+}
+
+async fn add_callouts(text: &mut Text, shared: &Shared) -> Result<(), StoreError> {
+    let mut counted = shared.counters.0.lock().await;
+    let store = &shared.app.store;
+    let newest = overview::callout_mark(store).await?;
+    let seen = counted.seen.unwrap_or(newest);
+    if counted.mark > seen {
+        for line in overview::callout_counters(store, seen, counted.mark).await? {
+            let class = line.class.unwrap_or_else(|| "success".to_owned());
+            let totals = counted.totals.entry((line.connection, line.purpose, class)).or_default();
+            for (total, more) in totals.iter_mut().zip([line.calls, line.items, line.elapsed_ms_sum]) {
+                *total += more;
+            }
+        }
+    }
+    counted.seen = Some(seen.max(counted.mark));
+    counted.mark = newest;
+    let families = [
+        ("tidemark_callouts_total", "Calls to a CRM.", 1.0),
+        ("tidemark_callout_items_total", "Records asked for or sent in calls.", 1.0),
+        ("tidemark_callout_seconds_total", "Time spent in calls.", 1000.0),
+    ];
+    for (at, (name, help, unit)) in families.into_iter().enumerate() {
+        text.family(name, "counter", help);
+        for ((connection, purpose, class), totals) in &counted.totals {
+            text.sample(name, &[("connection", connection), ("purpose", purpose), ("class", class)], totals[at] as f64 / unit);
+        }
+    }
+    Ok(())
+}
+
+fn seconds(ms: Millis) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// The exposition format.
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escape(value))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+}
+
+fn escape(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

@@ -1,0 +1,119 @@
+//! One stream on the overview: how it stands, why, what happens next, and what a person can do.
+
+use maud::{Markup, html};
+use tidemark_core::spec::StreamSpec;
+use tidemark_store::overview::{StreamOverview, WindowRow};
+
+use super::chart;
+use super::frame::{act, badge, maybe_when, pause};
+use super::plan::{arrow, mapping, plan};
+use super::snapshot::StreamView;
+use super::verdict::{BY_PERSON, Mood};
+use super::words::{number, part, span, vendor};
+
+/// What the card shows besides the stream itself.
+pub(crate) struct Beside<'a> {
+    pub(crate) spec: Option<&'a StreamSpec>,
+    pub(crate) windows: &'a [&'a WindowRow],
+    /// Rows of its table; asked for only while a plan waits.
+    pub(crate) rows: Option<i64>,
+}
+
+pub(crate) fn card(view: &StreamView, beside: &Beside<'_>) -> Markup {
+    let stream = &view.overview;
+    let verdict = &view.verdict;
+    html! {
+        article class={ "stream tone-" (verdict.mood.tone()) } aria-label={ "Stream " (stream.name) } {
+            header {
+                h2 { a href={ "/streams/" (part(&stream.name)) } { (stream.name) } }
+                (badge(verdict.mood))
+                (sides(stream, beside.spec))
+                div.acts { (buttons(stream)) }
+            }
+            @if stream.state == "plan_ready" { (waiting_plan(stream, beside)) }
+            @else {
+                (explanation(view))
+                (facts(view))
+                @if !beside.windows.is_empty() { (chart::tide(beside.windows, 120, "small")) }
+            }
+        }
+    }
+}
+
+fn sides(stream: &StreamOverview, spec: Option<&StreamSpec>) -> Markup {
+    let crm = vendor(stream.connector.as_deref().unwrap_or(&stream.connection));
+    let (sign, meaning) = spec.map_or(("·", "not in the configuration"), |spec| arrow(spec.direction));
+    html! { p.sides { (crm) " " code { (stream.object) } " " span title=(meaning) { (sign) } " " code { (stream.table_name) } } }
+}
+
+/// Buttons that fit the stream's state.
+pub(crate) fn buttons(stream: &StreamOverview) -> Markup {
+    let place = |verb: &str| format!("/acts/streams/{}/{verb}", part(&stream.name));
+    html! {
+        @match stream.state.as_str() {
+            "plan_ready" => (act(&place("go"), "Go", &stream.name, "/", "primary")),
+            "running" if stream.connection_state == "paused" => (act(&format!("/acts/connections/{}/resume", part(&stream.connection)), "Resume connection",
+                &stream.connection, "/", "primary")),
+            "running" => (pause(&place("pause"), &stream.name, "/")),
+            _ => (act(&place("resume"), "Resume", &stream.name, "/", "primary")),
+        }
+    }
+}
+
+/// Why and what next, in words.
+pub(crate) fn explanation(view: &StreamView) -> Markup {
+    let verdict = &view.verdict;
+    let stream = &view.overview;
+    let label = if verdict.mood == Mood::Fresh || verdict.mood == Mood::Person { "Note" } else { "Why" };
+    let note = stream.reason.as_deref().filter(|reason| stream.state == "running" && !reason.starts_with(BY_PERSON));
+    html! {
+        dl.explanation {
+            @if let Some(why) = &verdict.why { div.why { dt { (label) } dd { (why) } } }
+            @if let Some(reason) = note { div.why { dt { "Note" } dd { (reason) } } }
+            @if !view.configured { div.why { dt { "Note" } dd { "It is not in the configuration any more: nothing reads or writes it." } } }
+            div { dt { "Next" } dd { (verdict.next) } }
+        }
+    }
+}
+
+/// The numbers that make up agreement.
+pub(crate) fn facts(view: &StreamView) -> Markup {
+    let stream = &view.overview;
+    let now = stream.now;
+    let debts =
+        |query: &str, value: i64| html! { a href={ "/debts?stream=" (part(&stream.name)) "&" (query) } { (number(value)) } };
+    html! {
+        dl.facts {
+            div { dt { "Fresh as of" } dd { (maybe_when(now, stream.fresh_at, "never")) small { "may be " (span(view.fresh_within_ms)) " old" } } }
+            div { dt { "Read up to" } dd { (maybe_when(now, stream.fast_until, "nothing yet")) small { "settled " (maybe_when(now, stream.settled_until, "nothing yet")) } } }
+            div { dt { "Owed to the CRM" } dd { (debts("kind=push", stream.owed_pushes)) small { (owed_note(stream)) } } }
+            div { dt { "Reads owed" } dd { (debts("kind=read", stream.owed_reads)) small { @if stream.retrying == 0 { "none failed before" } @else { (number(stream.retrying)) " failed before" } } } }
+            div.person[stream.parked > 0] { dt { "Wait for a person" } dd { (debts("state=parked", stream.parked)) small { (number(stream.conflicts)) " conflicts ever" } } }
+            div { dt { "Linked pairs" } dd { (number(stream.links)) small { (number(stream.excluded)) " left out" } } }
+            div { dt { "Last hour" } dd { (number(stream.records_hour)) small { "read, " (number(stream.rows_changed_hour)) " changed" } } }
+        }
+    }
+}
+
+fn owed_note(stream: &StreamOverview) -> String {
+    match (stream.oldest_owed_ms, stream.waiting_for_parent) {
+        (_, 1) => "1 waits for a parent".to_owned(),
+        (_, parents) if parents > 0 => format!("{} wait for a parent", number(parents)),
+        (Some(age), _) => format!("oldest {}", span(age)),
+        (None, _) => "nothing waits".to_owned(),
+    }
+}
+
+fn waiting_plan(stream: &StreamOverview, beside: &Beside<'_>) -> Markup {
+    let crm = vendor(stream.connector.as_deref().unwrap_or(&stream.connection));
+    html! {
+        p.ask { "Nothing is read or written until somebody says " strong { "go" } ". This is what will happen then:" }
+        @match beside.spec {
+            Some(spec) => {
+                (plan(spec, crm, beside.rows))
+                details.fields id={ "fields-" (stream.id) } { summary { "Fields and owners (" (spec.fields.len()) ")" } (mapping(spec)) }
+            }
+            None => p { "It is not in the configuration any more: going has no effect." }
+        }
+    }
+}

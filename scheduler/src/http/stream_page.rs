@@ -1,0 +1,106 @@
+//! One stream in full: how it stands, its tide, mapping, debts, windows and calls.
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+use tidemark_store::overview::{self, CalloutFilter, DebtFilter, WindowRow};
+
+use super::frame::{Page, badge};
+use super::plan::{arrow, mapping, plan};
+use super::snapshot::StreamView;
+use super::stream_card::{buttons, explanation, facts};
+use super::trouble::{Trouble, missing};
+use super::words::{clock, number, part, span, vendor, when};
+use super::{App, Shared, callouts_page, chart, debts_page, snapshot};
+
+pub(crate) async fn show(State(shared): App, Path(name): Path<String>) -> Result<Response, Trouble> {
+    let snapshot = snapshot::look(&shared).await?;
+    let Some(view) = snapshot.streams.iter().find(|view| view.overview.name == name) else {
+        return Ok(missing(&format!("stream {name}")));
+    };
+    let page = Page { title: &name, place: "", mood: view.verdict.mood, now: snapshot.now, leavable: shared.key.is_some() };
+    Ok(page.show(&body(&shared, view).await?).into_response())
+}
+
+async fn body(shared: &Shared, view: &StreamView) -> Result<Markup, Trouble> {
+    let store = &shared.app.store;
+    let stream = &view.overview;
+    let windows = overview::windows(store, Some(stream.id), 120).await?;
+    let filter = DebtFilter { stream: Some(stream.name.clone()), ..DebtFilter::default() };
+    let debts = overview::debts(store, &filter, 20, 0).await?;
+    let calls =
+        overview::callouts(store, &CalloutFilter { stream: Some(stream.name.clone()), ..CalloutFilter::default() }, 25).await?;
+    let spec = shared.spec(&stream.name);
+    let crm = vendor(stream.connector.as_deref().unwrap_or(&stream.connection));
+    let here = format!("/streams/{}", part(&stream.name));
+    Ok(html! {
+        article class={ "stream tone-" (view.verdict.mood.tone()) } {
+            header {
+                h1 { (stream.name) }
+                (badge(view.verdict.mood))
+                p.sides { (crm) " " code { (stream.object) } " " (spec.map_or("·", |spec| arrow(spec.direction).0)) " " code { (stream.table_name) } }
+                div.acts { (buttons(stream)) }
+            }
+            p.verdict { (stream.name) " " (view.verdict.say) "." }
+            (explanation(view))
+            @if stream.state != "plan_ready" { (facts(view)) }
+        }
+        section.panel {
+            h2 { "Tide" }
+            @if windows.is_empty() { p.quiet { "No window has been read yet." } }
+            @else {
+                (chart::tide(&windows.iter().collect::<Vec<_>>(), 120, "large"))
+                p.legend { span.key.fast { "fast reader" } span.key.settled { "settled reader" } span.key.changed { "rows changed" } span.quiet { "one bar per window, oldest left; height grows with the logarithm of the records" } }
+                (window_table(&windows))
+            }
+        }
+        section.panel {
+            h2 { "Mapping" }
+            @match spec {
+                Some(spec) => { (mapping(spec)) @if stream.state == "plan_ready" { h3 { "What go sets in motion" } (plan(spec, crm, overview::rows_estimate(store, &spec.table).await)) } }
+                None => p.quiet { "It is not in the configuration any more." }
+            }
+        }
+        section.panel {
+            h2 { "Debts" }
+            @if debts.is_empty() { p.quiet { "Nothing is owed." } }
+            @else {
+                (debts_page::table(&debts, &here))
+                p { a href={ "/debts?stream=" (part(&stream.name)) } { "All debts of this stream" } }
+            }
+        }
+        section.panel {
+            h2 { "Latest calls" }
+            @if calls.is_empty() { p.quiet { "No call has been made." } } @else { (callouts_page::table(&calls)) }
+        }
+    })
+}
+
+fn window_table(windows: &[WindowRow]) -> Markup {
+    html! {
+        details #windows {
+            summary { "The latest windows as a table" }
+            div.scroll { table {
+                thead { tr {
+                    th scope="col" { "Begun" } th scope="col" { "Reader" } th scope="col" { "From, CRM clock" } th scope="col" { "Until" } th.num scope="col" { "Pages" }
+                    th.num scope="col" { "Records" } th.num scope="col" { "Rows changed" } th.num scope="col" { "Parked" } th scope="col" { "Took" }
+                } }
+                tbody {
+                    @for window in windows.iter().take(30) {
+                        tr {
+                            td.nowrap { (when(window.now, window.started_at)) }
+                            td { (window.reader) }
+                            td.nowrap title=(super::words::absolute(window.from)) { (clock(window.from)) }
+                            td.nowrap title=(super::words::absolute(window.until)) { (clock(window.until)) }
+                            td.num { (number(window.pages)) }
+                            td.num { (number(window.records)) }
+                            td.num { (number(window.rows_changed)) }
+                            td.num { (number(window.parked)) }
+                            td.nowrap { @if let Some(ended) = window.ended_at { (span(ended - window.started_at)) } @else { "still being read" } }
+                        }
+                    }
+                }
+            } }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Runs a scheduler: ticks, dispatch, housekeeping, heartbeat; and watches itself. A loop that hangs is reported and ends the process, so that its container starts
+//! another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tidemark_core::spec::StreamSpec;
+use tidemark_core::window::millis;
+use tidemark_queue::Queue;
+use tidemark_store::{Store, callouts, windows, workers};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{dispatch, tick};
+
+/// How a scheduler works, from the configuration.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// Unique per process incarnation.
+    pub name: String,
+    pub tick_every: Duration,
+    pub dispatch_every: Duration,
+    pub jitter: f64,
+    pub queue_depth_max: u64,
+    pub keep_callouts: Duration,
+    pub keep_windows: Duration,
+}
+
+/// The watchdog saw a loop that no longer turns.
+#[derive(Debug, thiserror::Error)]
+#[error("the scheduler's {which} loop has not turned for {} s; the process ends so that it can be started anew", .silent_ms / 1_000)]
+pub struct Hung {
+    which: &'static str,
+    silent_ms: i64,
+}
+
+/// A loop that takes longer than this for one turn hangs.
+const HANG_MS: i64 = 60_000;
+
+/// When each loop last turned, milliseconds of this process's clock; shared with the health page.
+#[derive(Debug, Clone, Default)]
+pub struct Turns {
+    pub tick: Arc<AtomicI64>,
+    pub dispatch: Arc<AtomicI64>,
+}
+
+/// Schedules until `shutdown`.
+pub async fn run(
+    store: Store,
+    queue: Queue,
+    specs: Arc<Vec<StreamSpec>>,
+    tuning: Tuning,
+    turns: Turns,
+    shutdown: CancellationToken,
+) -> Result<(), Hung> {
+    for turn in [&turns.tick, &turns.dispatch] {
+        turn.store(now(), Ordering::Relaxed);
+    }
+    let loops = [
+        tokio::spawn(tick_loop(store.clone(), specs, tuning.clone(), Arc::clone(&turns.tick), shutdown.clone())),
+        tokio::spawn(dispatch_loop(store.clone(), queue.clone(), tuning.clone(), Arc::clone(&turns.dispatch), shutdown.clone())),
+        tokio::spawn(housekeeping(store.clone(), queue, tuning.clone(), shutdown.clone())),
+    ];
+    info!("scheduler {} is scheduling", tuning.name);
+    let watched = watch(&turns, &shutdown).await;
+    if watched.is_ok() {
+        for task in loops {
+            if let Err(error) = task.await {
+                warn!("a task of the scheduler ended badly: {error}");
+            }
+        }
+        if let Err(error) = workers::leave(&store, &tuning.name).await {
+            warn!("could not sign off: {}", error.words());
+        }
+    }
+    info!("scheduler {} has stopped", tuning.name);
+    watched
+}
+
+async fn watch(turns: &Turns, shutdown: &CancellationToken) -> Result<(), Hung> {
+    while pause(shutdown, Duration::from_secs(5)).await {
+        for (which, turn) in [("tick", &turns.tick), ("dispatch", &turns.dispatch)] {
+            let silent_ms = now() - turn.load(Ordering::Relaxed);
+            if silent_ms > HANG_MS {
+                error!("the {which} loop hangs");
+                return Err(Hung { which, silent_ms });
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn tick_loop(store: Store, specs: Arc<Vec<StreamSpec>>, tuning: Tuning, turn: Arc<AtomicI64>, shutdown: CancellationToken) {
+    let mut failing = false;
+    loop {
+        let result = tick::once(&store, &specs, tuning.jitter).await;
+        let problem = result.err().filter(|error| !error.is_contention()).map(|error| error.words());
+        failing = say(failing, "tick", problem.as_deref());
+        turn.store(now(), Ordering::Relaxed);
+        if !pause(&shutdown, tuning.tick_every).await {
+            return;
+        }
+    }
+}
+
+async fn dispatch_loop(store: Store, queue: Queue, tuning: Tuning, turn: Arc<AtomicI64>, shutdown: CancellationToken) {
+    let mut failing = false;
+    loop {
+        let result = dispatch::once(&store, &queue, tuning.queue_depth_max).await;
+        let problem = result.err().map(|error| error.to_string());
+        failing = say(failing, "dispatch", problem.as_deref());
+        turn.store(now(), Ordering::Relaxed);
+        if !pause(&shutdown, tuning.dispatch_every).await {
+            return;
+        }
+    }
+}
+
+/// Says once that a loop fails and once that it works again.
+fn say(was_failing: bool, which: &str, problem: Option<&str>) -> bool {
+    match (was_failing, problem) {
+        (false, Some(words)) => error!("the scheduler cannot {which}: {words}"),
+        (true, None) => info!("the scheduler can {which} again"),
+        _ => {}
+    }
+    problem.is_some()
+}
+
+async fn housekeeping(store: Store, queue: Queue, tuning: Tuning, shutdown: CancellationToken) {
+    let mut round = 0_u32;
+    loop {
+        if let Err(error) = workers::beat(&store, &tuning.name, "scheduler").await {
+            warn!("could not write the heartbeat: {}", error.words());
+        }
+        if round.is_multiple_of(60)
+            && let Err(problem) = tidy(&store, &queue, &tuning).await
+        {
+            warn!("could not tidy up: {problem}");
+        }
+        round = round.wrapping_add(1);
+        if !pause(&shutdown, Duration::from_secs(5)).await {
+            return;
+        }
+    }
+}
+
+async fn tidy(store: &Store, queue: &Queue, tuning: &Tuning) -> Result<(), dispatch::DispatchError> {
+    let now = store.now().await?;
+    callouts::prune(store, now - millis(tuning.keep_callouts)).await?;
+    windows::prune(store, now - millis(tuning.keep_windows)).await?;
+    queue.tidy().await?;
+    Ok(())
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    millis(since)
+}
+
+/// Waits; false when the token was cancelled meanwhile.
+async fn pause(token: &CancellationToken, time: Duration) -> bool {
+    tokio::select! {
+        () = token.cancelled() => false,
+        () = tokio::time::sleep(time) => true,
+    }
+}

@@ -1,0 +1,93 @@
+//! What people do changes the state and is recorded.
+
+use crate::site::Site;
+use crate::{on_both_databases, seed};
+
+on_both_databases! {
+    pausing_and_resuming_a_stream_is_recorded_with_its_reason(None);
+    go_starts_a_stream_whose_plan_was_ready(None);
+    a_connection_can_be_paused_and_resumed(None);
+    debts_can_be_retried_and_parked(None);
+    the_api_does_the_same_acts_and_answers_in_json(None);
+}
+
+async fn world(site: &Site) {
+    let now = site.store.now().await.unwrap();
+    seed::calm(&site.db, now).await;
+    seed::storm(&site.db, now).await;
+}
+
+async fn stream_state(site: &Site, name: &str) -> String {
+    site.text(&format!("SELECT state || ':' || COALESCE(reason, '') FROM tidemark_stream WHERE name = '{name}'")).await
+}
+
+async fn last_act(site: &Site) -> String {
+    site.text(
+        "SELECT who || ' ' || verb || ' ' || subject || ': ' || COALESCE(reason, '') FROM tidemark_act ORDER BY id DESC LIMIT 1",
+    )
+    .await
+}
+
+async fn pausing_and_resuming_a_stream_is_recorded_with_its_reason(site: Site) {
+    world(&site).await;
+    let answer = site.post("/acts/streams/hubspot.deals/pause", "back=%2Fdebts%3Fpage%3D1&reason=import+runs").await;
+    assert_eq!((answer.status().as_u16(), &answer.headers()["location"]), (303, &"/debts?page=1".parse().unwrap()));
+    assert_eq!(stream_state(&site, "hubspot.deals").await, "paused:paused by dashboard: import runs");
+    assert_eq!(last_act(&site).await, "dashboard pause stream hubspot.deals: import runs");
+    assert!(site.page("/").await.contains("paused by dashboard: import runs"), "the next page shows it");
+    assert_eq!(site.post("/acts/streams/hubspot.deals/resume", "back=https://evil.example").await.headers()["location"], "/");
+    assert_eq!(stream_state(&site, "hubspot.deals").await, "running:");
+    assert_eq!(last_act(&site).await, "dashboard resume stream hubspot.deals: ");
+    assert!(site.page("/acts").await.contains("import runs"));
+    assert_eq!(site.post("/acts/streams/hubspot.deals/resume", "").await.status(), 409);
+    assert_eq!(site.post("/acts/streams/nothing/pause", "").await.status(), 404);
+    assert_eq!(site.post("/acts/streams/hubspot.deals/explode", "").await.status(), 404);
+}
+
+async fn go_starts_a_stream_whose_plan_was_ready(site: Site) {
+    world(&site).await;
+    assert_eq!(site.post("/acts/streams/hubspot.companies/pause", "").await.status(), 409);
+    assert_eq!(site.post("/acts/streams/hubspot.companies/go", "").await.status(), 303);
+    assert_eq!(stream_state(&site, "hubspot.companies").await, "running:");
+    assert_eq!(last_act(&site).await, "dashboard go stream hubspot.companies: ");
+}
+
+async fn a_connection_can_be_paused_and_resumed(site: Site) {
+    world(&site).await;
+    let state = "SELECT state || ':' || COALESCE(reason, '') FROM tidemark_connection WHERE name = 'hubspot'";
+    assert_eq!(site.post("/acts/connections/hubspot/pause", "").await.status(), 303);
+    assert_eq!(site.text(state).await, "paused:paused by dashboard");
+    assert_eq!(site.post("/acts/connections/hubspot/resume", "").await.status(), 303);
+    assert_eq!(site.text(state).await, "running:");
+    assert_eq!(last_act(&site).await, "dashboard resume connection hubspot: ");
+    assert_eq!(site.post("/acts/connections/nothing/pause", "").await.status(), 404);
+}
+
+async fn debts_can_be_retried_and_parked(site: Site) {
+    world(&site).await;
+    let id = site.text("SELECT CAST(id AS TEXT) FROM tidemark_debt WHERE subject = '1041'").await;
+    let state = format!("SELECT state FROM tidemark_debt WHERE id = {id}");
+    assert_eq!(site.post(&format!("/acts/debts/{id}/retry"), "back=/debts").await.status(), 303);
+    assert_eq!(site.text(&state).await, "waiting");
+    assert_eq!(last_act(&site).await, "dashboard retry push debt of hubspot.contacts 1041: ");
+    assert_eq!(site.post(&format!("/acts/debts/{id}/park"), "back=/debts").await.status(), 303);
+    assert_eq!(site.text(&state).await, "parked");
+    for id in ["999999", "x", "-1"] {
+        assert_eq!(site.post(&format!("/acts/debts/{id}/retry"), "").await.status(), 404);
+    }
+}
+
+async fn the_api_does_the_same_acts_and_answers_in_json(site: Site) {
+    world(&site).await;
+    let post = |path: &str, body: &'static str| site.client.post(format!("{}{path}", site.address)).body(body).send();
+    let done = post("/api/streams/hubspot.deals/pause", r#"{"reason": "deploy"}"#).await.unwrap();
+    assert_eq!((done.status().as_u16(), done.text().await.unwrap()), (200, r#"{"done":true}"#.into()));
+    assert_eq!(last_act(&site).await, "api pause stream hubspot.deals: deploy");
+    assert_eq!(post("/api/connections/pipedrive/resume", "").await.unwrap().status(), 200);
+    assert_eq!(post("/api/streams/hubspot.deals/pause", "{").await.unwrap().status(), 400);
+    let missing = post("/api/debts/999999/park", "").await.unwrap();
+    assert_eq!(
+        (missing.status().as_u16(), missing.text().await.unwrap()),
+        (404, r#"{"error":"there is no debt 999999 to park"}"#.into())
+    );
+}

@@ -1,0 +1,145 @@
+//! What the pages say.
+
+use crate::site::{Site, words};
+use crate::{on_both_databases, seed};
+
+on_both_databases! {
+    the_home_page_says_what_is_stuck_why_and_what_comes_next(None);
+    the_home_page_is_calm_when_all_is_fresh(None);
+    hostile_text_is_shown_and_never_obeyed(None);
+    an_empty_installation_says_so_in_words(None);
+    a_database_that_is_gone_is_told_in_words(None);
+}
+
+const PAGES: [&str; 5] = ["/", "/debts", "/streams/hubspot.contacts", "/callouts", "/acts"];
+
+/// Times that move while a test runs are blanked.
+fn still(text: &str) -> String {
+    let mut out: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let number = word.trim_start_matches('(').trim_end_matches(['.', ',']);
+        let moving = number.parse::<u32>().is_ok_and(|number| number < 120)
+            && out.last().is_some_and(|last| matches!(last.as_str(), "in" | "settled" | "oldest" | "of" | "to"));
+        out.push(if moving { "N".into() } else { word.into() });
+    }
+    out.join(" ")
+}
+
+async fn the_home_page_says_what_is_stuck_why_and_what_comes_next(site: Site) {
+    let now = site.store.now().await.unwrap();
+    seed::calm(&site.db, now).await;
+    seed::storm(&site.db, now).await;
+    let text = words(&site.page("/").await);
+    for expect in [
+        "pipedrive.persons is stopped: Pipedrive refused the token: 401 unauthorized access",
+        "hubspot.contacts is 12 min behind: HubSpot asked us to wait 60 s: the search limit of 5 calls a second is spent",
+        "hubspot.companies waits for your go",
+        "2 hubspot.contacts HubSpot refused contact 1041: Property values were not valid: email &quot;jane@&quot; is invalid",
+        "Nothing until somebody resumes the connection pipedrive.",
+        "(attempt 4)",
+        "Parked 3 wait for a person",
+        "Workers 1 1 scheduler alive",
+    ] {
+        assert!(text.contains(expect), "{expect:?} is not in\n{text}");
+    }
+    for page in PAGES {
+        site.page(page).await;
+    }
+    let debts = words(&site.page("/debts?state=parked&stream=hubspot.contacts").await);
+    assert!(debts.contains("decide which one stands") && !debts.contains("502 Bad Gateway"), "{debts}");
+    assert_eq!(site.get("/streams/nothing").await.status(), 404);
+}
+
+async fn the_home_page_is_calm_when_all_is_fresh(site: Site) {
+    let now = site.store.now().await.unwrap();
+    seed::calm(&site.db, now).await;
+    let text = words(&site.page("/").await);
+    let upper = text.split("Connections").next().unwrap();
+    insta::allow_duplicates! {
+        insta::assert_snapshot!(still(upper), @r"
+        Both streams are fresh
+        6 pairs of rows and records are kept in agreement; nothing waits for a person.
+        Queue 3 waiting, 2 running
+        Due now 0 nothing overdue
+        Due later 0 retries and waits
+        Parked 0 nothing is stuck
+        Change log 0 all relayed
+        Workers 1 1 scheduler alive
+        hubspot.contacts
+        fresh
+        HubSpot contacts ↔ customers
+        Next Reads again in N s.
+        Fresh as of N s ago may be 2 min old
+        Read up to N s ago settled N s ago
+        Owed to the CRM 0 nothing waits
+        Reads owed 0 none failed before
+        Wait for a person 0 0 conflicts ever
+        Linked pairs 3 0 left out
+        Last hour 0 read, 0 changed
+        hubspot.deals
+        fresh
+        HubSpot deals ← orders
+        Next Reads again in N s.
+        Fresh as of N s ago may be 2 min old
+        Read up to N s ago settled N s ago
+        Owed to the CRM 0 nothing waits
+        Reads owed 0 none failed before
+        Wait for a person 0 0 conflicts ever
+        Linked pairs 3 0 left out
+        Last hour 0 read, 0 changed
+        ");
+    }
+}
+
+const HOSTILE: &str = "<script>alert(1)</script>\"&";
+
+async fn hostile_text_is_shown_and_never_obeyed(site: Site) {
+    let now = site.store.now().await.unwrap();
+    seed::calm(&site.db, now).await;
+    seed::history(&site.db, now).await;
+    let statements = [
+        "UPDATE tidemark_stream SET poll_error = '{}', poll_attempts = 1, reason = '{}', object = '{}', table_name = '{}'".to_owned(),
+        "UPDATE tidemark_connection SET account = '{}', environment = '{}', reason = '{}', connector = '{}'".to_owned(),
+        "UPDATE tidemark_callout SET class = 'rejected', message = '{}', endpoint = '{}', method = '{}'".to_owned(),
+        "INSERT INTO tidemark_debt (stream_id, kind, subject, state, class, code, cause, next_step) VALUES (1, 'push', '{}', 'parked', '{}', '{}', '{}', '{}')".to_owned(),
+        format!("INSERT INTO tidemark_worker (name, kind, beat_at) VALUES ('{{}}', '{{}}', {now})"),
+        "INSERT INTO tidemark_act (who, verb, subject, reason) VALUES ('{}', '{}', '{}', '{}')".to_owned(),
+        "INSERT INTO tidemark_stream (id, name, connection, object, table_name, mapping_digest) VALUES (9, '{}/../x', '{}', 'o', 't', 'd')".to_owned(),
+    ];
+    for sql in &statements {
+        seed::run(&site.db, &sql.replace("{}", HOSTILE)).await;
+    }
+    for path in PAGES.into_iter().chain([
+        "/debts?stream=%3Cscript%3Ealert(1)%3C/script%3E&page=1",
+        "/%3Cscript%3Ealert(1)",
+        "/streams/%3Cscript%3Ealert(1)",
+    ]) {
+        let page = site.get(path).await.text().await.unwrap();
+        assert!(!page.contains("<script>alert"), "{path} obeys");
+    }
+    assert!(site.page("/").await.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&amp;"));
+    let name = "%3Cscript%3Ealert%281%29%3C%2Fscript%3E%22%26%2F..%2Fx";
+    assert!(site.page("/").await.contains(&format!("/streams/{name}")));
+    assert!(words(&site.page(&format!("/streams/{name}")).await).contains("waits for your go"));
+    let metrics = site.page("/metrics").await;
+    assert!(metrics.contains("stream=\"<script>alert(1)</script>\\\"&/../x\""), "{metrics}");
+}
+
+async fn an_empty_installation_says_so_in_words(site: Site) {
+    for (path, words) in [
+        ("/", "No stream is configured yet"),
+        ("/debts", "Nothing is owed"),
+        ("/callouts", "No such call"),
+        ("/acts", "Nobody has done anything"),
+    ] {
+        assert!(site.page(path).await.contains(words), "{path}");
+    }
+}
+
+async fn a_database_that_is_gone_is_told_in_words(site: Site) {
+    site.store.clone().close().await.unwrap();
+    let answer = site.get("/").await;
+    assert_eq!(answer.status(), 503);
+    assert!(answer.text().await.unwrap().contains("The order database does not answer"));
+    assert!(site.page("/metrics").await.contains("\ntidemark_database_up 0\n"));
+}

@@ -1,0 +1,105 @@
+//! Loads and locks what the plan of a batch needs to know: links, rows, the rows that carry an unknown record's keys, parents of references. Writes nothing.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use tidemark_core::merge::Candidate;
+use tidemark_core::page::{Known, KnownLink};
+use tidemark_core::record::{Record, RemoteId, RowKey};
+
+use crate::links::{self, By};
+use crate::page::Parents;
+use crate::rows::{self, Lock, Mapped};
+use crate::{Store, StoreError};
+
+/// A referenced record's id becomes its row's key, so that a re-bind of the parent makes no difference in its children. A record that is not linked keeps its id, marked.
+pub(crate) async fn resolve_references(
+    tx: &impl ConnectionTrait,
+    mapped: &Mapped,
+    parents: &Parents<'_>,
+    records: &mut [Record],
+) -> Result<(), StoreError> {
+    for (at, _, object) in mapped.spec.reference_fields() {
+        let Some(parent) = parents.get(object) else { continue };
+        let ids: HashSet<String> = records.iter().filter_map(|record| record.values.get(at).cloned().flatten()).collect();
+        let links = links::free(tx, parent, By::Remote, ids.iter().map(String::as_str)).await?;
+        let rows: HashMap<RemoteId, RowKey> =
+            links.into_iter().filter_map(|link| Some((link.remote_id?, link.row_key?))).collect();
+        for record in records.iter_mut() {
+            let Some(value @ Some(_)) = record.values.get_mut(at) else { continue };
+            let id = RemoteId(value.take().unwrap_or_default());
+            *value = Some(rows.get(&id).map_or_else(|| format!("record {id}"), |key| key.0.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// The same for comparisons, outside any transaction.
+pub async fn resolve_parents(
+    store: &Store,
+    mapped: &Mapped,
+    parents: &Parents<'_>,
+    records: &mut [Record],
+) -> Result<(), StoreError> {
+    resolve_references(&store.db, mapped, parents, records).await
+}
+
+/// Loads and locks what the plan needs to know.
+pub(crate) async fn load(tx: &DatabaseTransaction, mapped: &Mapped, records: &[Record]) -> Result<Known, StoreError> {
+    let links = links::locked(tx, mapped, By::Remote, records.iter().map(|record| record.id.as_str())).await?;
+    let links = links.into_iter().filter_map(|link| Some((link.remote_id.clone()?, link))).collect();
+    let mut known = Known { links, ..Known::default() };
+    let unknown: Vec<&Record> = records.iter().filter(|record| !known.links.contains_key(&record.id)).collect();
+    let mut candidates: BTreeMap<&RemoteId, BTreeMap<RowKey, bool>> = BTreeMap::new();
+    for record in &unknown {
+        if let Some(key) = record.external_key.as_deref().filter(|key| !key.is_empty()) {
+            candidates.entry(&record.id).or_default().insert(RowKey::new(key), true);
+        }
+    }
+    for property in &mapped.spec.match_on {
+        let Some((at, field)) = mapped.spec.field(property) else { continue };
+        let mut wanted: HashMap<String, Vec<&RemoteId>> = HashMap::new();
+        for record in unknown.iter().filter(|record| !candidates.contains_key(&record.id)) {
+            let row_form = field.transform.to_row(record.values.get(at).and_then(Option::as_deref)).ok().flatten();
+            if let Some(value) = row_form {
+                wanted.entry(value.trim().to_lowercase()).or_default().push(&record.id);
+            }
+        }
+        if wanted.is_empty() {
+            continue;
+        }
+        for (value, key) in rows::matching(tx, mapped, &field.column, wanted.keys().map(String::as_str)).await? {
+            for id in wanted.get(&value).into_iter().flatten() {
+                candidates.entry(*id).or_default().entry(key.clone()).or_insert(false);
+            }
+        }
+    }
+    let candidate_keys: HashSet<&RowKey> = candidates.values().flat_map(BTreeMap::keys).collect();
+    if !candidate_keys.is_empty() {
+        let links = links::locked(tx, mapped, By::Row, candidate_keys.iter().map(|key| key.as_str())).await?;
+        known.links_by_row = links.into_iter().filter_map(|link| Some((link.row_key.clone()?, link))).collect();
+    }
+    let keys: HashSet<RowKey> =
+        known.links.values().filter_map(|link| link.row_key.clone()).chain(candidate_keys.into_iter().cloned()).collect();
+    if !keys.is_empty() {
+        let rows = rows::by_keys(tx, mapped, keys.iter().map(RowKey::as_str), Lock::Skip).await?;
+        known.rows = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
+        let absent: Vec<&str> = keys.iter().filter(|key| !known.rows.contains_key(*key)).map(RowKey::as_str).collect();
+        if !absent.is_empty() && tx.get_database_backend() == sea_orm::DbBackend::Postgres {
+            let locked = rows::by_keys(tx, mapped, absent.into_iter(), Lock::Free).await?;
+            known.locked = locked.into_iter().map(|row| row.key).collect();
+        }
+    }
+    known.candidates = candidates.into_iter().map(|(id, keys)| (id.clone(), existing(&known, keys))).collect();
+    Ok(known)
+}
+
+/// A key of ours on a record counts only while its row exists: a restored or foreign key names nothing.
+fn existing(known: &Known, keys: BTreeMap<RowKey, bool>) -> Vec<Candidate> {
+    let there = keys.into_iter().filter(|(key, _)| known.rows.contains_key(key) || known.locked.contains(key));
+    let candidate = |(key, by_external_key): (RowKey, bool)| {
+        let taken = known.links_by_row.get(&key).is_some_and(|link: &KnownLink| link.remote_id.is_some());
+        Candidate { key, taken, by_external_key }
+    };
+    there.map(candidate).collect()
+}

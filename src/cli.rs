@@ -1,0 +1,100 @@
+//! What can be said on the command line. Help texts are for strangers.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps an order system's database and its CRMs in agreement, above all CRMs that send no webhooks.
+///
+/// Start with `tidemark demo`: it needs nothing but this program.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110)]
+pub(crate) struct Args {
+    /// The configuration file.
+    #[arg(long, short, global = true, env = "TIDEMARK_CONFIG", default_value = "tidemark.toml")]
+    pub(crate) config: PathBuf,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run everything in one process: scheduler, workers and dashboard.
+    Up,
+    /// Run a scheduler: it decides what is due, and serves dashboard, API, metrics and health. Any number may run.
+    Scheduler,
+    /// Run a worker: it reads the CRMs, applies the changes and pushes. Any number may run.
+    Worker,
+    /// Make or update Tidemark's own tables, and install the capture triggers on the mapped tables.
+    Migrate {
+        /// Only print the SQL and the grants; change nothing.
+        #[arg(long)]
+        plan: bool,
+    },
+    /// Show Tidemark at work with a sample order database and a practice CRM. Needs nothing installed.
+    Demo(crate::demo::DemoArgs),
+    /// Run the practice CRM: HubSpot's dialect over HTTP, with a page to edit records and set the weather.
+    Sandbox(SandboxArgs),
+    /// Check the configuration, the database, the queue and the CRM's answer, and say what to do about what is wrong. Changes nothing.
+    Check {
+        /// Make the CRM's unique properties for our row keys where they are missing.
+        #[arg(long)]
+        fix: bool,
+        /// Check the file only; call and connect to nothing.
+        #[arg(long)]
+        offline: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how each stream stands.
+    Status {
+        #[arg(long)]
+        json: bool,
+        /// Only say whether database and queue answer; exit 0 if they do.
+        #[arg(long)]
+        ping: bool,
+    },
+    /// Compare both sides of every stream field by field. Exits 0 when they agree, 2 when they differ.
+    Agree {
+        /// Compare these streams only.
+        streams: Vec<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Pause a stream (`hubspot.contacts`) or a whole connection (`hubspot`): no call is made for it until it is resumed.
+    Pause {
+        /// A stream or a connection.
+        subject: String,
+        /// Why; everybody sees it.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Resume what was paused; or say go to a new stream whose plan is ready.
+    Resume {
+        /// A stream, a connection, or `all` streams whose plan is ready.
+        subject: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SandboxArgs {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8625")]
+    pub(crate) listen: SocketAddr,
+    /// The vendor's dialect to speak.
+    #[arg(long, default_value = "hubspot", value_parser = ["hubspot"])]
+    pub(crate) dialect: String,
+    /// The bearer token callers must send.
+    #[arg(long, env = "SANDBOX_TOKEN", default_value = "pat-na1-sandbox", hide_env_values = true)]
+    pub(crate) token: String,
+    /// calm, or rough: 5xx, 429, lost answers, late commits, index lag.
+    #[arg(long, default_value = "calm", value_parser = ["calm", "rough"])]
+    pub(crate) weather: String,
+    /// Contacts to start with.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) records: u32,
+    /// Seed of the weather's dice.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}

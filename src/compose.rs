@@ -1,0 +1,270 @@
+//! Puts the parts together: configuration, store, CRMs, queue, scheduler, worker, dashboard. Decides nothing else.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eyre::{WrapErr, bail, eyre};
+use tidemark_boot::Config;
+use tidemark_boot::QueueUrl;
+use tidemark_core::spec::StreamSpec;
+use tidemark_queue::{Queue, QueueConfig};
+use tidemark_scheduler::{http, run as scheduling};
+use tidemark_store::rows::Mapped;
+use tidemark_store::{Store, StoreConfig, acts, capture, streams};
+use tidemark_worker::event::Event;
+use tidemark_worker::{Connection, Context, Tuning, agree as comparing};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A configuration with its order database at hand.
+#[derive(Debug, Clone)]
+pub(crate) struct House {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+}
+
+/// Which parts run in this process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Roles {
+    pub(crate) scheduler: bool,
+    pub(crate) worker: bool,
+}
+
+impl Roles {
+    pub(crate) const ALL: Self = Self { scheduler: true, worker: true };
+}
+
+impl House {
+    pub(crate) async fn open(config: Config) -> eyre::Result<Self> {
+        use secrecy::ExposeSecret;
+        let database = &config.database;
+        let settings = StoreConfig {
+            url: database.url.expose_secret().to_owned(),
+            schema: database.schema.clone(),
+            orders_schema: database.orders_schema.clone(),
+            pool_max: database.pool_max,
+        };
+        let store = Store::connect(&settings).await.map_err(with_words)?;
+        Ok(Self { store, config })
+    }
+
+    /// Tidemark's own tables, the streams' rows, and capture on every mapped table.
+    pub(crate) async fn migrate(&self) -> eyre::Result<()> {
+        self.store.migrate().await?;
+        let mapped = tidemark_worker::map_streams(&self.store, &self.config.streams).await?;
+        for (shape, specs) in tables(&mapped) {
+            capture::apply(&self.store, shape, &specs)
+                .await
+                .wrap_err_with(|| format!("capture could not be installed on {}", shape.table))?;
+        }
+        Ok(())
+    }
+
+    /// Somebody says go: a stream whose plan is ready starts.
+    pub(crate) async fn go(&self, stream: &str, who: &str) -> eyre::Result<()> {
+        if !streams::set_state(&self.store, stream, "running", None).await? {
+            bail!("there is no stream {stream}: the configuration has {}", names(&self.config.streams));
+        }
+        acts::record(&self.store, who, "go", stream, None).await?;
+        Ok(())
+    }
+
+    pub(crate) fn connections(&self) -> eyre::Result<Vec<Connection>> {
+        let connect = |(spec, secrets): &(tidemark_core::spec::ConnectionSpec, tidemark_boot::Secrets)| {
+            let crm = tidemark_crm::connect(spec, secrets)?;
+            Ok(Connection::new(spec.clone(), crm))
+        };
+        self.config.connections.iter().map(connect).collect()
+    }
+
+    pub(crate) async fn queue(&self) -> eyre::Result<Queue> {
+        let prefix = self.config.queue.prefix.clone();
+        let config = match &self.config.queue.url {
+            QueueUrl::Redis(url) => QueueConfig::Redis { url: url.clone(), prefix },
+            QueueUrl::File(file) => QueueConfig::Embedded { file: file.clone() },
+            QueueUrl::Embedded => QueueConfig::Embedded { file: self.embedded_queue() },
+        };
+        Ok(Queue::connect(&config).await?)
+    }
+
+    /// Beside a SQLite order database; with PostgreSQL in the folder we run in.
+    fn embedded_queue(&self) -> PathBuf {
+        use secrecy::ExposeSecret;
+        let url = self.config.database.url.expose_secret();
+        let file = url.strip_prefix("sqlite:").map(|path| path.trim_start_matches("//").split('?').next().unwrap_or_default());
+        match file.filter(|file| !file.is_empty() && *file != ":memory:") {
+            Some(file) => PathBuf::from(file).with_file_name("tidemark-queue.db"),
+            None => PathBuf::from("tidemark-queue.db"),
+        }
+    }
+
+    /// A context for acts of this process alone, such as a comparison.
+    pub(crate) async fn context(&self) -> eyre::Result<Context> {
+        let shutdown = CancellationToken::new();
+        let (ctx, callouts) =
+            Context::open(self.store.clone(), self.connections()?, &self.config.streams, self.tuning("act"), None, shutdown)
+                .await?;
+        drop(callouts);
+        Ok(ctx)
+    }
+
+    fn tuning(&self, role: &str) -> Tuning {
+        let worker = &self.config.worker;
+        Tuning { name: incarnation(role), lease: worker.lease, slice: worker.lease / 4, relay_every: worker.relay_every }
+    }
+}
+
+/// A database's own words belong to the message: they name the cause.
+fn with_words(error: tidemark_store::StoreError) -> eyre::Report {
+    let words = error.words();
+    eyre::Report::new(error).wrap_err(words)
+}
+
+/// The mapped tables with the streams over each.
+pub(crate) fn tables(mapped: &[Mapped]) -> Vec<(&tidemark_store::shape::TableShape, Vec<&StreamSpec>)> {
+    let mut tables: Vec<(&tidemark_store::shape::TableShape, Vec<&StreamSpec>)> = Vec::new();
+    for one in mapped {
+        match tables.iter_mut().find(|(shape, _)| shape.table == one.shape.table) {
+            Some((_, specs)) => specs.push(&one.spec),
+            None => tables.push((&one.shape, vec![&one.spec])),
+        }
+    }
+    tables
+}
+
+pub(crate) fn names(specs: &[StreamSpec]) -> String {
+    specs.iter().map(|spec| spec.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// A name no other process has, nor this one had before.
+fn incarnation(role: &str) -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = host.trim();
+    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
+    format!("{role}-{}-{}-{started:x}", if host.is_empty() { "here" } else { host }, std::process::id())
+}
+
+/// Parts that run until the shutdown token is cancelled.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// Where the dashboard listens.
+    pub(crate) dashboard: Option<SocketAddr>,
+    parts: JoinSet<eyre::Result<()>>,
+    shutdown: CancellationToken,
+}
+
+impl Running {
+    /// Waits for all parts. The first that fails takes the others down.
+    pub(crate) async fn join(mut self) -> eyre::Result<()> {
+        let mut result = Ok(());
+        while let Some(part) = self.parts.join_next().await {
+            let ended = part.wrap_err("a part of the process ended badly").and_then(|ended| ended);
+            if ended.is_err() {
+                self.shutdown.cancel();
+                if result.is_ok() {
+                    result = ended;
+                }
+            }
+        }
+        result
+    }
+}
+
+/// Starts the parts of this process. Everything that can be wrong from the start is an error here, not later.
+pub(crate) async fn start(
+    house: &House,
+    roles: Roles,
+    events: Option<UnboundedSender<Event>>,
+    shutdown: CancellationToken,
+) -> eyre::Result<Running> {
+    if !house.store.is_migrated().await? {
+        bail!("the database has no Tidemark tables, or old ones: run `tidemark migrate` (with --plan to read the SQL first)");
+    }
+    // The recorder must stand before the first count.
+    http::metrics_handle();
+    let queue = house.queue().await?;
+    let mut running = Running { dashboard: None, parts: JoinSet::new(), shutdown: shutdown.clone() };
+    let specs = Arc::new(house.config.streams.clone());
+    tidemark_worker::map_streams(&house.store, &specs).await?;
+    if roles.scheduler {
+        start_scheduler(house, &mut running, &queue, &specs, &shutdown).await?;
+    }
+    if roles.worker {
+        let (ctx, callouts) =
+            Context::open(house.store.clone(), house.connections()?, &specs, house.tuning("worker"), events, shutdown.clone())
+                .await?;
+        let worker = &house.config.worker;
+        let (concurrency, grace) = (usize::from(worker.concurrency), worker.drain_deadline);
+        running.parts.spawn(async move { Ok(tidemark_worker::run(ctx, callouts, queue, concurrency, grace).await?) });
+    }
+    Ok(running)
+}
+
+async fn start_scheduler(
+    house: &House,
+    running: &mut Running,
+    queue: &Queue,
+    specs: &Arc<Vec<StreamSpec>>,
+    shutdown: &CancellationToken,
+) -> eyre::Result<()> {
+    let (scheduler, retention) = (&house.config.scheduler, &house.config.retention);
+    let tuning = scheduling::Tuning {
+        name: incarnation("scheduler"),
+        tick_every: scheduler.tick_every,
+        dispatch_every: scheduler.dispatch_every,
+        jitter: scheduler.jitter,
+        queue_depth_max: u64::from(scheduler.queue_depth_max),
+        keep_callouts: retention.callouts,
+        keep_windows: retention.windows,
+    };
+    let turns = scheduling::Turns::default();
+    let listener = http::bind(house.config.server.listen).await?;
+    running.dashboard = Some(listener.local_addr()?);
+    let depth = queue.clone();
+    let state = http::AppState {
+        store: house.store.clone(),
+        queue_depth: Arc::new(move || {
+            let queue = depth.clone();
+            Box::pin(async move { queue.depth().await.ok().map(|depth| (depth.waiting, depth.running)) })
+        }),
+        specs: Arc::clone(specs),
+        last_tick: Arc::clone(&turns.tick),
+    };
+    let (token, server_shutdown) = (house.config.server.token.clone(), shutdown.clone());
+    running.parts.spawn(async move { Ok(http::serve_on(listener, token, state, server_shutdown).await?) });
+    let (store, queue, specs, shutdown) = (house.store.clone(), queue.clone(), Arc::clone(specs), shutdown.clone());
+    running.parts.spawn(async move { Ok(scheduling::run(store, queue, specs, tuning, turns, shutdown).await?) });
+    Ok(())
+}
+
+/// Compares every stream, or the named ones.
+pub(crate) async fn agree(house: &House, only: &[String]) -> eyre::Result<Vec<comparing::StreamReport>> {
+    if let Some(unknown) = only.iter().find(|name| !house.config.streams.iter().any(|spec| spec.name == **name)) {
+        bail!("there is no stream {unknown}: the configuration has {}", names(&house.config.streams));
+    }
+    let ctx = house.context().await?;
+    let mut reports = Vec::new();
+    for spec in house.config.streams.iter().filter(|spec| only.is_empty() || only.contains(&spec.name)) {
+        let mapped = ctx
+            .streams()
+            .find(|mapped| mapped.spec.name == spec.name)
+            .ok_or_else(|| eyre!("stream {} is not registered", spec.name))?;
+        reports.push(
+            comparing::compare_stream(&ctx, mapped).await.wrap_err_with(|| format!("{} could not be compared", spec.name))?,
+        );
+    }
+    Ok(reports)
+}
+
+/// What is still on its way.
+pub(crate) async fn quiet(house: &House) -> eyre::Result<streams::Quiet> {
+    Ok(streams::quiet(&house.store).await?)
+}
+
+/// How long a process may take to stop: the drain, and a little for the rest.
+pub(crate) fn stop_deadline(house: &House) -> Duration {
+    house.config.worker.drain_deadline + Duration::from_secs(10)
+}

@@ -1,0 +1,350 @@
+//! `check`: validates the file, the database, the queue and the CRM's answer; predicts what would fail, and says what to do about each. Changes nothing unless told.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tidemark_core::spec::{Direction, Inbound, StreamSpec};
+use tidemark_crm::Crm;
+use tidemark_store::capture::{self, Standing};
+use tidemark_store::shape::{self, NewKey, TableShape};
+
+use crate::compose::House;
+use crate::verbs::{DIFFERS, load, say, say_json, status};
+
+pub(crate) struct Options {
+    pub(crate) fix: bool,
+    pub(crate) offline: bool,
+    pub(crate) json: bool,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    /// `ok`, `note` (works, but look at it) or `error` (will fail).
+    level: &'static str,
+    subject: String,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn ok(&mut self, subject: impl Into<String>, found: impl Into<String>) {
+        self.0.push(Finding { level: "ok", subject: subject.into(), found: found.into(), remedy: None });
+    }
+
+    fn note(&mut self, subject: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) {
+        self.0.push(Finding { level: "note", subject: subject.into(), found: found.into(), remedy: Some(remedy.into()) });
+    }
+
+    fn error(&mut self, subject: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) {
+        self.0.push(Finding { level: "error", subject: subject.into(), found: found.into(), remedy: Some(remedy.into()) });
+    }
+}
+
+pub(crate) async fn run(path: &Path, options: Options) -> eyre::Result<ExitCode> {
+    let config = load(path)?;
+    let mut findings = Findings::default();
+    findings
+        .ok(path.display().to_string(), format!("{} streams on {} connections", config.streams.len(), config.connections.len()));
+    if !options.offline {
+        match House::open(config).await {
+            Err(error) => findings.error("database", words(&error), "correct database.url, or start the server"),
+            Ok(house) => look(&house, options.fix, &mut findings).await?,
+        }
+    }
+    let failed = findings.0.iter().any(|finding| finding.level == "error");
+    if options.json {
+        say_json(&findings.0)?;
+    } else {
+        for finding in &findings.0 {
+            say(format_args!("{:<5} {}: {}", finding.level, finding.subject, finding.found));
+            if let Some(remedy) = &finding.remedy {
+                say(format_args!("      → {remedy}"));
+            }
+        }
+    }
+    Ok(if failed { ExitCode::from(DIFFERS) } else { ExitCode::SUCCESS })
+}
+
+async fn look(house: &House, fix: bool, findings: &mut Findings) -> eyre::Result<()> {
+    findings.ok("database", "answers");
+    match house.queue().await {
+        Ok(queue) => match queue.ping().await {
+            Ok(()) => findings.ok("queue", "answers"),
+            Err(error) => findings.error("queue", error.to_string(), "start Redis, or correct queue.url"),
+        },
+        Err(error) if error.downcast_ref().is_some_and(status::is_held) => findings.ok("queue", "is in use by a running service"),
+        Err(error) => findings.error("queue", words(&error), "start Redis, or correct queue.url"),
+    }
+    if !house.store.is_migrated().await? {
+        findings.error("tables of Tidemark", "are missing or old", "run `tidemark migrate` (with --plan to read the SQL first)");
+    }
+    for spec in &house.config.streams {
+        look_at_table(house, spec, findings).await?;
+    }
+    for (connection, secrets) in &house.config.connections {
+        let crm = match tidemark_crm::connect(connection, secrets) {
+            Ok(crm) => crm,
+            Err(error) => {
+                findings.error(&connection.name, error.to_string(), "correct the connection");
+                continue;
+            }
+        };
+        match crm.account().await.result {
+            Err(failure) => {
+                findings.error(
+                    &connection.name,
+                    failure.message,
+                    "check the token, its scopes, base_url, and that the CRM can be reached from here",
+                );
+                continue;
+            }
+            Ok(account) if connection.account.as_ref().is_some_and(|wanted| *wanted != account.id) => findings.error(
+                &connection.name,
+                format!(
+                    "the token belongs to account {}, the configuration says {}",
+                    account.id,
+                    connection.account.as_deref().unwrap_or_default()
+                ),
+                "give it the right token, or correct `account`",
+            ),
+            Ok(account) if account.environment != connection.environment => findings.error(
+                &connection.name,
+                format!(
+                    "account {} is a {} account, the configuration says {}",
+                    account.id, account.environment, connection.environment
+                ),
+                "correct `environment`, or use the token of the other account",
+            ),
+            Ok(account) => findings.ok(&connection.name, format!("account {} ({}) answers", account.id, account.environment)),
+        }
+        for spec in house.config.streams.iter().filter(|spec| spec.connection == connection.name) {
+            look_at_object(&crm, spec, fix, findings).await;
+        }
+    }
+    Ok(())
+}
+
+async fn look_at_table(house: &House, spec: &StreamSpec, findings: &mut Findings) -> eyre::Result<()> {
+    let table = house.store.qualify(&spec.table);
+    let Some(shape) = shape::find(&house.store, &spec.table, &spec.key).await? else {
+        findings.error(&spec.name, format!("there is no table {table}"), "correct `table`, or database.orders_schema");
+        return Ok(());
+    };
+    let before = findings.0.iter().filter(|finding| finding.level == "error").count();
+    look_at_columns(spec, &shape, findings);
+    for right in shape::missing_rights(&house.store, spec, &shape).await? {
+        findings.error(
+            &spec.name,
+            format!("the database role may not {right} on {table}"),
+            "run the grants that `tidemark migrate --plan` prints",
+        );
+    }
+    let specs: Vec<&StreamSpec> =
+        house.config.streams.iter().filter(|other| house.store.qualify(&other.table) == table).collect();
+    if house.store.is_migrated().await? {
+        match capture::verify(&house.store, &shape, &specs).await? {
+            Standing::Installed => {}
+            Standing::Outdated => findings.error(
+                &spec.name,
+                format!("capture on {table} was installed for another mapping"),
+                "run `tidemark migrate`",
+            ),
+            Standing::Missing => findings.error(
+                &spec.name,
+                format!("the capture triggers on {table} are missing or disabled"),
+                "run `tidemark migrate`",
+            ),
+            Standing::NotPossible => findings.note(
+                &spec.name,
+                format!("{table} is a view and cannot be captured"),
+                "its changes are found by walks only",
+            ),
+        }
+    }
+    if findings.0.iter().filter(|finding| finding.level == "error").count() == before {
+        findings.ok(&spec.name, format!("{table} fits the mapping"));
+    }
+    Ok(())
+}
+
+fn look_at_columns(spec: &StreamSpec, shape: &TableShape, findings: &mut Findings) {
+    let table = &shape.table;
+    let Some(key) = shape.column(&spec.key) else {
+        return findings.error(&spec.name, format!("{table} has no column {} for the key", spec.key), near(shape, &spec.key));
+    };
+    if !key.unique && !shape.is_view {
+        findings.error(
+            &spec.name,
+            format!("{table}.{} is not unique", spec.key),
+            "name the single primary key or unique column as `key`",
+        );
+    }
+    for column in spec.columns() {
+        match shape.column(column) {
+            None => findings.error(&spec.name, format!("{table} has no column {column}"), near(shape, column)),
+            Some(found) if found.generated && spec.direction.writes_rows() => {
+                findings.note(
+                    &spec.name,
+                    format!("{table}.{column} is computed by the database"),
+                    "give the field owner = \"orders\"",
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    if !spec.direction.writes_rows() || spec.inbound == Inbound::UpdateOnly {
+        return;
+    }
+    if shape.new_key == NewKey::None {
+        findings.error(
+            &spec.name,
+            format!("a new row of {table} has no value for its key {}", spec.key),
+            "give the column a default, or set inbound = \"update_only\"",
+        );
+    }
+    let mapped = |name: &str| {
+        name == spec.key || spec.fields.iter().any(|field| field.column == name) || spec.remote_id.as_deref() == Some(name)
+    };
+    for column in shape
+        .columns
+        .iter()
+        .filter(|column| !column.nullable && column.default.is_none() && !column.generated && !mapped(&column.name))
+    {
+        findings.error(
+            &spec.name,
+            format!(
+                "{table}.{} is NOT NULL without a default, and nothing is mapped to it: every new record would be refused",
+                column.name
+            ),
+            format!("map a property to {}, give it a default, or set inbound = \"update_only\"", column.name),
+        );
+    }
+    for field in &spec.fields {
+        if shape.column(&field.column).is_some_and(|column| !column.nullable && column.default.is_none()) {
+            findings.note(
+                &spec.name,
+                format!("{table}.{} is NOT NULL: records without {} will be parked", field.column, field.property),
+                "allow NULL, or fill the property in the CRM",
+            );
+        }
+    }
+}
+
+fn near(shape: &TableShape, wanted: &str) -> String {
+    let wanted = wanted.to_lowercase().replace('_', "");
+    let alike = shape.columns.iter().find(|column| column.name.to_lowercase().replace('_', "") == wanted);
+    match alike {
+        Some(column) => format!("did you mean {}?", column.name),
+        None => format!("it has {}", shape.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+async fn look_at_object(crm: &Arc<dyn Crm>, spec: &StreamSpec, fix: bool, findings: &mut Findings) {
+    let properties = match crm.describe(&spec.object).await.result {
+        Ok(properties) => properties,
+        Err(failure) => {
+            return findings.error(
+                &spec.name,
+                failure.message,
+                "give the token the scope to read this object and its properties",
+            );
+        }
+    };
+    let mut fits = true;
+    for field in spec.fields.iter().filter(|field| field.references.is_none()) {
+        match properties.iter().find(|property| property.name == field.property) {
+            None => {
+                fits = false;
+                findings.error(
+                    &spec.name,
+                    format!("{} has no property {}", spec.object, field.property),
+                    "make the property in the CRM, or correct the mapping",
+                );
+            }
+            Some(property) if property.read_only && spec.direction != Direction::In => {
+                fits = false;
+                findings.error(
+                    &spec.name,
+                    format!("property {} is read-only", field.property),
+                    "give the field owner = \"crm\" in a stream that reads, or take it out",
+                );
+            }
+            Some(property) => {
+                if let tidemark_core::transform::Transform::Map(pairs) = &field.transform {
+                    for (row, record) in
+                        pairs.iter().filter(|(_, record)| !property.options.is_empty() && !property.options.contains(record))
+                    {
+                        fits = false;
+                        findings.error(
+                            &spec.name,
+                            format!("{} has no option {record:?} (for {row:?})", field.property),
+                            format!("use one of {}", property.options.join(", ")),
+                        );
+                    }
+                }
+            }
+        }
+    }
+    if let Some(key) = &spec.external_key {
+        fits &= look_at_key(crm, spec, key, properties.iter().find(|property| property.name == *key), fix, findings).await;
+    } else if spec.direction.writes_records() {
+        findings.note(
+            &spec.name,
+            "no external_key: a create whose answer is lost can be found only by look-up, so a double create can be detected but not excluded",
+            "set external_key = \"tidemark_key\" and run `tidemark check --fix`",
+        );
+    }
+    if fits {
+        findings.ok(&spec.name, format!("{} fits the mapping", spec.object));
+    }
+}
+
+async fn look_at_key(
+    crm: &Arc<dyn Crm>,
+    spec: &StreamSpec,
+    key: &str,
+    found: Option<&tidemark_crm::Property>,
+    fix: bool,
+    findings: &mut Findings,
+) -> bool {
+    match found {
+        Some(property) if property.unique => true,
+        Some(_) => {
+            findings.error(
+                &spec.name,
+                format!("property {key} is not unique"),
+                "make another property with unique values and name it as external_key",
+            );
+            false
+        }
+        None if fix => match crm.create_key_property(&spec.object, key).await.result {
+            Ok(()) => {
+                findings.ok(&spec.name, format!("made the unique property {key}"));
+                true
+            }
+            Err(failure) => {
+                findings.error(&spec.name, failure.message, "make the property by hand: single-line text with unique values");
+                false
+            }
+        },
+        None => {
+            findings.error(
+                &spec.name,
+                format!("the unique property {key} is missing"),
+                "run `tidemark check --fix`, or make it by hand: single-line text with unique values",
+            );
+            false
+        }
+    }
+}
+
+fn words(error: &eyre::Report) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

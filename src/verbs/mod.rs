@@ -1,0 +1,75 @@
+//! One file per verb. A verb reads its arguments, asks `compose` for the parts, prints, and says how it ended.
+
+mod agree;
+mod check;
+mod migrate;
+mod pause;
+mod sandbox;
+mod serve;
+mod status;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use tidemark_boot::{Config, telemetry};
+
+use crate::cli::{Args, Verb};
+use crate::compose::{House, Roles};
+
+/// Both sides differ, or a check found something that will fail.
+pub(crate) const DIFFERS: u8 = 2;
+
+pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
+    match args.verb {
+        Verb::Demo(demo) => crate::demo::run(demo).await,
+        Verb::Sandbox(sandbox) => sandbox::run(sandbox).await,
+        Verb::Up => serve::run(load(&args.config)?, Roles::ALL).await,
+        Verb::Scheduler => serve::run(load(&args.config)?, Roles { scheduler: true, worker: false }).await,
+        Verb::Worker => serve::run(load(&args.config)?, Roles { scheduler: false, worker: true }).await,
+        Verb::Migrate { plan } => migrate::run(&open(&args.config).await?, plan).await,
+        Verb::Check { fix, offline, json } => check::run(&args.config, check::Options { fix, offline, json }).await,
+        Verb::Status { json, ping } => status::run(&open(&args.config).await?, json, ping).await,
+        Verb::Agree { streams, json } => agree::run(&open(&args.config).await?, &streams, json).await,
+        Verb::Pause { subject, reason } => pause::pause(&open(&args.config).await?, &subject, reason.as_deref()).await,
+        Verb::Resume { subject } => pause::resume(&open(&args.config).await?, &subject).await,
+    }
+}
+
+pub(crate) fn load(path: &Path) -> eyre::Result<Config> {
+    Ok(Config::load(path, environment())?)
+}
+
+async fn open(path: &Path) -> eyre::Result<House> {
+    House::open(load(path)?).await
+}
+
+/// The environment, less what is not text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text)
+}
+
+/// Says what is logged, where and how; kept until the process ends.
+pub(crate) fn log(config: &Config) -> eyre::Result<telemetry::TelemetryGuard> {
+    Ok(telemetry::init(config.log.format, &config.log.level)?)
+}
+
+/// One line to standard output. A reader that went away ends the program quietly, as it does for every tool in a pipe.
+pub(crate) fn say(line: impl std::fmt::Display) {
+    if writeln!(std::io::stdout().lock(), "{line}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+pub(crate) fn say_json(value: &impl serde::Serialize) -> eyre::Result<()> {
+    say(serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Who acts on the command line.
+pub(crate) fn who() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned());
+    format!("{user} on the command line")
+}

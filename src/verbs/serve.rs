@@ -1,0 +1,37 @@
+//! `up`, `scheduler`, `worker`: run until told to stop, then drain.
+
+use std::process::ExitCode;
+
+use eyre::bail;
+use tidemark_boot::{Config, shutdown};
+use tidemark_store::streams;
+
+use crate::compose::{House, Roles, start, stop_deadline};
+use crate::verbs::{log, say};
+
+pub(crate) async fn run(config: Config, roles: Roles) -> eyre::Result<ExitCode> {
+    let _log = log(&config)?;
+    let house = House::open(config).await?;
+    let stop = shutdown::on_signal();
+    let running = start(&house, roles, None, stop.clone()).await?;
+    if let Some(address) = running.dashboard {
+        say(format_args!("dashboard  http://{address}/"));
+    }
+    for stream in streams::list(&house.store).await?.iter().filter(|stream| stream.state == "plan_ready") {
+        say(format_args!(
+            "{0} stands at \"plan ready\": look at its plan on the dashboard or in `tidemark status`, then `tidemark resume {0}`",
+            stream.name
+        ));
+    }
+    let deadline = stop_deadline(&house);
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(deadline).await;
+    };
+    tokio::select! {
+        ended = running.join() => ended?,
+        () = late => bail!("not everything stopped within {} s; leases return what was in flight", deadline.as_secs()),
+    }
+    house.store.close().await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,72 @@
+//! `status`: how each stream stands, in words or as JSON; `--ping` for health checks.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+use tidemark_queue::QueueError;
+use tidemark_store::overview::{self, StreamOverview};
+
+use crate::compose::House;
+use crate::verbs::{say, say_json};
+
+#[derive(Serialize)]
+struct Status {
+    streams: Vec<StreamOverview>,
+    workers: Vec<overview::WorkerRow>,
+}
+
+pub(crate) async fn run(house: &House, json: bool, ping: bool) -> eyre::Result<ExitCode> {
+    if ping {
+        return answer(house).await;
+    }
+    let status = Status { streams: overview::streams(&house.store).await?, workers: overview::workers(&house.store).await? };
+    if json {
+        say_json(&status)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for stream in &status.streams {
+        print(stream);
+    }
+    if status.streams.is_empty() {
+        say("No stream is registered yet: run `tidemark migrate`.");
+    }
+    let alive = status.workers.iter().filter(|worker| worker.alive).count();
+    say(format_args!("{alive} processes alive"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The database and the queue answer. A queue file held by the running service is a queue that answers.
+async fn answer(house: &House) -> eyre::Result<ExitCode> {
+    house.store.now().await?;
+    match house.config.queue.url {
+        tidemark_boot::QueueUrl::Redis(_) => house.queue().await?.ping().await?,
+        tidemark_boot::QueueUrl::File(_) | tidemark_boot::QueueUrl::Embedded => {}
+    }
+    say("database and queue answer");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// In use by a running service: nothing is wrong.
+pub(crate) fn is_held(error: &QueueError) -> bool {
+    matches!(error, QueueError::Held { .. })
+}
+
+fn print(stream: &StreamOverview) {
+    let state = match (stream.connection_state.as_str(), stream.state.as_str()) {
+        ("running", state) => state,
+        (connection, _) => connection,
+    };
+    let fresh =
+        stream.fresh_at.map_or_else(|| "not read yet".to_owned(), |at| format!("fresh {} s ago", (stream.now - at) / 1_000));
+    say(format_args!("{}  {} ↔ {}  {state}, {fresh}", stream.name, stream.object, stream.table_name));
+    if let Some(reason) = stream.connection_reason.as_ref().or(stream.reason.as_ref()) {
+        say(format_args!("    because   {reason}"));
+    }
+    say(format_args!(
+        "    linked {}   owed out {}   owed reads {}   parked {}   wait for a parent {}   conflicts {}",
+        stream.links, stream.owed_pushes, stream.owed_reads, stream.parked, stream.waiting_for_parent, stream.conflicts
+    ));
+    if let Some(error) = stream.poll_error.as_ref().or(stream.debt_error.as_ref()) {
+        say(format_args!("    last error  {error}"));
+    }
+}
