@@ -3,6 +3,8 @@
 
 mod database;
 pub mod deadline;
+pub mod outside;
+pub mod processes;
 mod rig;
 
 pub use database::{Kind, OrderDatabase, connect};

@@ -15,6 +15,7 @@ use tidemark_worker::{Connection, Context, Outcome, Tuning, handle, map_streams}
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{Kind, OrderDatabase};
+use crate::deadline;
 
 /// How a rig is set up.
 #[derive(Debug, Clone)]
@@ -96,6 +97,19 @@ impl Rig {
         self.job(HintKind::Poll, name).await
     }
 
+    /// Polls until the fast reader has passed this moment. The CRM tells its time in whole seconds, so that may take one.
+    pub async fn catch_up(&self, name: &str) -> eyre::Result<Outcome> {
+        let now = self.store.now().await?;
+        let sql = format!("SELECT CAST(COALESCE(fast_until, 0) AS TEXT) FROM {} WHERE name = '{name}'", self.db.own("tidemark_stream"));
+        deadline::until("the reader has passed this moment", Duration::from_secs(20), || async {
+            let outcome = self.poll(name).await?;
+            let until: i64 = self.db.one(&sql).await?.unwrap_or_default().parse()?;
+            let failed = matches!(outcome, Outcome::Deferred(_));
+            Ok((failed || until > now).then_some(outcome))
+        })
+        .await
+    }
+
     /// Relays what was captured and pushes what is due.
     pub async fn push(&self, name: &str) -> eyre::Result<Outcome> {
         tidemark_worker::relay_once(&self.ctx).await?;
@@ -123,7 +137,7 @@ impl Rig {
     pub async fn settle(&self) -> eyre::Result<Vec<StreamReport>> {
         for _ in 0..60 {
             for mapped in &self.specs {
-                self.poll(&mapped.spec.name).await?;
+                self.catch_up(&mapped.spec.name).await?;
             }
             for mapped in &self.specs {
                 self.debts_due(&mapped.spec.name).await?;

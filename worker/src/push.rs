@@ -79,7 +79,7 @@ impl Push<'_> {
     async fn pay(&self, claims: Vec<Claim>) -> Result<bool, StoreError> {
         let ctx = self.purpose.ctx;
         let mapped = self.purpose.stream;
-        let prepared = settling::begin(&ctx.store, mapped, &ctx.parents(mapped), self.fence, claims, ctx.lease()).await?;
+        let prepared = settling::prepare(&ctx.store, mapped, &ctx.parents(mapped), self.fence, claims, ctx.lease()).await?;
         let now = ctx.store.now().await?;
         let mut planned: Vec<(&Prepared, Plan)> =
             prepared.iter().map(|prepared| (prepared, self.plan(prepared, false))).collect();

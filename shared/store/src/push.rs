@@ -1,6 +1,6 @@
 //! The two transactions of a push: load what it starts from, and settle what came of it. The call happens between them, with no transaction open.
 //!
-//! The claim read each debt's generation before `begin` reads the row, so a change after that is another generation and stays owed. `begin` marks the links: while
+//! The claim read each debt's generation before `prepare` reads the row, so a change after that is another generation and stays owed. `prepare` marks the links: while
 //! that mark lives, no page merges them. Settling locks the links again and moves only the fields that were sent.
 
 use std::collections::{HashMap, HashSet};
@@ -31,7 +31,7 @@ pub struct Prepared {
 }
 
 /// Marks the links as being pushed and loads rows, links and parents, in one transaction.
-pub async fn begin(
+pub async fn prepare(
     store: &Store,
     mapped: &Mapped,
     parents: &Parents<'_>,

@@ -1,0 +1,125 @@
+//! What a CRM can answer on a bad day: each fault ends in a clear word, and nothing is lost.
+
+use serde_json::{Value, json};
+use tidemark_sandbox::ForcedAnswer;
+use tidemark_sandbox::ObjectType::Contacts;
+use tidemark_tests::{Kind, Rig, on_both_databases};
+use tidemark_worker::Outcome;
+
+/// Polls into the fault, expects these words in the stream's error, then in calm weather that all arrived.
+async fn survives(kind: Kind, fault: ForcedAnswer, words: &str) -> eyre::Result<()> {
+    let rig = Rig::start(kind).await?;
+    rig.crm.crm().create(Contacts, &[("email", "ana@acme.test"), ("firstname", "Ana")])?;
+    // The account is proved before the fault, so that it meets the page itself.
+    rig.poll("hubspot.deals").await?;
+    rig.crm.crm().force_next(ForcedAnswer { path_contains: "/contacts/search".into(), ..fault });
+    let outcome = rig.poll("hubspot.contacts").await?;
+    assert!(matches!(outcome, Outcome::Deferred(_)), "{outcome:?}");
+    let error = rig.db.one(&format!("SELECT poll_error FROM {} WHERE name = 'hubspot.contacts'", rig.db.own("tidemark_stream"))).await?;
+    let error = error.unwrap_or_default();
+    assert!(error.to_lowercase().contains(words), "{error:?} does not say {words:?}");
+    assert_eq!(rig.db.count("customers").await?, 0);
+    rig.settle().await?;
+    assert_eq!(rig.db.count("customers").await?, 1, "nothing was lost");
+    Ok(())
+}
+
+fn html(status: u16) -> ForcedAnswer {
+    ForcedAnswer { status, body: Value::String("<html><body>Bad gateway</body></html>".into()), content_type: Some("text/html".into()), ..ForcedAnswer::default() }
+}
+
+on_both_databases! {
+    async fn html_instead_of_json(kind) {
+        survives(kind, html(200), "html").await
+    }
+
+    async fn a_server_error(kind) {
+        survives(kind, html(502), "502").await
+    }
+
+    async fn truncated_json(kind) {
+        survives(kind, ForcedAnswer { status: 200, body: Value::String("{\"total\":1,\"results\":[{\"id\":\"5".into()), ..ForcedAnswer::default() }, "json").await
+    }
+
+    async fn throttling_with_a_wait(kind) {
+        let fault = ForcedAnswer {
+            status: 429,
+            body: json!({ "status": "error", "message": "You have reached your secondly limit.", "errorType": "RATE_LIMIT", "policyName": "SECONDLY" }),
+            headers: [("Retry-After".to_owned(), "1".to_owned())].into(),
+            ..ForcedAnswer::default()
+        };
+        survives(kind, fault, "limit").await
+    }
+
+    async fn a_page_that_repeats_the_position(kind) {
+        let rig = Rig::start(kind).await?;
+        let crm = rig.crm.crm();
+        for at in 0..201 {
+            crm.create(Contacts, &[("email", &format!("c{at}@acme.test"))])?;
+        }
+        let first = crm.list(Contacts).into_iter().map(|record| record.id).min_by_key(|id| id.parse::<u64>().unwrap_or(u64::MAX)).unwrap_or_default();
+        rig.catch_up("hubspot.deals").await?;
+        // The first page is true; the second shows the first record again.
+        let repeated = json!({ "total": 500, "results": [{ "id": first, "properties": { "hs_object_id": first, "lastmodifieddate": "2026-01-01T00:00:00.000Z" },
+            "createdAt": "2026-01-01T00:00:00.000Z", "updatedAt": "2026-01-01T00:00:00.000Z", "archived": false }], "paging": { "next": { "after": "1" } } });
+        crm.force_next(ForcedAnswer { honest: true, path_contains: "/contacts/search".into(), ..ForcedAnswer::default() });
+        crm.force_next(ForcedAnswer { status: 200, body: repeated, path_contains: "/contacts/search".into(), ..ForcedAnswer::default() });
+        let outcome = rig.poll("hubspot.contacts").await?;
+        assert!(matches!(&outcome, Outcome::Deferred(words) if words.contains("position")), "{outcome:?}");
+        assert_eq!(rig.db.count("customers").await?, 200, "the page before it stands");
+        rig.settle().await?;
+        assert_eq!(rig.db.count("customers").await?, 201, "and the window went on where it was");
+        Ok(())
+    }
+
+    async fn a_refused_token_pauses_the_connection_and_loses_nothing(kind) {
+        let rig = Rig::start(kind).await?;
+        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '2026-01-01 00:00:00')").await?;
+        rig.settle().await?;
+        rig.crm.crm().set_token(Some("another".into()));
+        rig.db.run("UPDATE customers SET first_name = 'Anna'").await?;
+        rig.push("hubspot.contacts").await?;
+        let connection = rig.db.own("tidemark_connection");
+        assert_eq!(rig.db.one(&format!("SELECT state FROM {connection}")).await?.as_deref(), Some("paused"));
+        let calls = rig.crm.crm().counters().calls;
+        for _ in 0..5 {
+            rig.poll("hubspot.contacts").await?;
+            rig.push("hubspot.contacts").await?;
+        }
+        assert_eq!(rig.crm.crm().counters().calls, calls, "calls since the pause: 0");
+        rig.crm.crm().set_token(Some(tidemark_tests::TOKEN.into()));
+        tidemark_store::connections::set_state(&rig.store, "hubspot", "running", None).await?;
+        rig.settle().await?;
+        let names: Vec<String> = rig.records("contacts").await?.into_values().filter_map(|record| record.get("firstname").cloned()).collect();
+        assert_eq!(names, ["Anna"]);
+        Ok(())
+    }
+
+    async fn a_lost_answer_makes_no_second_record(kind) {
+        let rig = Rig::start(kind).await?;
+        rig.settle().await?;
+        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '2026-01-01 00:00:00')").await?;
+        rig.crm.crm().force_next(ForcedAnswer { applies: true, dropped: true, path_contains: "/batch/upsert".into(), ..ForcedAnswer::default() });
+        rig.push("hubspot.contacts").await?;
+        assert_eq!(rig.records("contacts").await?.len(), 1, "the write happened, its answer was lost");
+        rig.settle().await?;
+        assert_eq!(rig.records("contacts").await?.len(), 1);
+        Ok(())
+    }
+
+    async fn a_bad_item_of_a_batch_is_parked_and_freed_by_its_own_change(kind) {
+        let rig = Rig::start(kind).await?;
+        rig.settle().await?;
+        rig.db.run("INSERT INTO orders (number, status, total_cents) VALUES ('R-1', 'accepted', 100), ('R-2', 'accepted', 200)").await?;
+        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('not an address', 'Bad', '2026-01-01 00:00:00'),
+            ('good@acme.test', 'Good', '2026-01-01 00:00:00')").await?;
+        rig.push("hubspot.contacts").await?;
+        assert_eq!(rig.records("contacts").await?.len(), 1);
+        assert_eq!(rig.debts("parked").await?, 1);
+        rig.db.run("UPDATE customers SET email = 'bad@acme.test' WHERE first_name = 'Bad'").await?;
+        rig.settle().await?;
+        assert_eq!(rig.records("contacts").await?.len(), 2);
+        assert_eq!(rig.debts("parked").await?, 0);
+        Ok(())
+    }
+}
