@@ -12,7 +12,7 @@ use tidemark_core::spec::StreamSpec;
 use tidemark_queue::{Queue, QueueConfig};
 use tidemark_scheduler::{http, run as scheduling};
 use tidemark_store::rows::Mapped;
-use tidemark_store::{Store, StoreConfig, acts, capture, streams};
+use tidemark_store::{Store, StoreConfig, acts, capture, connections, streams};
 use tidemark_worker::event::Event;
 use tidemark_worker::{Connection, Context, Tuning, agree as comparing};
 use tokio::sync::mpsc::UnboundedSender;
@@ -54,6 +54,9 @@ impl House {
     /// Tidemark's own tables, the streams' rows, and capture on every mapped table.
     pub(crate) async fn migrate(&self) -> eyre::Result<()> {
         self.store.migrate().await?;
+        for (connection, _) in &self.config.connections {
+            connections::register(&self.store, connection).await?;
+        }
         let mapped = tidemark_worker::map_streams(&self.store, &self.config.streams).await?;
         for (shape, specs) in tables(&mapped) {
             capture::apply(&self.store, shape, &specs)

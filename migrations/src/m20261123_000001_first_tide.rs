@@ -150,6 +150,7 @@ CREATE TABLE tidemark_debt (
     created_at BIGINT NOT NULL DEFAULT {now}
 );
 CREATE UNIQUE INDEX tidemark_debt_one ON tidemark_debt (stream_id, kind, subject);
+CREATE INDEX tidemark_debt_parent ON tidemark_debt (code) WHERE state = 'parent';
 CREATE INDEX tidemark_debt_leased ON tidemark_debt (lease_fence) WHERE lease_fence IS NOT NULL;
 CREATE INDEX tidemark_debt_due ON tidemark_debt (stream_id, kind, due_at) WHERE state <> 'parked';
 CREATE TABLE tidemark_change (

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use eyre::{WrapErr, bail};
 
-use super::config;
+use super::{config, listing};
 
 const ORDERS: &str = "orders.db";
 const CONFIG: &str = "tidemark.toml";
@@ -36,7 +36,8 @@ impl Folder {
             }
             Err(TryLockError::Error(cause)) => return Err(cause).wrap_err_with(|| cannot("lock")),
         }
-        let left = LEFT.into_iter().filter(|name| !(keep && name.starts_with(ORDERS)));
+        let listings = listing::FILES.map(|(_, file)| file);
+        let left = LEFT.into_iter().chain(listings).filter(|name| !(keep && name.starts_with(ORDERS)));
         for name in left {
             remove(&path.join(name)).wrap_err_with(|| cannot("clear"))?;
         }
@@ -53,7 +54,11 @@ impl Folder {
     }
 
     pub(crate) fn write_config(&self, text: &str) -> eyre::Result<()> {
-        let file = self.config();
+        self.write(CONFIG, text)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> eyre::Result<()> {
+        let file = self.path.join(name);
         fs::write(&file, text).wrap_err_with(|| format!("cannot write {}: choose another folder with --folder", file.display()))
     }
 }

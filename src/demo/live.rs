@@ -13,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 pub(crate) async fn run(stage: &mut Stage) -> eyre::Result<()> {
     greet(stage);
-    let pace = Pace { every: EDIT_EVERY, seed: stage.args.seed };
+    let pace = Pace { every: EDIT_EVERY, seed: stage.planted.edits_seed };
     let crm_only = std::mem::take(&mut stage.planted.crm_only);
     let editors = Editors::start(&pace, &stage.system, &stage.sandbox.crm(), crm_only, &stage.shutdown);
     let mut loading = true;

@@ -4,6 +4,7 @@ mod args;
 mod config;
 mod edits;
 mod folder;
+mod listing;
 mod live;
 mod once;
 mod order_system;
@@ -52,6 +53,7 @@ async fn once(stage: &mut Stage) -> eyre::Result<ExitCode> {
         edits,
         seconds,
     };
+    listing::keep(&stage.folder, &stage.sandbox.base_url()).await?;
     let report = Report::new(&stage.args, streams, outside, &counts);
     if stage.args.json {
         verbs::say_json(&report)?;

@@ -37,7 +37,7 @@ async fn edit(stage: &mut Stage) -> eyre::Result<Edits> {
     let wanted = u64::from(stage.args.records / 4).max(1);
     let load_secs = f64::from(stage.args.records).mul_add(0.015, 3.0);
     let every = Duration::from_secs_f64(load_secs / wanted as f64);
-    let pace = Pace { every, seed: stage.args.seed };
+    let pace = Pace { every, seed: stage.planted.edits_seed };
     let crm_only = std::mem::take(&mut stage.planted.crm_only);
     let editors = Editors::start(&pace, &stage.system, &stage.sandbox.crm(), crm_only, &stage.shutdown);
     let (started, mut loaded_at) = (Instant::now(), None);

@@ -169,27 +169,22 @@ fn sales(dice: &mut StdRng, contacts: &[Contact], accepted: usize, drafts: usize
 pub(crate) struct Planted {
     /// Ids of contacts that the CRM alone knows.
     pub(crate) crm_only: Vec<String>,
+    /// Seeds the edits: another one in each run over the same order database, so that new people are new.
+    pub(crate) edits_seed: u64,
 }
 
-/// Puts the sample into both sides. With `crm_alone` the order system keeps what it has, and the CRM gets only what it alone knows.
-pub(crate) async fn plant(seed: &Seed, system: &OrderSystem, crm: &Crm, crm_alone: bool) -> eyre::Result<Planted> {
+/// Puts the sample into both sides.
+pub(crate) async fn plant(seed: &Seed, system: &OrderSystem, crm: &Crm) -> eyre::Result<Planted> {
     let mut planted = Planted::default();
     let mut ids: Vec<Option<String>> = Vec::with_capacity(seed.contacts.len());
     for contact in &seed.contacts {
-        let record = contact.record.as_ref().filter(|_| !crm_alone || contact.known == Known::Crm);
-        let id = record.map(|record| create(crm, ObjectType::Contacts, record)).transpose()?;
+        let id = contact.record.as_ref().map(|record| create(crm, ObjectType::Contacts, record)).transpose()?;
         if contact.known == Known::Crm {
             planted.crm_only.extend(id.clone());
         }
         ids.push(id);
     }
-    for name in &seed.leads {
-        let stage = ("dealstage", "appointmentscheduled".to_owned());
-        create(crm, ObjectType::Deals, &[("dealname", name.clone()), ("pipeline", "default".to_owned()), stage])?;
-    }
-    if crm_alone {
-        return Ok(planted);
-    }
+    plant_leads(seed, crm)?;
     for sale in &seed.sales {
         plant_deal(crm, sale, &ids)?;
     }
@@ -203,6 +198,24 @@ pub(crate) async fn plant(seed: &Seed, system: &OrderSystem, crm: &Crm, crm_alon
     };
     system.enter_orders(&seed.sales.iter().filter_map(order).collect::<Vec<_>>()).await?;
     Ok(planted)
+}
+
+/// Puts into the CRM what it alone knows; the order system keeps what it has. It may have met these people in an earlier run and changed their
+/// phone since, so the CRM knows none.
+pub(crate) fn plant_crm_alone(seed: &Seed, crm: &Crm) -> eyre::Result<()> {
+    for contact in seed.contacts.iter().filter(|contact| contact.known == Known::Crm) {
+        let record: Properties = contact.record.iter().flatten().filter(|(name, _)| *name != "phone").cloned().collect();
+        create(crm, ObjectType::Contacts, &record)?;
+    }
+    plant_leads(seed, crm)
+}
+
+fn plant_leads(seed: &Seed, crm: &Crm) -> eyre::Result<()> {
+    for name in &seed.leads {
+        let stage = ("dealstage", "appointmentscheduled".to_owned());
+        create(crm, ObjectType::Deals, &[("dealname", name.clone()), ("pipeline", "default".to_owned()), stage])?;
+    }
+    Ok(())
 }
 
 fn plant_deal(crm: &Crm, sale: &Sale, contacts: &[Option<String>]) -> eyre::Result<()> {

@@ -125,12 +125,15 @@ async fn start_sandbox(args: &DemoArgs) -> eyre::Result<Sandbox> {
 }
 
 async fn plant(args: &DemoArgs, system: &OrderSystem, sandbox: &Sandbox) -> eyre::Result<Planted> {
-    let kept = args.keep && !system.is_empty().await?;
-    if kept {
+    let seed = seed::plan(args.records, args.seed);
+    seed::add_key_properties(&sandbox.base_url()).await?;
+    if args.keep && !system.is_empty().await? {
         system.forget_crm().await?;
+        seed::plant_crm_alone(&seed, &sandbox.crm())?;
     } else {
         system.create_schema().await?;
     }
-    seed::add_key_properties(&sandbox.base_url()).await?;
-    seed::plant(&seed::plan(args.records, args.seed), system, &sandbox.crm(), kept).await
+    let kept = system.number("SELECT COALESCE(max(id), 0) FROM customers").await?.unsigned_abs();
+    let planted = if kept == 0 { seed::plant(&seed, system, &sandbox.crm()).await? } else { Planted::default() };
+    Ok(Planted { edits_seed: args.seed.wrapping_add(kept), ..planted })
 }

@@ -99,7 +99,8 @@ impl Sides {
         let mut found = self.doubles();
         self.compare_contacts(&mut found);
         self.compare_deals(&mut found);
-        let emails: HashMap<String, &str> = self.contacts.iter().map(|record| (folded(record.get("email")), record.id.as_str())).collect();
+        let emails: HashMap<String, &str> =
+            self.contacts.iter().map(|record| (folded(record.get("email")), record.id.as_str())).collect();
         for customer in self.customers.iter().filter(|customer| !customer.confirmed) {
             let email = folded(customer.email.as_deref());
             if let Some(contact) = emails.get(&email).filter(|_| never_sent(&customer.key, &email)) {
@@ -116,7 +117,10 @@ impl Sides {
         let mut found = twice("contacts with the e-mail", self.contacts.iter().map(|contact| folded(contact.get("email"))));
         found.extend(twice("deals with the name", deals.map(str::to_owned)));
         found.extend(twice("customers with the e-mail", self.customers.iter().map(|customer| folded(customer.email.as_deref()))));
-        found.extend(twice("customers with the hubspot_id", self.customers.iter().filter_map(|customer| customer.hubspot_id.clone())));
+        found.extend(twice(
+            "customers with the hubspot_id",
+            self.customers.iter().filter_map(|customer| customer.hubspot_id.clone()),
+        ));
         found.extend(twice("orders with the hubspot_id", self.orders.iter().filter_map(|order| order.hubspot_id.clone())));
         found
     }

@@ -25,7 +25,11 @@ pub struct Ended {
 impl Ended {
     /// What it printed, if it ended well.
     pub fn good(self) -> eyre::Result<String> {
-        if self.code == Some(0) { Ok(self.stdout) } else { Err(eyre!("it ended with {:?}: {}{}", self.code, self.stderr, self.stdout)) }
+        if self.code == Some(0) {
+            Ok(self.stdout)
+        } else {
+            Err(eyre!("it ended with {:?}: {}{}", self.code, self.stderr, self.stdout))
+        }
     }
 }
 
@@ -45,12 +49,15 @@ pub async fn run(mut command: Command, within: Duration) -> eyre::Result<Ended> 
 }
 
 /// `TIDEMARK_BIN`, or the command built beside this test.
-fn binary() -> eyre::Result<PathBuf> {
+pub fn binary() -> eyre::Result<PathBuf> {
     let named = std::env::var_os("TIDEMARK_BIN").map(PathBuf::from);
     let beside = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join("tidemark"));
     let binary = named.or_else(beside).ok_or_eyre("this test has no folder")?;
     if !binary.is_file() {
-        bail!("there is no command at {}: run the tests with scripts/test, which builds it and sets TIDEMARK_BIN", binary.display());
+        bail!(
+            "there is no command at {}: run the tests with scripts/test, which builds it and sets TIDEMARK_BIN",
+            binary.display()
+        );
     }
     Ok(fs::canonicalize(binary)?)
 }

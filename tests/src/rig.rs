@@ -100,7 +100,8 @@ impl Rig {
     /// Polls until the fast reader has passed this moment. The CRM tells its time in whole seconds, so that may take one.
     pub async fn catch_up(&self, name: &str) -> eyre::Result<Outcome> {
         let now = self.store.now().await?;
-        let sql = format!("SELECT CAST(COALESCE(fast_until, 0) AS TEXT) FROM {} WHERE name = '{name}'", self.db.own("tidemark_stream"));
+        let sql =
+            format!("SELECT CAST(COALESCE(fast_until, 0) AS TEXT) FROM {} WHERE name = '{name}'", self.db.own("tidemark_stream"));
         deadline::until("the reader has passed this moment", Duration::from_secs(20), || async {
             let outcome = self.poll(name).await?;
             let until: i64 = self.db.one(&sql).await?.unwrap_or_default().parse()?;

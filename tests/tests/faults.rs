@@ -15,7 +15,8 @@ async fn survives(kind: Kind, fault: ForcedAnswer, words: &str) -> eyre::Result<
     rig.crm.crm().force_next(ForcedAnswer { path_contains: "/contacts/search".into(), ..fault });
     let outcome = rig.poll("hubspot.contacts").await?;
     assert!(matches!(outcome, Outcome::Deferred(_)), "{outcome:?}");
-    let error = rig.db.one(&format!("SELECT poll_error FROM {} WHERE name = 'hubspot.contacts'", rig.db.own("tidemark_stream"))).await?;
+    let error =
+        rig.db.one(&format!("SELECT poll_error FROM {} WHERE name = 'hubspot.contacts'", rig.db.own("tidemark_stream"))).await?;
     let error = error.unwrap_or_default();
     assert!(error.to_lowercase().contains(words), "{error:?} does not say {words:?}");
     assert_eq!(rig.db.count("customers").await?, 0);
@@ -25,7 +26,12 @@ async fn survives(kind: Kind, fault: ForcedAnswer, words: &str) -> eyre::Result<
 }
 
 fn html(status: u16) -> ForcedAnswer {
-    ForcedAnswer { status, body: Value::String("<html><body>Bad gateway</body></html>".into()), content_type: Some("text/html".into()), ..ForcedAnswer::default() }
+    ForcedAnswer {
+        status,
+        body: Value::String("<html><body>Bad gateway</body></html>".into()),
+        content_type: Some("text/html".into()),
+        ..ForcedAnswer::default()
+    }
 }
 
 on_both_databases! {

@@ -19,14 +19,14 @@ const PROMISED: [&str; 11] =
     ["agree", "records", "rows_changed", "pushes", "calls", "retries", "edits", "conflicts", "faults", "seconds", "differences"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_sides_agree_after_a_demo_in_calm_weather() -> eyre::Result<()> {
+async fn heavy_both_sides_agree_after_a_demo_in_calm_weather() -> eyre::Result<()> {
     let report = demo_agrees("calm").await?;
     assert_eq!(report["faults"], 0, "{report}");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_sides_agree_after_a_demo_in_rough_weather() -> eyre::Result<()> {
+async fn heavy_both_sides_agree_after_a_demo_in_rough_weather() -> eyre::Result<()> {
     let report = demo_agrees("rough").await?;
     assert!(report["faults"].as_u64() > Some(0) && report["retries"].as_u64() > Some(0), "{report}");
     Ok(())

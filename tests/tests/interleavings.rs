@@ -126,6 +126,23 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn a_child_told_to_wait_while_its_parent_is_linked_is_freed(kind) {
+        let rig = Rig::start(kind).await?;
+        rig.settle().await?;
+        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '2026-01-01 00:00:00')").await?;
+        rig.db.run("INSERT INTO orders (number, customer_id, status, total_cents) VALUES ('R-1', 1, 'accepted', 100)").await?;
+        rig.push("hubspot.deals").await?;
+        assert_eq!(rig.debts("parent").await?, 1);
+        // The order the two transactions must not be seen in: the parent is linked, and only then the child's wait is stored.
+        let debts = rig.db.own("tidemark_debt");
+        rig.db.run(&format!("UPDATE {debts} SET state = 'held' WHERE state = 'parent'")).await?;
+        rig.push("hubspot.contacts").await?;
+        rig.db.run(&format!("UPDATE {debts} SET state = 'parent', due_at = due_at + 60000 WHERE state = 'held'")).await?;
+        rig.push("hubspot.deals").await?;
+        assert_eq!(rig.records("deals").await?.len(), 1, "it did not wait for the next look a minute later");
+        Ok(())
+    }
+
     async fn h22_an_edit_during_a_push_is_not_lost(kind) {
         let (rig, id) = agreed(kind).await?;
         rig.db.run("UPDATE customers SET first_name = 'First'").await?;

@@ -89,7 +89,9 @@ on_both_databases! {
 async fn a_row_the_application_holds_stops_neither_its_page_nor_the_application() -> eyre::Result<()> {
     let rig = Rig::start(Kind::Postgres).await?;
     let crm = rig.crm.crm();
-    let ids: Vec<String> = (0..20).map(|at| crm.create(Contacts, &[("email", &format!("c{at}@acme.test")), ("company", "Old")])).collect::<Result<_, _>>()?;
+    let ids: Vec<String> = (0..20)
+        .map(|at| crm.create(Contacts, &[("email", &format!("c{at}@acme.test")), ("company", "Old")]))
+        .collect::<Result<_, _>>()?;
     rig.settle().await?;
     let application = connect(&rig.db.url).await?;
     let held = application.begin().await?;

@@ -45,7 +45,10 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
         units += claims.len();
         let attempt = claims.iter().map(|claim| u32::try_from(claim.attempts).unwrap_or(0)).max().unwrap_or(0) + 1;
         let purpose = Purpose { ctx, connection, stream: mapped, word: "push", attempt, fence: Some(&fence) };
-        let result = Push { purpose: &purpose, fence: &fence, commit_lag: millis(traits.commit_lag) }.pay(claims).await;
+        let result =
+            Push { purpose: &purpose, fence: &fence, commit_lag: millis(traits.commit_lag.min(mapped.spec.poll.settled_lag)) }
+                .pay(claims)
+                .await;
         // Whatever was not settled (we stop, the lease is short, the database was busy) goes back as it was.
         settling::release(&ctx.store, &fence).await?;
         match result {

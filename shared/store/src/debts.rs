@@ -271,6 +271,17 @@ pub(crate) async fn free_children(
     run(db, &sql, vec![list(backend, codes.iter().map(String::as_str)), connection.into()]).await
 }
 
+/// Frees children whose parent was linked while they were being told to wait: neither transaction saw the other, so somebody has to look again. Cheap when nobody
+/// waits.
+pub async fn free_linked_children(store: &Store) -> Result<u64, StoreError> {
+    let sql =
+        "UPDATE tidemark_debt SET state = 'waiting', due_at = {now} WHERE state = 'parent' AND lease_until IS NULL AND EXISTS (
+            SELECT 1 FROM tidemark_stream child JOIN tidemark_stream parent ON parent.connection = child.connection
+            JOIN tidemark_link l ON l.stream_id = parent.id AND l.row_key = substr(tidemark_debt.code, length(parent.object) + 2)
+            WHERE child.id = tidemark_debt.stream_id AND tidemark_debt.code LIKE parent.object || ':%' AND l.state = 'linked')";
+    run(&store.db, sql, vec![]).await
+}
+
 /// A person's act on one debt: due now, whatever it waited for.
 pub async fn retry(store: &Store, id: i64) -> Result<bool, StoreError> {
     let sql = "UPDATE tidemark_debt SET state = 'waiting', due_at = {now}, lease_until = NULL, lease_fence = NULL, generation = generation + 1 WHERE id = $1";

@@ -1,0 +1,148 @@
+//! The command as a stranger meets it: wrong settings end in words that name the thing, the place and the remedy.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use eyre::WrapErr;
+use tidemark_sandbox::{Sandbox, SandboxConfig};
+use tidemark_tests::{Kind, OrderDatabase, TOKEN, on_both_databases, processes};
+
+struct Place {
+    db: OrderDatabase,
+    crm: Sandbox,
+}
+
+impl Place {
+    async fn new(kind: Kind) -> eyre::Result<Self> {
+        let crm = Sandbox::start(SandboxConfig { token: TOKEN.to_owned(), ..SandboxConfig::default() }).await?;
+        Ok(Self { db: OrderDatabase::create(kind).await?, crm })
+    }
+
+    fn configuration(&self) -> String {
+        format!(
+            r#"[database]
+url = "{}"
+
+[connections.hubspot]
+connector = "hubspot"
+environment = "sandbox"
+base_url = "{}"
+secret.token = {{ env = "HUBSPOT_TOKEN" }}
+
+[[connections.hubspot.streams]]
+object = "contacts"
+table = "customers"
+key = "id"
+direction = "both"
+external_key = "tidemark_key"
+match_on = ["email"]
+
+[connections.hubspot.streams.fields]
+email = {{ column = "email", owner = "crm" }}
+firstname = {{ column = "first_name", owner = "orders" }}
+"#,
+            self.db.url,
+            self.crm.base_url()
+        )
+    }
+
+    /// Runs the command with this configuration, less or more of the environment.
+    fn run(&self, configuration: &str, args: &[&str], env: &[(&str, &str)]) -> eyre::Result<Said> {
+        let file = self.db.folder.path().join("tidemark.toml");
+        std::fs::write(&file, configuration)?;
+        run(&file, args, env)
+    }
+}
+
+struct Said {
+    code: Option<i32>,
+    text: String,
+}
+
+fn run(file: &Path, args: &[&str], env: &[(&str, &str)]) -> eyre::Result<Said> {
+    let mut command = Command::new(processes::binary()?);
+    command.arg("--config").arg(file).args(args).env("HUBSPOT_TOKEN", TOKEN).envs(env.iter().copied());
+    let Output { status, stdout, stderr } = command.output().wrap_err("the command did not start")?;
+    Ok(Said { code: status.code(), text: String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr) })
+}
+
+#[track_caller]
+fn says(said: &Said, code: i32, words: &[&str]) {
+    assert_eq!(said.code, Some(code), "{}", said.text);
+    for word in words {
+        assert!(said.text.contains(word), "{word:?} is missing in:\n{}", said.text);
+    }
+}
+
+on_both_databases! {
+    async fn a_new_stream_stands_at_plan_ready_until_someone_says_go(kind) {
+        let place = Place::new(kind).await?;
+        let config = place.configuration();
+        says(&place.run(&config, &["up"], &[])?, 1, &["tidemark migrate"]);
+        says(&place.run(&config, &["migrate", "--plan"], &[])?, 0, &["CREATE TABLE tidemark_link", "CREATE TRIGGER"]);
+        assert_eq!(place.db.count(match kind {
+            Kind::Sqlite => "sqlite_master WHERE name LIKE 'tidemark%'",
+            Kind::Postgres => "pg_tables WHERE schemaname = 'tidemark'",
+        }).await?, 0, "a plan changes nothing");
+        says(&place.run(&config, &["migrate"], &[])?, 0, &["captured", "tidemark resume"]);
+        says(&place.run(&config, &["status"], &[])?, 0, &["hubspot.contacts", "plan_ready"]);
+        says(&place.run(&config, &["resume", "hubspot.contacts"], &[])?, 0, &["runs"]);
+        says(&place.run(&config, &["pause", "hubspot", "--reason", "quarter end"], &[])?, 0, &["paused"]);
+        says(&place.run(&config, &["status", "--json"], &[])?, 0, &["quarter end"]);
+        says(&place.run(&config, &["resume", "nobody"], &[])?, 1, &["nobody", "hubspot.contacts"]);
+        Ok(())
+    }
+
+    async fn check_finds_what_would_fail_and_says_what_to_do(kind) {
+        let place = Place::new(kind).await?;
+        let config = place.configuration();
+        says(&place.run(&config, &["migrate"], &[])?, 0, &[]);
+        says(&place.run(&config, &["check"], &[])?, 2, &["tidemark_key", "check --fix"]);
+        says(&place.run(&config, &["check", "--fix"], &[])?, 0, &["made the unique property"]);
+        says(&place.run(&config, &["check"], &[])?, 0, &["fits the mapping"]);
+
+        says(&place.run(&config.replace("\"customers\"", "\"custmers\""), &["check"], &[])?, 2, &["there is no table", "custmers"]);
+        says(&place.run(&config.replace("\"first_name\"", "\"firstname\""), &["check"], &[])?, 2, &["no column firstname", "did you mean first_name"]);
+        says(&place.run(&config.replace("firstname =", "frstname ="), &["check"], &[])?, 2, &["no property frstname"]);
+        says(&place.run(&config, &["check"], &[("HUBSPOT_TOKEN", "wrong")])?, 2, &["check the token"]);
+        let schema = if kind == Kind::Postgres { "public." } else { "" };
+        place.db.run(&format!("CREATE TABLE {schema}strict (id INTEGER PRIMARY KEY, email TEXT, first_name TEXT, must_have TEXT NOT NULL)")).await?;
+        says(&place.run(&config.replace("\"customers\"", "\"strict\""), &["check"], &[])?, 2, &["strict.must_have is NOT NULL", "update_only"]);
+        Ok(())
+    }
+
+    async fn what_cannot_be_reached_is_named_without_its_password(kind) {
+        let place = Place::new(kind).await?;
+        let config = place.configuration();
+        let nowhere = config.replace(&place.db.url, "postgres://me:s3cret@127.0.0.1:9/orders");
+        let said = place.run(&nowhere, &["status"], &[])?;
+        says(&said, 1, &["127.0.0.1:9/orders"]);
+        assert!(!said.text.contains("s3cret"));
+        says(&place.run(&config, &["migrate"], &[])?, 0, &[]);
+        let said = place.run(&config, &["check"], &[("TIDEMARK__QUEUE__URL", "redis://default:s3cret@127.0.0.1:9/0")])?;
+        says(&said, 2, &["127.0.0.1:9"]);
+        assert!(!said.text.contains("s3cret"));
+        says(&place.run(&config.replace(&place.crm.base_url(), "http://127.0.0.1:9"), &["check"], &[])?, 2, &["can be reached"]);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_names_key_line_and_remedy() -> eyre::Result<()> {
+    let place = Place::new(Kind::Sqlite).await?;
+    let config = place.configuration();
+    says(
+        &place.run(&config.replace("direction = \"both\"", "direction = \"sideways\""), &["check"], &[])?,
+        1,
+        &["tidemark.toml:14", "direction", "both"],
+    );
+    says(&place.run(&config.replace("match_on", "mach_on"), &["check"], &[])?, 1, &["mach_on", "match_on"]);
+    says(
+        &place.run(&config.replace("{ env = \"HUBSPOT_TOKEN\" }", "\"pat-eu1-secret\""), &["check"], &[])?,
+        1,
+        &["secret", "env"],
+    );
+    let missing = place.db.folder.path().join("nothing.toml");
+    says(&run(&missing, &["check"], &[])?, 1, &["nothing.toml"]);
+    Ok(())
+}
