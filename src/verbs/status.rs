@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use serde::Serialize;
+use tidemark_core::spec::{Inbound, StreamSpec};
 use tidemark_queue::QueueError;
 use tidemark_store::overview::{self, StreamOverview};
 
@@ -26,6 +27,11 @@ pub(crate) async fn run(house: &House, json: bool, ping: bool) -> eyre::Result<E
     }
     for stream in &status.streams {
         print(stream);
+        if stream.state == "plan_ready"
+            && let Some(spec) = house.config.streams.iter().find(|spec| spec.name == stream.name)
+        {
+            print_plan(spec);
+        }
     }
     if status.streams.is_empty() {
         say("No stream is registered yet: run `tidemark migrate`.");
@@ -49,6 +55,23 @@ async fn answer(house: &House) -> eyre::Result<ExitCode> {
 /// In use by a running service: nothing is wrong.
 pub(crate) fn is_held(error: &QueueError) -> bool {
     matches!(error, QueueError::Held { .. })
+}
+
+/// What a new stream will do once someone says go.
+fn print_plan(spec: &StreamSpec) {
+    let (rows, records) = (spec.direction.writes_rows(), spec.direction.writes_records());
+    let inserts = rows && spec.inbound == Inbound::Full;
+    let yes = |does: bool| if does { "yes" } else { "no" };
+    say(format_args!(
+        "    plan        makes rows: {}   changes rows: {}   makes and changes records: {}",
+        yes(inserts),
+        yes(rows),
+        yes(records)
+    ));
+    for field in &spec.fields {
+        say(format_args!("                {:<20} ↔ {:<20} owner {:?}", field.property, field.column, field.owner));
+    }
+    say(format_args!("    go          tidemark resume {}", spec.name));
 }
 
 fn print(stream: &StreamOverview) {

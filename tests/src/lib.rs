@@ -7,7 +7,7 @@ pub mod outside;
 pub mod processes;
 mod rig;
 
-pub use database::{Kind, OrderDatabase, connect};
+pub use database::{Keys, Kind, OrderDatabase, connect};
 pub use rig::{Rig, Setup, TOKEN};
 
 /// Runs one test body on SQLite and on PostgreSQL.

@@ -14,7 +14,7 @@ use tidemark_worker::agree::{StreamReport, compare_stream};
 use tidemark_worker::{Connection, Context, Outcome, Tuning, handle, map_streams};
 use tokio_util::sync::CancellationToken;
 
-use crate::database::{Kind, OrderDatabase};
+use crate::database::{Keys, Kind, OrderDatabase};
 use crate::deadline;
 
 /// How a rig is set up.
@@ -26,6 +26,7 @@ pub struct Setup {
     /// Settings of the contacts stream beside the usual ones.
     pub contacts: &'static str,
     pub lease: Duration,
+    pub keys: Keys,
 }
 
 impl Default for Setup {
@@ -35,6 +36,7 @@ impl Default for Setup {
             two_connections: false,
             contacts: "",
             lease: Duration::from_secs(60),
+            keys: Keys::default(),
         }
     }
 }
@@ -56,7 +58,7 @@ impl Rig {
     }
 
     pub async fn with(kind: Kind, setup: Setup) -> eyre::Result<Self> {
-        let db = OrderDatabase::create(kind).await?;
+        let db = OrderDatabase::with_keys(kind, setup.keys).await?;
         let crm = sandbox(&setup).await?;
         let other = if setup.two_connections { Some(sandbox(&setup).await?) } else { None };
         let text = configuration(&db.url, &crm, other.as_ref(), setup.contacts);

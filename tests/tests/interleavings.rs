@@ -126,6 +126,30 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn a_paused_creator_that_is_overtaken_makes_one_record(kind) {
+        let rig = Rig::start(kind).await?;
+        rig.settle().await?;
+        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('new@acme.test', 'New', '2026-01-01 00:00:00')").await?;
+        tidemark_worker::relay_once(&rig.ctx).await?;
+        // The first worker is stopped after its create was sent; its lease runs out and another does the work again.
+        rig.crm.crm().force_next(ForcedAnswer { delay_ms: 2_500, path_contains: "/batch/upsert".into(), ..pass_through() });
+        let paused = rig.second_worker().await?;
+        let hint = Hint { kind: HintKind::Push, stream: rig.stream("hubspot.contacts")?.id };
+        let first = tokio::spawn(async move { handle(&paused, hint).await });
+        tidemark_tests::deadline::until("the record is in the CRM", Duration::from_secs(10), || async {
+            Ok((rig.records("contacts").await?.len() == 1).then_some(()))
+        }).await?;
+        rig.db.run(&format!("UPDATE {} SET lease_until = 1", rig.db.own("tidemark_debt"))).await?;
+        rig.db.run(&format!("UPDATE {} SET push_until = 1", rig.db.own("tidemark_link"))).await?;
+        rig.push("hubspot.contacts").await?;
+        first.await?;
+        rig.settle().await?;
+        assert_eq!(rig.records("contacts").await?.len(), 1);
+        assert_eq!(rig.db.count(&rig.db.own("tidemark_link")).await?, 1);
+        assert_eq!(rig.db.count("customers").await?, 1);
+        Ok(())
+    }
+
     async fn a_child_told_to_wait_while_its_parent_is_linked_is_freed(kind) {
         let rig = Rig::start(kind).await?;
         rig.settle().await?;

@@ -2,7 +2,7 @@
 
 use eyre::OptionExt;
 use tidemark_sandbox::ObjectType::{Contacts, Deals};
-use tidemark_tests::{Rig, on_both_databases};
+use tidemark_tests::{Keys, Rig, Setup, on_both_databases};
 
 on_both_databases! {
     async fn both_sides_are_brought_together(kind) {
@@ -65,6 +65,21 @@ on_both_databases! {
         assert_eq!(rig.db.rows(rows).await?, before, "no row changed");
         assert_eq!(rig.records("contacts").await?, records, "no modified stamp moved");
         assert_eq!(rig.db.one(&log_ids).await?.as_deref(), Some("0"), "nothing was captured");
+        Ok(())
+    }
+
+    async fn keys_of_any_type_are_carried_both_ways(kind) {
+        for keys in [Keys::Uuid, Keys::Text] {
+            let rig = Rig::with(kind, Setup { keys, ..Setup::default() }).await?;
+            let key = "2c5ea4c0-4067-11e9-8bad-9b1deb4d3b7d";
+            rig.db.run(&format!("INSERT INTO customers (id, email, first_name, email_confirmed_at) VALUES ('{key}', 'ana@acme.test', 'Ana', '2026-01-01 00:00:00')")).await?;
+            rig.db.run(&format!("INSERT INTO orders (number, customer_id, status, total_cents) VALUES ('R-1', '{key}', 'accepted', 1250)")).await?;
+            rig.crm.crm().create(Contacts, &[("email", "only@crm.test"), ("firstname", "Only")])?;
+            rig.settle().await?;
+            assert_eq!(rig.db.count("customers WHERE id IS NOT NULL AND hubspot_id IS NOT NULL").await?, 2);
+            let deals = rig.crm.crm().list(Deals);
+            assert_eq!(deals[0].associations.get("contacts").map(Vec::len), Some(1), "the order found its customer's contact");
+        }
         Ok(())
     }
 }
