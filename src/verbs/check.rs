@@ -186,7 +186,7 @@ fn look_at_columns(spec: &StreamSpec, shape: &TableShape, findings: &mut Finding
             "name the single primary key or unique column as `key`",
         );
     }
-    for column in spec.columns() {
+    for column in spec.distinct_columns() {
         match shape.column(column) {
             None => findings.error(&spec.name, format!("{table} has no column {column}"), near(shape, column)),
             Some(found) if found.generated && spec.direction.writes_rows() => {

@@ -139,7 +139,7 @@ fn is_somebody_else(spec: &StreamSpec, link: &LinkView, row: &Row) -> bool {
 fn plan_create(spec: &StreamSpec, row: &Row, subject: &Subject<'_>) -> Plan {
     let (mut fields, mut references) = (Vec::new(), Vec::new());
     for (at, field) in spec.fields.iter().enumerate() {
-        let value = row.get(spec, &field.column).map(str::to_owned);
+        let value = row.field(at).map(str::to_owned);
         if field.references.is_some() {
             match reference(at, field, value, None, subject) {
                 Err(plan) => return plan,
@@ -161,7 +161,7 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
     let (mut fields, mut references) = (Vec::new(), Vec::new());
     let mut base = link.base.clone();
     for (at, field) in spec.fields.iter().enumerate() {
-        let value = row.get(spec, &field.column).map(str::to_owned);
+        let value = row.field(at).map(str::to_owned);
         let Some(known) = link.base.get(at) else { return Plan::ReadFirst("a field of the mapping has not met yet") };
         let changed = known.row != value;
         if !changed && known.state != State::Owed {

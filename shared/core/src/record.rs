@@ -68,13 +68,18 @@ impl Row {
         if column == spec.key {
             return Some(self.key.as_str());
         }
-        let at = spec.columns().iter().position(|name| *name == column)?;
+        let at = spec.columns().position(|name| name == column)?;
+        self.columns.get(at)?.as_deref()
+    }
+
+    /// The value of a field's column, by the field's place in the mapping.
+    pub fn field(&self, at: usize) -> Option<&str> {
         self.columns.get(at)?.as_deref()
     }
 
     /// The field values, aligned with `StreamSpec::fields`.
     pub fn values(&self, spec: &StreamSpec) -> Vec<Value> {
-        spec.fields.iter().map(|field| self.get(spec, &field.column).map(str::to_owned)).collect()
+        self.columns.iter().take(spec.fields.len()).cloned().collect()
     }
 
     /// True when every condition of `send_when` holds.

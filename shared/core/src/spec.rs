@@ -197,13 +197,18 @@ pub struct StreamSpec {
 }
 
 impl StreamSpec {
-    /// Every column the mapping reads for any purpose, in a fixed order: field columns, condition columns, the remote id column. No duplicates, without the key.
-    pub fn columns(&self) -> Vec<&str> {
+    /// Every column the mapping reads for any purpose: the fields' columns in field order, then those of the conditions, then the remote id's. A column that serves
+    /// twice stands twice, so that a row's first values are its fields'.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        let fields = self.fields.iter().map(|field| field.column.as_str());
+        fields.chain(self.send_when.iter().map(|condition| condition.column.as_str())).chain(self.remote_id.as_deref())
+    }
+
+    /// The same without the key and without doubles, for catalogues.
+    pub fn distinct_columns(&self) -> Vec<&str> {
         let mut columns: Vec<&str> = Vec::new();
-        let all = self.fields.iter().map(|field| field.column.as_str());
-        let all = all.chain(self.send_when.iter().map(|condition| condition.column.as_str()));
-        for column in all.chain(self.remote_id.as_deref()) {
-            if column != self.key && !columns.contains(&column) {
+        for column in self.columns().filter(|column| *column != self.key) {
+            if !columns.contains(&column) {
                 columns.push(column);
             }
         }

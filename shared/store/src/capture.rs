@@ -23,7 +23,7 @@ pub fn plan(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> Vec<Str
         return Vec::new();
     }
     let mut columns: Vec<&str> = Vec::new();
-    for column in specs.iter().flat_map(|spec| spec.columns()) {
+    for column in specs.iter().flat_map(|spec| spec.distinct_columns()) {
         if !columns.contains(&column) {
             columns.push(column);
         }
@@ -184,7 +184,7 @@ pub fn grants(store: &Store, shape: &TableShape, spec: &StreamSpec, role: &str) 
     let (role, table) = (quote(role), shape.sql());
     let columns = |names: Vec<&str>| names.into_iter().map(quote).collect::<Vec<_>>().join(", ");
     let mut read = vec![spec.key.as_str()];
-    read.extend(spec.columns());
+    read.extend(spec.distinct_columns());
     let mut grants = vec![format!("GRANT SELECT ({}) ON {table} TO {role}", columns(read))];
     if let Some(schema) = &shape.table.schema {
         grants.insert(0, format!("GRANT USAGE ON SCHEMA {} TO {role}", quote(schema)));

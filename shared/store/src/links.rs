@@ -157,18 +157,6 @@ pub(crate) async fn update(db: &impl ConnectionTrait, links: &[LinkUpdate]) -> R
     run(db, &sql, values).await
 }
 
-/// Takes back links whose rows could not be made.
-pub(crate) async fn remove(db: &impl ConnectionTrait, ids: &[i64]) -> Result<(), StoreError> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let backend = db.get_database_backend();
-    let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
-    let sql = format!("DELETE FROM tidemark_link WHERE id {}", in_list(backend, 1, "bigint"));
-    run(db, &sql, vec![list(backend, texts.iter().map(String::as_str))]).await?;
-    Ok(())
-}
-
 /// The record is gone: the link stays as a tombstone, so that neither side is made again by old news.
 pub(crate) async fn bury<'a>(
     db: &impl ConnectionTrait,

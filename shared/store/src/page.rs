@@ -237,7 +237,7 @@ async fn write(tx: &DatabaseTransaction, mapped: &Mapped, known: &Known, work: &
     Ok(written)
 }
 
-/// Links first, rows only for the links that were won: two readers of one record never make two rows.
+/// Rows and their links in one savepoint: a record that somebody linked meanwhile takes its new row back with it, so that two readers never make two rows.
 async fn write_inserts<'a>(
     tx: &DatabaseTransaction,
     mapped: &Mapped,
@@ -250,52 +250,78 @@ async fn write_inserts<'a>(
     }
     let spec = &mapped.spec;
     let keys = rows::new_keys(tx, mapped, inserts.len()).await?;
-    let new_link = |((record, merged), key): (&(&Record, Merged), &RowKey)| NewLink {
-        row_key: key.clone(),
-        remote_id: record.id.clone(),
-        base: merged.base.to_json(spec),
-        seen: record.modified,
-    };
-    let links: Vec<NewLink> = inserts.iter().zip(&keys).map(new_link).collect();
-    let won = links::insert(tx, mapped.id, &links).await?;
     let mut columns: Vec<&str> = spec.fields.iter().map(|field| field.column.as_str()).collect();
     columns.extend(spec.remote_id.as_deref());
     let mut changes: Vec<(usize, NewRow)> = Vec::with_capacity(inserts.len());
-    for (at, ((record, merged), key)) in inserts.iter().zip(&keys).enumerate() {
-        if !won.contains_key(&record.id) {
-            written.lost.push(record.id.clone());
-            continue;
-        }
+    for (at, ((record, merged), key)) in inserts.iter().zip(keys).enumerate() {
         let mut values: Vec<Option<String>> = vec![None; spec.fields.len()];
         for (field, value) in &merged.row_changes {
             values[*field].clone_from(value);
         }
         values.extend(spec.remote_id.as_ref().map(|_| Some(record.id.0.clone())));
-        changes.push((at, NewRow { key: key.clone(), values }));
+        changes.push((at, NewRow { key, values }));
     }
-    let (made, refused) = bisect(tx, mapped, &columns, &changes, true).await?;
-    let mut unlink = Vec::new();
-    for (at, words) in refused {
-        let record = inserts[at].0;
-        unlink.extend(won.get(&record.id));
-        work.parked.push((
-            record.id.as_str(),
-            format!("{} refused the new row: {words}", spec.table),
-            "correct the record in the CRM, or the mapping".into(),
-        ));
-    }
-    links::remove(tx, &unlink).await?;
-    for (at, row) in made {
-        let (record, merged) = &inserts[at];
-        let base = as_stored(mapped, &merged.base, merged, &row);
-        if base != merged.base {
-            work.updates.push(LinkUpdate { id: won[&record.id], base: Some(base.to_json(spec)), seen: None, remote_id: None });
+    let mut parts = vec![changes];
+    while let Some(mut part) = parts.pop() {
+        let savepoint = tx.begin().await?;
+        match insert_with_links(&savepoint, mapped, &columns, &inserts, &part).await {
+            Ok(Inserted { rows, lost }) if lost.is_empty() => {
+                savepoint.commit().await?;
+                written.merged.extend(part.iter().map(|(at, _)| inserts[*at].0.id.clone()));
+                written.linked.extend(rows.iter().map(|row| row.key.0.clone()));
+                written.keys.extend(rows.into_iter().map(|row| row.key.0));
+            }
+            Ok(Inserted { lost, .. }) => {
+                savepoint.rollback().await?;
+                part.retain(|(at, _)| !lost.contains(&inserts[*at].0.id));
+                written.lost.extend(lost);
+                parts.extend((!part.is_empty()).then_some(part));
+            }
+            Err(error) if error.is_about_data() => {
+                savepoint.rollback().await?;
+                if let [(at, _)] = part.as_slice() {
+                    let cause = format!("{} refused the new row: {}", spec.table, error.words());
+                    work.parked.push((inserts[*at].0.id.as_str(), cause, "correct the record in the CRM, or the mapping".into()));
+                } else {
+                    let right = part.split_off(part.len() / 2);
+                    parts.extend([right, part]);
+                }
+            }
+            Err(error) => return Err(error),
         }
-        written.merged.push(record.id.clone());
-        written.linked.push(row.key.0.clone());
-        written.keys.push(row.key.0);
     }
     Ok(())
+}
+
+struct Inserted {
+    rows: Vec<Row>,
+    /// Records whose link somebody else holds.
+    lost: HashSet<RemoteId>,
+}
+
+async fn insert_with_links(
+    tx: &DatabaseTransaction,
+    mapped: &Mapped,
+    columns: &[&str],
+    inserts: &[(&Record, Merged)],
+    part: &[(usize, NewRow)],
+) -> Result<Inserted, StoreError> {
+    let rows = rows::insert(tx, mapped, columns, part.iter().map(|(_, row)| row)).await?;
+    let by_key: HashMap<&RowKey, &Row> = rows.iter().map(|row| (&row.key, row)).collect();
+    let new_link = |(at, new): &(usize, NewRow)| {
+        let (record, merged) = &inserts[*at];
+        let base = by_key.get(&new.key).map_or_else(|| merged.base.clone(), |row| as_stored(merged, row));
+        NewLink {
+            row_key: new.key.clone(),
+            remote_id: record.id.clone(),
+            base: base.to_json(&mapped.spec),
+            seen: record.modified,
+        }
+    };
+    let links: Vec<NewLink> = part.iter().map(new_link).collect();
+    let won = links::insert(tx, mapped.id, &links).await?;
+    let lost = links.into_iter().map(|link| link.remote_id).filter(|id| !won.contains_key(id)).collect();
+    Ok(Inserted { rows, lost })
 }
 
 async fn write_merges<'a>(
@@ -326,7 +352,7 @@ async fn write_merges<'a>(
         }
     }
     for (columns, changes) in groups {
-        let (made, failed) = bisect(tx, mapped, &columns, &changes, false).await?;
+        let (made, failed) = bisect(tx, mapped, &columns, &changes).await?;
         stored.extend(made);
         refused.extend(failed);
     }
@@ -339,7 +365,7 @@ async fn write_merges<'a>(
         }
         let row = stored.remove(&at);
         let base = match &row {
-            Some(row) => as_stored(mapped, &merge.merged.base, &merge.merged, row),
+            Some(row) => as_stored(&merge.merged, row),
             None => merge.merged.base.clone(),
         };
         let base = base.to_json(spec);
@@ -372,11 +398,11 @@ async fn write_merges<'a>(
 }
 
 /// The base with the row's side as the database stored it: what a BEFORE trigger or a type made of the value is what was agreed.
-fn as_stored(mapped: &Mapped, base: &Base, merged: &Merged, row: &Row) -> Base {
-    let mut base = base.clone();
+fn as_stored(merged: &Merged, row: &Row) -> Base {
+    let mut base = merged.base.clone();
     for (at, _) in &merged.row_changes {
-        if let (Some(Some(field)), Some(spec)) = (base.fields.get_mut(*at), mapped.spec.fields.get(*at)) {
-            field.row = row.get(&mapped.spec, &spec.column).map(str::to_owned);
+        if let Some(Some(field)) = base.fields.get_mut(*at) {
+            field.row = row.field(*at).map(str::to_owned);
         }
     }
     base
@@ -384,28 +410,18 @@ fn as_stored(mapped: &Mapped, base: &Base, merged: &Merged, row: &Row) -> Base {
 
 type Bisected = (Vec<(usize, Row)>, Vec<(usize, String)>);
 
-/// Writes what the database takes, in as few statements as it allows, and names what it refuses.
+/// Changes what the database takes, in as few statements as it allows, and names what it refuses.
 async fn bisect(
     tx: &DatabaseTransaction,
     mapped: &Mapped,
     columns: &[&str],
     changes: &[(usize, NewRow)],
-    insert: bool,
 ) -> Result<Bisected, StoreError> {
     let (mut made, mut refused) = (Vec::new(), Vec::new());
     let mut parts = vec![changes];
     while let Some(part) = parts.pop() {
-        if part.is_empty() {
-            continue;
-        }
-        let news: Vec<NewRow> = part.iter().map(|(_, row)| row.clone()).collect();
         let savepoint = tx.begin().await?;
-        let result = if insert {
-            rows::insert(&savepoint, mapped, columns, &news).await
-        } else {
-            rows::update(&savepoint, mapped, columns, &news).await
-        };
-        match result {
+        match rows::update(&savepoint, mapped, columns, part.iter().map(|(_, row)| row)).await {
             Ok(rows) => {
                 savepoint.commit().await?;
                 let mut by_key: HashMap<RowKey, Row> = rows.into_iter().map(|row| (row.key.clone(), row)).collect();

@@ -40,7 +40,7 @@ impl Mapped {
     }
 
     fn read(&self, row: &QueryResult) -> Result<Row, StoreError> {
-        let columns = (1..=self.spec.columns().len()).map(|at| get(row, at)).collect::<Result<_, _>>()?;
+        let columns = (1..=self.spec.columns().count()).map(|at| get(row, at)).collect::<Result<_, _>>()?;
         Ok(Row { key: RowKey(get(row, 0)?), columns })
     }
 }
@@ -163,16 +163,16 @@ pub(crate) async fn new_keys(db: &impl ConnectionTrait, mapped: &Mapped, count: 
 }
 
 /// Inserts rows in one statement and gives them back as the database made them, triggers and defaults included.
-pub(crate) async fn insert(
+pub(crate) async fn insert<'a>(
     db: &impl ConnectionTrait,
     mapped: &Mapped,
     columns: &[&str],
-    rows: &[NewRow],
+    rows: impl Iterator<Item = &'a NewRow>,
 ) -> Result<Vec<Row>, StoreError> {
     let backend = db.get_database_backend();
     let mut names = vec![mapped.key()];
     names.extend(columns.iter().map(|column| quote(column)));
-    let mut cells: Vec<Option<&str>> = Vec::with_capacity(rows.len() * names.len());
+    let mut cells: Vec<Option<&str>> = Vec::new();
     for row in rows {
         cells.push(Some(row.key.as_str()));
         cells.extend(row.values.iter().map(Option::as_deref));
@@ -195,14 +195,14 @@ pub(crate) async fn insert(
 }
 
 /// Sets the same columns of many rows in one statement and gives the rows back as the database stored them.
-pub(crate) async fn update(
+pub(crate) async fn update<'a>(
     db: &impl ConnectionTrait,
     mapped: &Mapped,
     columns: &[&str],
-    rows: &[NewRow],
+    rows: impl Iterator<Item = &'a NewRow>,
 ) -> Result<Vec<Row>, StoreError> {
     let backend = db.get_database_backend();
-    let mut cells: Vec<Option<&str>> = Vec::with_capacity(rows.len() * (columns.len() + 1));
+    let mut cells: Vec<Option<&str>> = Vec::new();
     for row in rows {
         cells.push(Some(row.key.as_str()));
         cells.extend(row.values.iter().map(Option::as_deref));
