@@ -44,7 +44,7 @@ const TABLES: [&str; 11] = [
     "tidemark_meta",
 ];
 
-/// `{id}` is a key the database hands out; `{now}` the database's clock in milliseconds.
+/// Links and debts name their stream without a foreign key: its check would cost more than the row. `{id}` is a key the database hands out; `{now}` the database's clock in milliseconds.
 const STATEMENTS: &str = "
 CREATE TABLE tidemark_meta (
     name TEXT PRIMARY KEY,
@@ -113,7 +113,7 @@ CREATE INDEX tidemark_window_open ON tidemark_window (stream_id, reader) WHERE s
 CREATE INDEX tidemark_window_recent ON tidemark_window (stream_id, id);
 CREATE TABLE tidemark_link (
     id {id},
-    stream_id BIGINT NOT NULL REFERENCES tidemark_stream(id) ON DELETE CASCADE,
+    stream_id BIGINT NOT NULL,
     row_key TEXT,
     remote_id TEXT,
     state TEXT NOT NULL,
@@ -132,7 +132,7 @@ CREATE INDEX tidemark_link_pushed ON tidemark_link (push_fence) WHERE push_fence
 CREATE INDEX tidemark_link_creating ON tidemark_link (stream_id) WHERE state = 'creating';
 CREATE TABLE tidemark_debt (
     id {id},
-    stream_id BIGINT NOT NULL REFERENCES tidemark_stream(id) ON DELETE CASCADE,
+    stream_id BIGINT NOT NULL,
     kind TEXT NOT NULL,
     subject TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'waiting',

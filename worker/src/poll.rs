@@ -14,6 +14,8 @@ use tidemark_store::rows::Mapped;
 use tidemark_store::streams::{self, Fence, Stream};
 use tidemark_store::windows::{self, OpenWindow};
 use tidemark_store::{StoreError, walk};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::calls::{NoAnswer, Purpose, pause_connection, prove_account};
 use crate::context::Context;
@@ -21,6 +23,10 @@ use crate::event::Event;
 use crate::outcome::Outcome;
 use crate::references;
 
+/// Pages that may have arrived before they are applied.
+const PAGES_AHEAD: usize = 3;
+/// Records beyond which no further page joins a transaction.
+const ROWS_TOGETHER_MAX: usize = 600;
 /// Rows of one step of a walk.
 const WALK_ROWS: u64 = 500;
 
@@ -190,59 +196,100 @@ impl Reading<'_> {
         self.read_pages(window).await
     }
 
-    /// The next page is already on its way while this one is applied.
+    /// Pages are fetched while earlier ones are applied. What has arrived meanwhile is applied together, up to a bound that keeps the transaction short.
     async fn read_pages(&mut self, mut window: OpenWindow) -> Result<Read, StoreError> {
-        let mut rows_changed = 0;
-        let mut fetched = match self.fetch(&window, window.position.as_ref()).await? {
-            Ok(fetched) => fetched,
-            Err(no) => return Ok(Read::Failed(no)),
-        };
-        loop {
-            let position = match &fetched.page.next {
+        let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
+        let stop = CancellationToken::new();
+        let reading = &*self;
+        let (start, fixed) = (window.position.clone(), window.clone());
+        let (fetched, applied) =
+            tokio::join!(reading.fetch_ahead(&fixed, start, sender, &stop), reading.apply_all(&mut window, receiver, &stop));
+        let (pages, drained) = applied?;
+        self.pages += pages;
+        match fetched? {
+            Some(no) => Ok(Read::Failed(no)),
+            None if drained => Ok(Read::Drained),
+            None => Ok(Read::TimeUp),
+        }
+    }
+
+    /// Fetches page after page until the window is drained, a call fails, or nobody wants more.
+    async fn fetch_ahead(
+        &self,
+        window: &OpenWindow,
+        mut position: Option<Position>,
+        pages: mpsc::Sender<Fetched>,
+        stop: &CancellationToken,
+    ) -> Result<Option<NoAnswer>, StoreError> {
+        while !stop.is_cancelled() {
+            let fetched = match self.fetch(window, position.as_ref()).await? {
+                Ok(fetched) => fetched,
+                Err(no) => return Ok(Some(no)),
+            };
+            let next = fetched.page.next.clone();
+            if pages.send(fetched).await.is_err() {
+                return Ok(None);
+            }
+            match next {
+                Next::More(next) => position = Some(next),
+                Next::Drained => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Applies what arrives. Returns how many pages, and whether the window is drained.
+    async fn apply_all(
+        &self,
+        window: &mut OpenWindow,
+        mut pages: mpsc::Receiver<Fetched>,
+        stop: &CancellationToken,
+    ) -> Result<(usize, bool), StoreError> {
+        // However this ends, the fetching ends with it.
+        let _stop = stop.clone().drop_guard();
+        let (mut count, mut rows_changed) = (0, 0);
+        while let Some(mut batch) = pages.recv().await {
+            let mut together = 1;
+            while batch.page.records.len() < ROWS_TOGETHER_MAX
+                && matches!(batch.page.next, Next::More(_))
+                && let Ok(more) = pages.try_recv()
+            {
+                // The batch is as old as its oldest page.
+                batch.page.records.extend(more.page.records);
+                batch.page.next = more.page.next;
+                together += 1;
+            }
+            let position = match &batch.page.next {
                 Next::More(position) => Some(position.clone()),
                 Next::Drained => None,
             };
-            let records = fetched.page.records.len();
-            let over = self.is_over();
-            let (counts, next) = match &position {
-                Some(position) if !over => {
-                    let (applied, next) =
-                        tokio::join!(self.apply(&window, fetched, Some(position)), self.fetch(&window, Some(position)));
-                    (applied?, Some(next?))
-                }
-                position => (self.apply(&window, fetched, position.as_ref()).await?, None),
-            };
-            self.pages += 1;
-            window.pages += 1;
+            let records = batch.page.records.len();
+            let counts = self.apply(window, batch, position.as_ref(), together).await?;
+            count += together;
+            window.pages += i64::try_from(together).unwrap_or(1);
             window.records += counts.records;
             rows_changed += counts.rows_changed;
-            counter!("tidemark_records_read_total", "stream" => self.purpose.stream.spec.name.clone()).increment(records as u64);
-            counter!("tidemark_rows_changed_total", "stream" => self.purpose.stream.spec.name.clone())
-                .increment(counts.rows_changed.unsigned_abs());
             let stream = self.purpose.stream.spec.name.clone();
-            match (position, next) {
-                (None, _) => {
-                    let event = Event::WindowCompleted {
-                        stream,
-                        reader: window.reader,
-                        records: window.records,
-                        rows_changed,
-                        pages: window.pages,
-                    };
-                    self.purpose.ctx.tell(event);
-                    return Ok(Read::Drained);
-                }
-                (Some(position), next) => {
-                    self.purpose.ctx.tell(Event::PageApplied { stream, reader: window.reader, records: window.records });
-                    window.position = Some(position);
-                    match next {
-                        None => return Ok(Read::TimeUp),
-                        Some(Err(no)) => return Ok(Read::Failed(no)),
-                        Some(Ok(next)) => fetched = next,
-                    }
-                }
+            counter!("tidemark_records_read_total", "stream" => stream.clone()).increment(records as u64);
+            counter!("tidemark_rows_changed_total", "stream" => stream.clone()).increment(counts.rows_changed.unsigned_abs());
+            if position.is_none() {
+                let event = Event::WindowCompleted {
+                    stream,
+                    reader: window.reader,
+                    records: window.records,
+                    rows_changed,
+                    pages: window.pages,
+                };
+                self.purpose.ctx.tell(event);
+                return Ok((count, true));
+            }
+            self.purpose.ctx.tell(Event::PageApplied { stream, reader: window.reader, records: window.records });
+            window.position = position;
+            if self.is_over() {
+                return Ok((count, false));
             }
         }
+        Ok((count, false))
     }
 
     async fn fetch(&self, window: &OpenWindow, position: Option<&Position>) -> Result<Result<Fetched, NoAnswer>, StoreError> {
@@ -275,11 +322,13 @@ impl Reading<'_> {
         window: &OpenWindow,
         fetched: Fetched,
         next: Option<&Position>,
+        pages: usize,
     ) -> Result<windows::PageCounts, StoreError> {
         let ctx = self.purpose.ctx;
         let page = WindowPage {
             fence: self.fence,
             window,
+            pages,
             records: fetched.page.records,
             next,
             asked_at: fetched.asked_at,

@@ -80,8 +80,8 @@ pub(crate) async fn mark(db: &impl ConnectionTrait) -> Result<LogMark, StoreErro
     Ok(LogMark(scalar(db, sql, vec![]).await?))
 }
 
-/// Removes the log rows this transaction itself caused by writing these rows, once each: such a row now equals its base. A row that was logged more often was
-/// changed again by a trigger of the order system, and owes a push. Every other stream over the table hears of the rows by a debt of its own.
+/// Removes the log rows this transaction itself caused by writing these rows, once each: such a row now equals its base. A row that was logged more often, or
+/// that is none of these, was changed by a trigger of the order system, and owes a push. Every other stream over the table hears of the rows by a debt of its own.
 pub(crate) async fn clear_own(
     db: &impl ConnectionTrait,
     mapped: &Mapped,
@@ -91,21 +91,28 @@ pub(crate) async fn clear_own(
     if keys.is_empty() {
         return Ok(());
     }
-    let backend = db.get_database_backend();
-    let own = if backend == sea_orm::DbBackend::Postgres { "AND txid = txid_current()" } else { "" };
+    let own = if db.get_database_backend() == sea_orm::DbBackend::Postgres { "AND txid = txid_current()" } else { "" };
     // The upper bound is out of reach; it lets a planner without statistics see that the range is small.
-    let sql = format!(
-        "DELETE FROM tidemark_change WHERE id > $1 AND id <= $1 + 10000000 {own} AND table_name = $2 AND row_key {} RETURNING row_key",
-        in_list(backend, 3, "text")
-    );
+    let sql =
+        format!("DELETE FROM tidemark_change WHERE id > $1 AND id <= $1 + 10000000 {own} AND table_name = $2 RETURNING row_key");
     let mut logged: BTreeMap<String, usize> = BTreeMap::new();
-    for row in all(db, &sql, vec![mark.0.into(), mapped.shape.log_name().into(), list(backend, keys.iter().copied())]).await? {
-        *logged.entry(get(&row, 0)?).or_default() += 1;
+    for row in all(db, &sql, vec![mark.0.into(), mapped.shape.log_name().into()]).await? {
+        *logged.entry(get::<Option<String>>(&row, 0)?.unwrap_or_default()).or_default() += 1;
     }
-    let changed_again: Vec<&str> = logged.iter().filter(|(_, times)| **times > 1).map(|(key, _)| key.as_str()).collect();
-    owe(db, mapped.id, Kind::Push, changed_again.into_iter(), 0, true).await?;
+    let ours: BTreeSet<&str> = keys.iter().copied().collect();
+    let others = logged.iter().filter(|(key, times)| **times > 1 || !ours.contains(key.as_str())).map(|(key, _)| key.as_str());
+    let others: Vec<&str> = others.filter(|key| !key.is_empty()).collect();
+    owe(db, mapped.id, Kind::Push, others.iter().copied(), 0, true).await?;
+    if logged.contains_key("") {
+        run(
+            db,
+            "UPDATE tidemark_stream SET walk_owed = 1, walk_position = NULL WHERE table_name = $1",
+            vec![mapped.shape.log_name().into()],
+        )
+        .await?;
+    }
     for sibling in &mapped.siblings {
-        owe(db, *sibling, Kind::Push, keys.iter().copied(), 0, true).await?;
+        owe(db, *sibling, Kind::Push, keys.iter().chain(&others).copied(), 0, true).await?;
     }
     Ok(())
 }

@@ -21,11 +21,12 @@ use crate::streams::{self, Fence};
 use crate::windows::{self, OpenWindow, PageCounts};
 use crate::{Store, StoreError, changes};
 
-/// A page of a window.
+/// One or more pages of a window, one after the other.
 #[derive(Debug)]
 pub struct WindowPage<'a> {
     pub fence: Fence,
     pub window: &'a OpenWindow,
+    pub pages: usize,
     pub records: Vec<Record>,
     /// `None` when the window is drained.
     pub next: Option<&'a Position>,
@@ -62,7 +63,7 @@ pub async fn apply_page(
     };
     let mut counts = apply(&tx, batch).await?.counts;
     counts.records = i64::try_from(inside).unwrap_or(0);
-    windows::advance(&tx, page.fence, page.window, page.next, counts).await?;
+    windows::advance(&tx, page.fence, page.window, page.next, page.pages, counts).await?;
     tx.commit().await?;
     Ok(counts)
 }

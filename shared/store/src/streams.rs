@@ -45,17 +45,24 @@ fn read(row: &QueryResult) -> Result<Stream, StoreError> {
     })
 }
 
-/// Makes the stream's row if it has none: a new stream stands at `plan_ready`. A changed mapping re-reads everything, once: new fields then meet.
+/// Makes the stream's row if it has none: a new stream stands at `plan_ready`. A changed mapping re-reads everything, once: new fields then meet. A window that was
+/// open under the old mapping is abandoned, or its end would pass for the end of the new reading.
 pub async fn register(store: &Store, spec: &StreamSpec) -> Result<Stream, StoreError> {
     let table = store.qualify(&spec.table).to_string();
     let digest = spec.digest();
-    let sql = "INSERT INTO tidemark_stream (name, connection, object, table_name, mapping_digest) VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT (name) DO UPDATE SET table_name = excluded.table_name, mapping_digest = excluded.mapping_digest, fast_until = NULL, walk_owed = 1,
-            walk_position = NULL, reason = 'the mapping changed: everything is read once more'
-        WHERE tidemark_stream.mapping_digest <> excluded.mapping_digest";
-    let values =
-        vec![spec.name.clone().into(), spec.connection.clone().into(), spec.object.clone().into(), table.into(), digest.into()];
-    run(&store.db, sql, values).await?;
+    let tx = store.begin().await?;
+    let sql = "INSERT INTO tidemark_stream (name, connection, object, table_name, mapping_digest) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING";
+    let (name, connection, object) = (spec.name.clone(), spec.connection.clone(), spec.object.clone());
+    run(&tx, sql, vec![name.clone().into(), connection.into(), object.into(), table.clone().into(), digest.clone().into()])
+        .await?;
+    let sql = "UPDATE tidemark_stream SET table_name = $2, mapping_digest = $3, fast_until = NULL, walk_owed = 1, walk_position = NULL, fence = fence + 1,
+        lease_until = NULL, reason = 'the mapping changed: everything is read once more' WHERE name = $1 AND mapping_digest <> $3";
+    if run(&tx, sql, vec![name.clone().into(), table.into(), digest.into()]).await? == 1 {
+        let sql = "UPDATE tidemark_window SET state = 'abandoned', ended_at = {now} WHERE state = 'open'
+            AND stream_id = (SELECT id FROM tidemark_stream WHERE name = $1)";
+        run(&tx, sql, vec![name.into()]).await?;
+    }
+    tx.commit().await?;
     find(store, &spec.name)
         .await?
         .ok_or_else(|| StoreError::Missing { what: format!("stream {}", spec.name), remedy: "run `tidemark migrate`".into() })

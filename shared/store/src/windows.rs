@@ -75,10 +75,11 @@ pub(crate) async fn advance(
     fence: Fence,
     window: &OpenWindow,
     next: Option<&Position>,
+    pages: usize,
     counts: PageCounts,
 ) -> Result<(), StoreError> {
     let state = if next.is_some() { "open" } else { "completed" };
-    let sql = "UPDATE tidemark_window SET position = $2, pages = pages + 1, records = records + $3, rows_changed = rows_changed + $4, parked = parked + $5,
+    let sql = "UPDATE tidemark_window SET position = $2, pages = pages + $7, records = records + $3, rows_changed = rows_changed + $4, parked = parked + $5,
         state = $6, ended_at = CASE WHEN $6 = 'completed' THEN {now} END WHERE id = $1 AND state = 'open'";
     let values = vec![
         window.id.into(),
@@ -87,6 +88,7 @@ pub(crate) async fn advance(
         counts.rows_changed.into(),
         counts.parked.into(),
         state.into(),
+        i64::try_from(pages).unwrap_or(1).into(),
     ];
     if run(db, sql, values).await? != 1 {
         return Err(StoreError::LeaseLost { what: format!("window {}", window.id) });
@@ -125,6 +127,6 @@ pub async fn set_settled_start(store: &Store, fence: Fence, start: Millis) -> Re
 
 /// Forgets windows that ended before `before`, a bounded number at a time.
 pub async fn prune(store: &Store, before: Millis) -> Result<u64, StoreError> {
-    let sql = "DELETE FROM tidemark_window WHERE id IN (SELECT id FROM tidemark_window WHERE state = 'completed' AND ended_at < $1 ORDER BY id LIMIT 5000)";
+    let sql = "DELETE FROM tidemark_window WHERE id IN (SELECT id FROM tidemark_window WHERE state <> 'open' AND ended_at < $1 ORDER BY id LIMIT 5000)";
     run(&store.db, sql, vec![before.into()]).await
 }
