@@ -26,7 +26,7 @@ pub(crate) enum Verb {
     Scheduler,
     /// Run a worker: it reads the CRMs, applies the changes and pushes. Any number may run.
     Worker,
-    /// Make or update Tidemark's own tables, and install the capture triggers on the mapped tables.
+    /// Make or update Tidemark's own tables, and install the triggers that note which rows changed.
     Migrate {
         /// Only print the SQL and the grants; change nothing.
         #[arg(long)]
@@ -36,29 +36,32 @@ pub(crate) enum Verb {
     Demo(crate::demo::DemoArgs),
     /// Run the practice CRM: HubSpot's dialect over HTTP, with a page to edit records and set the weather.
     Sandbox(SandboxArgs),
-    /// Check the configuration, the database, the queue and the CRM's answer, and say what to do about what is wrong. Changes nothing.
+    /// Check the configuration, the database, the queue and the CRM's answer, and say what to do about what is wrong. Exits 2 if something will fail.
     Check {
-        /// Make the CRM's unique properties for our row keys where they are missing.
+        /// Make the properties named by `external_key` in the CRM where they are missing; without it nothing is changed.
         #[arg(long)]
         fix: bool,
         /// Check the file only; call and connect to nothing.
         #[arg(long)]
         offline: bool,
+        /// Print JSON for programs.
         #[arg(long)]
         json: bool,
     },
     /// Show how each stream stands.
     Status {
+        /// Print JSON for programs.
         #[arg(long)]
         json: bool,
-        /// Only say whether database and queue answer; exit 0 if they do.
+        /// Only say whether database and queue answer: exit 0 if they do, 1 if not.
         #[arg(long)]
         ping: bool,
     },
-    /// Compare both sides of every stream field by field. Exits 0 when they agree, 2 when they differ.
+    /// Compare both sides of every stream field by field; reads every record of the CRM. Exits 0 when they agree, 2 when they differ.
     Agree {
         /// Compare these streams only.
         streams: Vec<String>,
+        /// Print JSON for programs.
         #[arg(long)]
         json: bool,
     },
@@ -70,9 +73,9 @@ pub(crate) enum Verb {
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Resume what was paused; or say go to a new stream whose plan is ready.
+    /// Resume what was paused; or say go to a new stream whose plan is ready: nothing is read or written before.
     Resume {
-        /// A stream, a connection, or `all` streams whose plan is ready.
+        /// A stream, a connection, or `all`: every stream whose plan is ready, not what is paused.
         subject: String,
     },
 }

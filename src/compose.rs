@@ -66,6 +66,13 @@ impl House {
         Ok(())
     }
 
+    pub(crate) async fn prove_migrated(&self) -> eyre::Result<()> {
+        if !self.store.is_migrated().await? {
+            bail!("the database has no Tidemark tables, or old ones: run `tidemark migrate` (with --plan to read the SQL first)");
+        }
+        Ok(())
+    }
+
     /// Somebody says go: a stream whose plan is ready starts.
     pub(crate) async fn go(&self, stream: &str, who: &str) -> eyre::Result<()> {
         if !streams::set_state(&self.store, stream, "running", None).await? {
@@ -183,9 +190,7 @@ pub(crate) async fn start(
     events: Option<UnboundedSender<Event>>,
     shutdown: CancellationToken,
 ) -> eyre::Result<Running> {
-    if !house.store.is_migrated().await? {
-        bail!("the database has no Tidemark tables, or old ones: run `tidemark migrate` (with --plan to read the SQL first)");
-    }
+    house.prove_migrated().await?;
     // The recorder must stand before the first count.
     http::metrics_handle();
     let queue = house.queue().await?;

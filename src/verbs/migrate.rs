@@ -46,10 +46,13 @@ async fn print_plan(house: &House) -> eyre::Result<ExitCode> {
         say(
             "\n-- 3. The least rights Tidemark's role needs, here called \"tidemark\". To create triggers PostgreSQL wants the TRIGGER right, once;\n--    it can be revoked after `tidemark migrate`.",
         );
+        let mut printed: Vec<String> = Vec::new();
         for spec in &house.config.streams {
-            if let Some(shape) = shape::find(store, &spec.table, &spec.key).await? {
-                for grant in capture::grants(store, &shape, spec, "tidemark") {
+            let Some(shape) = shape::find(store, &spec.table, &spec.key).await? else { continue };
+            for grant in capture::grants(store, &shape, spec, "tidemark") {
+                if !printed.contains(&grant) {
                     say(format_args!("{grant};"));
+                    printed.push(grant);
                 }
             }
         }

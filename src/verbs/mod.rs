@@ -30,10 +30,11 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
         Verb::Worker => serve::run(load(&args.config)?, Roles { scheduler: false, worker: true }).await,
         Verb::Migrate { plan } => migrate::run(&open(&args.config).await?, plan).await,
         Verb::Check { fix, offline, json } => check::run(&args.config, check::Options { fix, offline, json }).await,
-        Verb::Status { json, ping } => status::run(&open(&args.config).await?, json, ping).await,
-        Verb::Agree { streams, json } => agree::run(&open(&args.config).await?, &streams, json).await,
-        Verb::Pause { subject, reason } => pause::pause(&open(&args.config).await?, &subject, reason.as_deref()).await,
-        Verb::Resume { subject } => pause::resume(&open(&args.config).await?, &subject).await,
+        Verb::Status { ping: true, .. } => status::answer(&open(&args.config).await?).await,
+        Verb::Status { json, ping: false } => status::run(&open_migrated(&args.config).await?, json).await,
+        Verb::Agree { streams, json } => agree::run(&open_migrated(&args.config).await?, &streams, json).await,
+        Verb::Pause { subject, reason } => pause::pause(&open_migrated(&args.config).await?, &subject, reason.as_deref()).await,
+        Verb::Resume { subject } => pause::resume(&open_migrated(&args.config).await?, &subject).await,
     }
 }
 
@@ -43,6 +44,13 @@ pub(crate) fn load(path: &Path) -> eyre::Result<Config> {
 
 async fn open(path: &Path) -> eyre::Result<House> {
     House::open(load(path)?).await
+}
+
+/// For verbs that ask Tidemark's own tables.
+async fn open_migrated(path: &Path) -> eyre::Result<House> {
+    let house = open(path).await?;
+    house.prove_migrated().await?;
+    Ok(house)
 }
 
 /// The environment, less what is not text.

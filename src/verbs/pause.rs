@@ -10,6 +10,11 @@ use crate::verbs::{say, who};
 
 pub(crate) async fn pause(house: &House, subject: &str, reason: Option<&str>) -> eyre::Result<ExitCode> {
     let reason = reason.map_or_else(|| format!("paused by {}", who()), |reason| format!("paused by {}: {reason}", who()));
+    if streams::find(&house.store, subject).await?.is_some_and(|stream| stream.state == "plan_ready") {
+        bail!(
+            "{subject} has not started: it stands at \"plan ready\", and nothing is read or written before `tidemark resume {subject}`"
+        );
+    }
     let stream = streams::set_state(&house.store, subject, "paused", Some(&reason)).await?;
     if !stream && !connections::set_state(&house.store, subject, "paused", Some(&reason)).await? {
         return unknown(house, subject).await;
@@ -30,6 +35,12 @@ pub(crate) async fn resume(house: &House, subject: &str) -> eyre::Result<ExitCod
         if ready.is_empty() {
             say("No stream stands at \"plan ready\".");
         }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let before = streams::find(&house.store, subject).await?.map(|stream| stream.state);
+    if before.as_deref() == Some("plan_ready") {
+        house.go(subject, &who()).await?;
+        say(format_args!("{subject} runs."));
         return Ok(ExitCode::SUCCESS);
     }
     let stream = streams::set_state(&house.store, subject, "running", None).await?;

@@ -16,10 +16,7 @@ struct Status {
     workers: Vec<overview::WorkerRow>,
 }
 
-pub(crate) async fn run(house: &House, json: bool, ping: bool) -> eyre::Result<ExitCode> {
-    if ping {
-        return answer(house).await;
-    }
+pub(crate) async fn run(house: &House, json: bool) -> eyre::Result<ExitCode> {
     let status = Status { streams: overview::streams(&house.store).await?, workers: overview::workers(&house.store).await? };
     if json {
         say_json(&status)?;
@@ -42,7 +39,7 @@ pub(crate) async fn run(house: &House, json: bool, ping: bool) -> eyre::Result<E
 }
 
 /// The database and the queue answer. A queue file held by the running service is a queue that answers.
-async fn answer(house: &House) -> eyre::Result<ExitCode> {
+pub(crate) async fn answer(house: &House) -> eyre::Result<ExitCode> {
     house.store.now().await?;
     match house.config.queue.url {
         tidemark_boot::QueueUrl::Redis(_) => house.queue().await?.ping().await?,

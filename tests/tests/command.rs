@@ -79,7 +79,7 @@ on_both_databases! {
         let place = Place::new(kind).await?;
         let config = place.configuration();
         says(&place.run(&config, &["up"], &[])?, 1, &["tidemark migrate"]);
-        says(&place.run(&config, &["migrate", "--plan"], &[])?, 0, &["CREATE TABLE tidemark_link", "CREATE TRIGGER"]);
+        says(&place.run(&config, &["migrate", "--plan"], &[])?, 0, &["CREATE TABLE tidemark_link", "TRIGGER \"tidemark_customers_insert\""]);
         assert_eq!(place.db.count(match kind {
             Kind::Sqlite => "sqlite_master WHERE name LIKE 'tidemark%'",
             Kind::Postgres => "pg_tables WHERE schemaname = 'tidemark'",

@@ -104,12 +104,19 @@ on_both_databases! {
     async fn a_lost_answer_makes_no_second_record(kind) {
         let rig = Rig::start(kind).await?;
         rig.settle().await?;
-        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '2026-01-01 00:00:00')").await?;
+        rig.db.run("INSERT INTO customers (email, first_name, company, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', 'Old', '2026-01-01 00:00:00')").await?;
         rig.crm.crm().force_next(ForcedAnswer { applies: true, dropped: true, path_contains: "/batch/upsert".into(), ..ForcedAnswer::default() });
         rig.push("hubspot.contacts").await?;
-        assert_eq!(rig.records("contacts").await?.len(), 1, "the write happened, its answer was lost");
+        let made = rig.records("contacts").await?;
+        assert_eq!(made.len(), 1, "the write happened, its answer was lost");
+        // Somebody edits the new record before the create is tried again.
+        let id = made.into_keys().next().unwrap_or_default();
+        rig.crm.crm().edit(Contacts, &id, &[("company", "Edited meanwhile")])?;
         rig.settle().await?;
         assert_eq!(rig.records("contacts").await?.len(), 1);
+        assert_eq!(rig.record("contacts", &id).await?["company"], "Edited meanwhile", "the create was not sent again over it");
+        let company = rig.db.one("SELECT company FROM customers").await?;
+        assert_eq!(company.as_deref(), Some("Edited meanwhile"));
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tidemark_core::record::{Record, RemoteId, RowKey};
+use tidemark_core::record::{Record, RowKey};
 use tidemark_crm::{Bucket, LookUp, WriteKind};
 use tidemark_store::debts::Unpaid;
 use tidemark_store::push::{Settlement, begin_creates, settle};
@@ -82,7 +82,10 @@ async fn look_up(push: &Push<'_>, going: &[Going<'_>]) -> Result<Result<HashMap<
     let spec = &mapped.spec;
     let crm = &push.purpose.connection.crm;
     let properties = wanted(mapped);
-    let mut found: HashMap<i64, Vec<Record>> = HashMap::new();
+    let mut found: HashMap<i64, Vec<Record>> = match look_up_begun(push, going, &properties).await? {
+        Ok(found) => found,
+        Err(no) => return Ok(Err(no)),
+    };
     for property in &spec.match_on {
         let Some((at, _)) = spec.field(property) else { continue };
         let value = |going: &Going<'_>| going.fields.iter().find(|sent| sent.field == at)?.record.clone();
@@ -121,21 +124,42 @@ async fn look_up(push: &Push<'_>, going: &[Going<'_>]) -> Result<Result<HashMap<
             }
         }
     }
-    // A record that carries our own key is ours, not a stranger with the same name: the upsert finds it.
+    own_first(going, &mut found);
+    Ok(Ok(found))
+}
+
+/// A create that was begun before may have made its record: it is looked for by our key. It is then read and bound, never written again as a whole, because people
+/// may have edited it meanwhile.
+async fn look_up_begun(
+    push: &Push<'_>,
+    going: &[Going<'_>],
+    properties: &[Option<String>],
+) -> Result<Result<HashMap<i64, Vec<Record>>, NoAnswer>, StoreError> {
+    let spec = &push.purpose.stream.spec;
+    let begun: HashMap<&str, i64> = going
+        .iter()
+        .filter(|going| going.prepared.link.is_some())
+        .map(|going| (going.prepared.claim.subject.as_str(), going.prepared.claim.id))
+        .collect();
+    let Some(property) = spec.external_key.as_deref().filter(|_| !begun.is_empty()) else { return Ok(Ok(HashMap::new())) };
+    let values: Vec<String> = begun.keys().map(|key| (*key).to_owned()).collect();
+    let request =
+        LookUp { object: &spec.object, properties, external_key: Some(property), property, values: &values, unique: true };
+    let records = push.purpose.call(Bucket::General, values.len(), push.purpose.connection.crm.look_up(&request)).await?;
+    let by_claim = |record: Record| Some((*begun.get(record.external_key.as_deref()?)?, vec![record]));
+    Ok(records.map(|records| records.into_iter().filter_map(by_claim).collect()))
+}
+
+/// Where one of the records found carries our own key, that one is meant, not a stranger with the same name.
+fn own_first(going: &[Going<'_>], found: &mut HashMap<i64, Vec<Record>>) {
     for going in going {
-        if let Some(list) = found.get_mut(&going.prepared.claim.id) {
-            let own = going.prepared.claim.subject.as_str();
-            let ours: Vec<RemoteId> = list
-                .iter()
-                .filter(|record| record.external_key.as_deref() == Some(own))
-                .map(|record| record.id.clone())
-                .collect();
-            if !ours.is_empty() {
-                list.clear();
-            }
+        let own = going.prepared.claim.subject.as_str();
+        if let Some(list) = found.get_mut(&going.prepared.claim.id)
+            && list.iter().any(|record| record.external_key.as_deref() == Some(own))
+        {
+            list.retain(|record| record.external_key.as_deref() == Some(own));
         }
     }
-    Ok(Ok(found))
 }
 
 fn normalised(value: &str) -> String {

@@ -10,7 +10,7 @@ use tidemark_core::spec::StreamSpec;
 
 use crate::dialect::{literal, quote};
 use crate::query::{get, one, run, scalar};
-use crate::shape::TableShape;
+use crate::shape::{NewKey, TableShape};
 use crate::{Store, StoreError};
 
 /// A statement that touches more rows than this leaves one marker, and the walk compares the whole table.
@@ -75,10 +75,9 @@ fn plan_postgres(store: &Store, shape: &TableShape, key: &str, columns: &[&str])
         statements.push(format!(
             "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $tidemark$\nBEGIN\n  BEGIN\n    {body};\n  EXCEPTION WHEN OTHERS THEN\n    RAISE WARNING 'tidemark: capture of % failed: %', {table_name}, SQLERRM;\n  END;\n  RETURN NULL;\nEND $tidemark$"
         ));
-        statements.push(format!("DROP TRIGGER IF EXISTS {} ON {table}", quote(&name)));
         let referencing = referencing.get(at).map_or(String::new(), |tables| format!("REFERENCING {tables} "));
         statements.push(format!(
-            "CREATE TRIGGER {} AFTER {event} ON {table} {referencing}FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
+            "CREATE OR REPLACE TRIGGER {} AFTER {event} ON {table} {referencing}FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
             quote(&name)
         ));
     }
@@ -202,6 +201,11 @@ pub fn grants(store: &Store, shape: &TableShape, spec: &StreamSpec, role: &str) 
         let mut inserted = vec![spec.key.as_str()];
         inserted.extend(written);
         grants.push(format!("GRANT INSERT ({}) ON {table} TO {role}", columns(inserted)));
+        if let NewKey::Expression(expression) = &shape.new_key
+            && let Some(sequence) = expression.strip_prefix("nextval('").and_then(|rest| rest.split('\'').next())
+        {
+            grants.push(format!("GRANT USAGE ON SEQUENCE {sequence} TO {role}"));
+        }
     }
     grants.push(format!("GRANT TRIGGER ON {table} TO {role}"));
     grants

@@ -77,6 +77,9 @@ pub(crate) async fn load(tx: &DatabaseTransaction, mapped: &Mapped, records: &[R
     let candidate_keys: HashSet<&RowKey> = candidates.values().flat_map(BTreeMap::keys).collect();
     if !candidate_keys.is_empty() {
         let links = links::locked(tx, mapped, By::Row, candidate_keys.iter().map(|key| key.as_str())).await?;
+        // A link to this very record was made after the links were loaded: it is known now, not a second record of its row.
+        let since = links.iter().filter_map(|link| Some((link.remote_id.clone()?, link.clone())));
+        known.links.extend(since.filter(|(id, _)| unknown.iter().any(|record| record.id == *id)));
         known.links_by_row = links.into_iter().filter_map(|link| Some((link.row_key.clone()?, link))).collect();
     }
     let keys: HashSet<RowKey> =

@@ -89,7 +89,11 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         use tidemark_migrations::Migrator;
         if self.is_postgres() {
-            self.db.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {}", dialect::quote(&self.schema))).await?;
+            // Asked first: making a schema needs a right on the database even where the schema is there.
+            let there = "SELECT count(*) FROM pg_namespace WHERE nspname = $1";
+            if query::scalar::<i64>(&self.db, there, vec![self.schema.clone().into()]).await? == 0 {
+                self.db.execute_unprepared(&format!("CREATE SCHEMA {}", dialect::quote(&self.schema))).await?;
+            }
         }
         <Migrator as sea_orm_migration::MigratorTrait>::up(&self.db, None).await?;
         Ok(())

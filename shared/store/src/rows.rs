@@ -62,7 +62,9 @@ pub(crate) async fn by_keys<'a>(
 ) -> Result<Vec<Row>, StoreError> {
     let backend = db.get_database_backend();
     let (key, table) = (mapped.key(), mapped.shape.sql());
-    let skip = if lock == Lock::Skip && !mapped.shape.is_view { "{skip}" } else { "" };
+    // A lock needs the right to update, which a stream that never writes rows does not have.
+    let writes = mapped.spec.direction.writes_rows() || mapped.spec.remote_id.is_some();
+    let skip = if lock == Lock::Skip && writes && !mapped.shape.is_view { "{skip}" } else { "" };
     let sql = format!(
         "SELECT {} FROM {table} t WHERE t.{key} {} ORDER BY t.{key} {skip}",
         mapped.selection(backend, "t."),

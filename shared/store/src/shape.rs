@@ -164,18 +164,26 @@ async fn find_sqlite(store: &Store, table: TableName, key: &str) -> Result<Optio
     Ok(Some(shape))
 }
 
-/// What the present role may not do to the table although the mapping needs it; empty when all is well. On SQLite the file's owner may everything.
+/// What the present role may not do to the columns the mapping needs; empty when all is well. On SQLite the file's owner may everything.
 pub async fn missing_rights(store: &Store, spec: &StreamSpec, shape: &TableShape) -> Result<Vec<String>, StoreError> {
     if !store.is_postgres() {
         return Ok(Vec::new());
     }
-    let mut wanted = vec![("SELECT", true)];
-    wanted.push(("UPDATE", spec.direction.writes_rows() || spec.remote_id.is_some()));
-    wanted.push(("INSERT", spec.direction.writes_rows() && spec.inbound == tidemark_core::spec::Inbound::Full));
+    let mut read = vec![spec.key.as_str()];
+    read.extend(spec.distinct_columns());
+    let mut written: Vec<&str> = spec.remote_id.iter().map(String::as_str).collect();
+    if spec.direction.writes_rows() {
+        written.extend(spec.fields.iter().map(|field| field.column.as_str()));
+    }
+    let inserts = spec.direction.writes_rows() && spec.inbound == tidemark_core::spec::Inbound::Full;
+    let inserted = if inserts { written.clone() } else { Vec::new() };
     let mut missing = Vec::new();
-    for (right, _) in wanted.into_iter().filter(|(_, needed)| *needed) {
-        if !scalar::<bool>(&store.db, "SELECT has_table_privilege($1, $2)", vec![shape.sql().into(), right.into()]).await? {
-            missing.push(right.to_owned());
+    for (right, columns) in [("SELECT", read), ("UPDATE", written), ("INSERT", inserted)] {
+        for column in columns.into_iter().filter(|column| shape.column(column).is_some()) {
+            let sql = "SELECT has_column_privilege($1, $2, $3)";
+            if !scalar::<bool>(&store.db, sql, vec![shape.sql().into(), column.into(), right.into()]).await? {
+                missing.push(format!("{right} {column}"));
+            }
         }
     }
     Ok(missing)

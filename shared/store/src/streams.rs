@@ -261,7 +261,8 @@ pub async fn owe_walk(store: &Store, stream: i64) -> Result<(), StoreError> {
 
 /// Moves a stream to `running` or `paused`, with the reason shown to everybody. Returns false when there is no such stream.
 pub async fn set_state(store: &Store, name: &str, state: &str, reason: Option<&str>) -> Result<bool, StoreError> {
-    let sql = "UPDATE tidemark_stream SET state = $2, reason = $3, due_at = CASE WHEN $2 = 'running' THEN {now} ELSE due_at END WHERE name = $1";
+    let sql = "UPDATE tidemark_stream SET state = $2, reason = $3, due_at = CASE WHEN $2 = 'running' THEN {now} ELSE due_at END,
+        poll_owed_at = CASE WHEN $2 = 'running' AND poll_owed_at > {now} THEN {now} ELSE poll_owed_at END WHERE name = $1";
     Ok(run(&store.db, sql, vec![name.into(), state.into(), reason.into()]).await? == 1)
 }
 
