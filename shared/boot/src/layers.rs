@@ -103,7 +103,7 @@ mod tests {
         let config = sample::load(&text, &[("TIDEMARK__WORKER__LEASE", "90s"), ("TIDEMARK__WORKER__CONCURRENCY", "")]).unwrap();
         assert_eq!(config.worker.lease.as_secs(), 90);
         assert_eq!(config.worker.concurrency, 3);
-        assert_eq!(config.worker.relay_every.as_secs(), 1);
+        assert_eq!(config.worker.relay_every.as_millis(), 200);
     }
 
     #[test]

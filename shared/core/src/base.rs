@@ -5,7 +5,7 @@
 
 use serde_json::Value as Json;
 
-use crate::record::Value;
+use crate::record::{Row, Value};
 use crate::spec::StreamSpec;
 
 /// How a field stands since it was last settled.
@@ -66,21 +66,31 @@ impl Base {
     /// One JSON object by property name. Shortest form first: a text or null when both sides hold the same and agree, `[row, record]` when their forms differ, and
     /// `[row, record, state]` when they do not agree. Fields that have not met are absent.
     pub fn to_json(&self, spec: &StreamSpec) -> String {
-        let mut out = String::with_capacity(32 * spec.fields.len());
+        self.write_json(spec, |_, base| base.row.as_deref())
+    }
+
+    /// The same, with the row's side of every field that was written as the database stored it. A column's own default is no agreed value.
+    pub fn to_json_as_stored(&self, spec: &StreamSpec, row: &Row) -> String {
+        self.write_json(spec, |at, base| base.row.as_ref().and_then(|_| row.field(at)))
+    }
+
+    fn write_json<'a>(&'a self, spec: &StreamSpec, row_of: impl Fn(usize, &'a FieldBase) -> Option<&'a str>) -> String {
+        let mut out = String::with_capacity(48 * spec.fields.len());
         out.push('{');
-        for (field, base) in spec.fields.iter().zip(&self.fields) {
+        for (at, (field, base)) in spec.fields.iter().zip(&self.fields).enumerate() {
             let Some(base) = base else { continue };
+            let row = row_of(at, base);
             if out.len() > 1 {
                 out.push(',');
             }
             push_text(&mut out, &field.property);
             out.push(':');
-            if base.state == State::Agreed && base.row == base.record {
-                push_value(&mut out, base.row.as_deref());
+            if base.state == State::Agreed && row == base.record.as_deref() {
+                push_value(&mut out, row);
                 continue;
             }
             out.push('[');
-            push_value(&mut out, base.row.as_deref());
+            push_value(&mut out, row);
             out.push(',');
             push_value(&mut out, base.record.as_deref());
             match &base.state {

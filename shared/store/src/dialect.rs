@@ -75,13 +75,7 @@ pub(crate) fn column<'a>(backend: DbBackend, items: impl Iterator<Item = Option<
                     None => out.push_str("NULL"),
                     Some(text) => {
                         out.push('"');
-                        // NUL cannot be stored in a PostgreSQL text; it is dropped rather than failing its whole page.
-                        for letter in text.chars().filter(|letter| *letter != '\0') {
-                            if letter == '"' || letter == '\\' {
-                                out.push('\\');
-                            }
-                            out.push(letter);
-                        }
+                        push_escaped(&mut out, text);
                         out.push('"');
                     }
                 }
@@ -102,6 +96,24 @@ pub(crate) fn column<'a>(backend: DbBackend, items: impl Iterator<Item = Option<
     Value::from(out)
 }
 
+/// Quotes and backslashes are escaped; NUL, which cannot be stored in a PostgreSQL text, is dropped rather than failing its whole page.
+fn push_escaped(out: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0)) {
+        let (clean, special) = rest.split_at(at);
+        out.push_str(clean);
+        match special.as_bytes()[0] {
+            0 => {}
+            byte => {
+                out.push('\\');
+                out.push(char::from(byte));
+            }
+        }
+        rest = &special[1..];
+    }
+    out.push_str(rest);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +126,7 @@ mod tests {
     fn a_list_keeps_quotes_commas_braces_and_absent_values_apart() {
         let items = [Some("a\"b\\c"), None, Some("{x,y}"), Some("NULL"), Some("")];
         check(DbBackend::Postgres, &items, r#"{"a\"b\\c",NULL,"{x,y}","NULL",""}"#);
+        check(DbBackend::Postgres, &[Some("a\0é\"")], r#"{"aé\""}"#);
         check(DbBackend::Sqlite, &items, r#"["a\"b\\c",null,"{x,y}","NULL",""]"#);
     }
 }

@@ -311,13 +311,10 @@ async fn insert_with_links(
     let by_key: HashMap<&RowKey, &Row> = rows.iter().map(|row| (&row.key, row)).collect();
     let new_link = |(at, new): &(usize, NewRow)| {
         let (record, merged) = &inserts[*at];
-        let base = by_key.get(&new.key).map_or_else(|| merged.base.clone(), |row| as_stored(merged, row));
-        NewLink {
-            row_key: new.key.clone(),
-            remote_id: record.id.clone(),
-            base: base.to_json(&mapped.spec),
-            seen: record.modified,
-        }
+        let base = by_key
+            .get(&new.key)
+            .map_or_else(|| merged.base.to_json(&mapped.spec), |row| merged.base.to_json_as_stored(&mapped.spec, row));
+        NewLink { row_key: new.key.clone(), remote_id: record.id.clone(), base, seen: record.modified }
     };
     let links: Vec<NewLink> = part.iter().map(new_link).collect();
     let won = links::insert(tx, mapped.id, &links).await?;
