@@ -152,21 +152,7 @@ impl Comparing<'_> {
         }
         answered_in_place(&self.purpose, &mut records).await?;
         let doubtful = self.judge(records, false).await?;
-        let batch = self
-            .purpose
-            .connection
-            .crm
-            .traits(&self.purpose.stream.spec.object)
-            .map_or(100, |traits| usize::from(traits.batch_rows_max))
-            .max(1);
-        for ids in doubtful.chunks(batch) {
-            let records = answered(&self.purpose, || read::by_ids(&self.purpose, ids)).await?;
-            let answered: HashSet<&RemoteId> = records.iter().map(|record| &record.id).collect();
-            let gone: Vec<RemoteId> = ids.iter().filter(|id| !answered.contains(id)).cloned().collect();
-            self.judge(records, true).await?;
-            self.judge_gone(&gone).await?;
-        }
-        Ok(())
+        self.compare_by_id(&doubtful).await
     }
 
     /// Judges records against their rows. Without `last_word` nothing that differs is counted; its ids come back.

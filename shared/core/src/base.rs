@@ -50,7 +50,7 @@ impl Base {
         self.fields.get(at)?.as_ref()
     }
 
-    /// The value of `match`-like look-ups: what the row held when the field was last settled.
+    /// Every field has met.
     pub fn is_met(&self) -> bool {
         !self.fields.is_empty() && self.fields.iter().all(Option::is_some)
     }

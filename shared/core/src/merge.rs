@@ -12,7 +12,7 @@
 
 use crate::Millis;
 use crate::base::{Base, FieldBase, State};
-use crate::record::{Record, Row, RowKey, Value};
+use crate::record::{Record, RowKey, Value};
 use crate::spec::{Blanks, FieldSpec, Owner, StreamSpec};
 
 /// Where a link stands.
@@ -305,11 +305,6 @@ pub fn insertion(spec: &StreamSpec, record: &[Value]) -> Result<Merged, Unmergea
     let mut merged = merge(spec, &Base::unmet(spec), &nothing, record)?;
     merged.owes_push = false;
     Ok(merged)
-}
-
-/// The row's values of the fields, as `merge` wants them.
-pub fn field_values(spec: &StreamSpec, row: &Row) -> Vec<Value> {
-    row.values(spec)
 }
 
 #[cfg(test)]
