@@ -101,6 +101,19 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn a_failed_look_up_backs_off_like_any_other_call(kind) {
+        let rig = Rig::start(kind).await?;
+        rig.settle().await?;
+        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '2026-01-01 00:00:00')").await?;
+        rig.crm.crm().force_next(ForcedAnswer { path_contains: "/contacts/batch/read".into(), ..html(502) });
+        rig.push("hubspot.contacts").await?;
+        let debt = rig.db.rows(&format!("SELECT CAST(attempts AS TEXT), class FROM {}", rig.db.own("tidemark_debt"))).await?;
+        assert_eq!(debt, [[Some("1".to_owned()), Some("retry".to_owned())]]);
+        rig.settle().await?;
+        assert_eq!(rig.records("contacts").await?.len(), 1);
+        Ok(())
+    }
+
     async fn a_lost_answer_makes_no_second_record(kind) {
         let rig = Rig::start(kind).await?;
         rig.settle().await?;

@@ -45,10 +45,14 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
         units += claims.len();
         let attempt = claims.iter().map(|claim| u32::try_from(claim.attempts).unwrap_or(0)).max().unwrap_or(0) + 1;
         let purpose = Purpose { ctx, connection, stream: mapped, word: "push", attempt, fence: Some(&fence) };
-        let result =
-            Push { purpose: &purpose, fence: &fence, commit_lag: millis(traits.commit_lag.min(mapped.spec.poll.settled_lag)) }
-                .pay(claims)
-                .await;
+        let result = Push {
+            purpose: &purpose,
+            fence: &fence,
+            claims: &claims,
+            commit_lag: millis(traits.commit_lag.min(mapped.spec.poll.settled_lag)),
+        }
+        .pay()
+        .await;
         // Whatever was not settled (we stop, the lease is short, the database was busy) goes back as it was.
         settling::release(&ctx.store, &fence).await?;
         match result {
@@ -74,15 +78,17 @@ pub(crate) struct Going<'a> {
 pub(crate) struct Push<'a> {
     pub(crate) purpose: &'a Purpose<'a>,
     pub(crate) fence: &'a str,
+    pub(crate) claims: &'a [Claim],
     pub(crate) commit_lag: Millis,
 }
 
 impl Push<'_> {
     /// Pays one batch of claims. False when no further batch should be tried now.
-    async fn pay(&self, claims: Vec<Claim>) -> Result<bool, StoreError> {
+    async fn pay(&self) -> Result<bool, StoreError> {
         let ctx = self.purpose.ctx;
         let mapped = self.purpose.stream;
-        let prepared = settling::prepare(&ctx.store, mapped, &ctx.parents(mapped), self.fence, claims, ctx.lease()).await?;
+        let prepared =
+            settling::prepare(&ctx.store, mapped, &ctx.parents(mapped), self.fence, self.claims.to_vec(), ctx.lease()).await?;
         let now = ctx.store.now().await?;
         let mut planned: Vec<(&Prepared, Plan)> =
             prepared.iter().map(|prepared| (prepared, self.plan(prepared, false))).collect();
@@ -329,7 +335,7 @@ impl Push<'_> {
         self.stop(NoAnswer::Failed(failure.clone())).await
     }
 
-    /// No further call now: pauses the connection when the credentials are refused.
+    /// No further call now: what was not settled waits as the failure demands, and refused credentials pause the connection.
     pub(crate) async fn stop(&self, no: NoAnswer) -> Result<bool, StoreError> {
         if let NoAnswer::Failed(failure) = no {
             self.purpose.ctx.tell(Event::Failed {
@@ -337,6 +343,10 @@ impl Push<'_> {
                 what: "push",
                 cause: failure.message.clone(),
             });
+            let now = self.purpose.ctx.store.now().await?;
+            let left: Vec<_> =
+                self.claims.iter().map(|claim| (claim, read::unpaid(self.purpose, claim, &failure, now))).collect();
+            debts::give_back(&self.purpose.ctx.store, self.fence, &left).await?;
             if failure.class == Class::Auth {
                 pause_connection(self.purpose.ctx, self.purpose.connection, &failure).await?;
             }
