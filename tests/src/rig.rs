@@ -246,6 +246,7 @@ environment = "sandbox"
 base_url = "{}"
 secret.token = {{ env = "HUBSPOT_TOKEN" }}
 call_deadline = "5s"
+request_life = "5s"
 budget = {{ per_second = 900, search_per_second = 900 }}
 "#,
             crm.base_url()

@@ -51,15 +51,33 @@ impl Purpose<'_> {
         items: usize,
         send: impl Future<Output = Answer<T>>,
     ) -> Result<Result<T, NoAnswer>, StoreError> {
+        let lease_holds = async {
+            let Some(fence) = self.fence else { return Ok(true) };
+            Ok(debts::lease_left(&self.ctx.store, fence).await? >= self.lease_needed())
+        };
+        self.call_if(lease_holds, bucket, items, send).await
+    }
+
+    /// Of its lease a claim needs this much, so that a call ends before anybody else may take the work over.
+    pub(crate) fn lease_needed(&self) -> Millis {
+        let deadline = millis(self.connection.spec.call_deadline);
+        deadline + deadline / 10
+    }
+
+    /// Makes the call if the lease turns out to outlast it, which is asked last, right before sending.
+    pub(crate) async fn call_if<T>(
+        &self,
+        lease_holds: impl Future<Output = Result<bool, StoreError>>,
+        bucket: Bucket,
+        items: usize,
+        send: impl Future<Output = Answer<T>>,
+    ) -> Result<Result<T, NoAnswer>, StoreError> {
         match self.book(bucket).await? {
             Ok(()) => {}
             Err(no) => return Ok(Err(no)),
         }
-        if let Some(fence) = self.fence {
-            let deadline = millis(self.connection.spec.call_deadline);
-            if debts::lease_left(&self.ctx.store, fence).await? < deadline + deadline / 10 {
-                return Ok(Err(NoAnswer::LeaseShort));
-            }
+        if !lease_holds.await? {
+            return Ok(Err(NoAnswer::LeaseShort));
         }
         let answer = send.await;
         self.record(items, &answer);

@@ -14,8 +14,9 @@ use tidemark_core::{Millis, push::Verdict, push::after_failure};
 use tidemark_crm::{Bucket, Outcomes, WriteBatch, WriteItem, WriteKind, Written};
 use tidemark_store::StoreError;
 use tidemark_store::debts::{self, Claim, Kind, Unpaid};
-use tidemark_store::push::{self as settling, Prepared, Settlement};
+use tidemark_store::push::{self as pushing, Prepared};
 use tidemark_store::rows::Mapped;
+use tidemark_store::settle::{Settlement, settle};
 
 use crate::calls::{NoAnswer, Purpose, pause_connection, prove_account};
 use crate::context::Context;
@@ -50,11 +51,12 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
             fence: &fence,
             claims: &claims,
             commit_lag: millis(traits.commit_lag.min(mapped.spec.poll.settled_lag)),
+            request_life: millis(traits.request_life),
         }
         .pay()
         .await;
         // Whatever was not settled (we stop, the lease is short, the database was busy) goes back as it was.
-        settling::release(&ctx.store, &fence).await?;
+        pushing::release(&ctx.store, &fence).await?;
         match result {
             Ok(true) => {}
             Ok(false) => {
@@ -80,6 +82,8 @@ pub(crate) struct Push<'a> {
     pub(crate) fence: &'a str,
     pub(crate) claims: &'a [Claim],
     pub(crate) commit_lag: Millis,
+    /// How long a request may still take effect after we gave up on it.
+    pub(crate) request_life: Millis,
 }
 
 impl Push<'_> {
@@ -88,7 +92,7 @@ impl Push<'_> {
         let ctx = self.purpose.ctx;
         let mapped = self.purpose.stream;
         let prepared =
-            settling::prepare(&ctx.store, mapped, &ctx.parents(mapped), self.fence, self.claims.to_vec(), ctx.lease()).await?;
+            pushing::prepare(&ctx.store, mapped, &ctx.parents(mapped), self.fence, self.claims.to_vec(), ctx.lease()).await?;
         let now = ctx.store.now().await?;
         let mut planned: Vec<(&Prepared, Plan)> =
             prepared.iter().map(|prepared| (prepared, self.plan(prepared, false))).collect();
@@ -113,7 +117,7 @@ impl Push<'_> {
                 other => settlements.push(settle_plan(claim, prepared, other, now)),
             }
         }
-        settling::settle(&ctx.store, mapped, self.fence, &settlements).await?;
+        settle(&ctx.store, mapped, self.fence, &settlements).await?;
         if !push_create::create(self, creates).await? {
             return Ok(false);
         }
@@ -170,7 +174,13 @@ impl Push<'_> {
             }
             let items: Vec<WriteItem> = part.iter().map(|going| self.item(kind, going)).collect();
             let batch = WriteBatch { object: &self.purpose.stream.spec.object, kind, items: &items };
-            let answer = self.purpose.call(Bucket::General, items.len(), self.purpose.connection.crm.write(&batch)).await?;
+            let send = self.purpose.connection.crm.write(&batch);
+            let answer = match kind {
+                WriteKind::Archive => self.purpose.call(Bucket::General, items.len(), send).await?,
+                WriteKind::Create | WriteKind::Update | WriteKind::Upsert { .. } => {
+                    self.purpose.call_if(self.remember(&part), Bucket::General, items.len(), send).await?
+                }
+            };
             match answer {
                 Ok(outcomes) => {
                     if !self.settle_sent(kind, part, outcomes).await? {
@@ -190,6 +200,20 @@ impl Push<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// Writes down what is on its way, so that it is known for our own if nobody hears the answer. False when the lease is too short to send it.
+    async fn remember(&self, going: &[Going<'_>]) -> Result<bool, StoreError> {
+        let ctx = self.purpose.ctx;
+        let until = ctx.store.now().await? + ctx.lease() + self.request_life;
+        let spec = &self.purpose.stream.spec;
+        let ghosts = |going: &Going<'_>| {
+            let before = going.prepared.link.as_ref().map(|link| link.view.ghosts.clone()).unwrap_or_default();
+            before.with(&going.fields, self.fence, until).to_json(spec)
+        };
+        let items: Vec<(&str, Option<String>)> =
+            going.iter().map(|going| (going.prepared.claim.subject.as_str(), ghosts(going))).collect();
+        pushing::remember(&ctx.store, self.purpose.stream, self.fence, self.purpose.lease_needed(), &items).await
     }
 
     fn item(&self, kind: WriteKind<'_>, going: &Going<'_>) -> WriteItem {
@@ -236,7 +260,7 @@ impl Push<'_> {
                 (Err(_), None) => {}
             }
         }
-        settling::settle(&ctx.store, self.purpose.stream, self.fence, &settlements).await?;
+        settle(&ctx.store, self.purpose.stream, self.fence, &settlements).await?;
         let verb = match kind {
             WriteKind::Update => "updated",
             WriteKind::Create | WriteKind::Upsert { .. } => "created",
@@ -275,8 +299,10 @@ impl Push<'_> {
             }
             // Without a key of ours a create whose answer was lost may be found only once the search index shows it: look no sooner.
             (Verdict::RetryAt { at }, _) if kind == WriteKind::Create && failure.maybe_done => {
-                Settlement::Unpaid { claim, unpaid: Unpaid::Retry { due_at: at.max(now + self.commit_lag), failure } }
+                let known_from = now + self.request_life + self.commit_lag;
+                Settlement::Unheard { claim, unpaid: Unpaid::Retry { due_at: at.max(known_from), failure } }
             }
+            _ if failure.maybe_done => Settlement::Unheard { claim, unpaid: read::unpaid(self.purpose, claim, failure, now) },
             _ => Settlement::Unpaid { claim, unpaid: read::unpaid(self.purpose, claim, failure, now) },
         }
     }
@@ -323,7 +349,7 @@ impl Push<'_> {
             .iter()
             .map(|(_, going)| Settlement::Referred { claim: &going.prepared.claim, fields: fields(going), complete: true })
             .collect();
-        settling::settle(&self.purpose.ctx.store, self.purpose.stream, self.fence, &settlements).await?;
+        settle(&self.purpose.ctx.store, self.purpose.stream, self.fence, &settlements).await?;
         Ok(true)
     }
 
@@ -331,7 +357,7 @@ impl Push<'_> {
         let now = self.purpose.ctx.store.now().await?;
         let unpaid = |claim| Settlement::Unpaid { claim, unpaid: read::unpaid(self.purpose, claim, failure, now) };
         let settlements: Vec<Settlement<'_>> = going.iter().map(|(_, going)| unpaid(&going.prepared.claim)).collect();
-        settling::settle(&self.purpose.ctx.store, self.purpose.stream, self.fence, &settlements).await?;
+        settle(&self.purpose.ctx.store, self.purpose.stream, self.fence, &settlements).await?;
         self.stop(NoAnswer::Failed(failure.clone())).await
     }
 

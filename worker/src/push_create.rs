@@ -9,7 +9,8 @@ use std::collections::{HashMap, HashSet};
 use tidemark_core::record::{Record, RowKey};
 use tidemark_crm::{Bucket, LookUp, WriteKind};
 use tidemark_store::debts::Unpaid;
-use tidemark_store::push::{Settlement, begin_creates, settle};
+use tidemark_store::push::begin_creates;
+use tidemark_store::settle::{Settlement, settle};
 use tidemark_store::{StoreError, links};
 
 use crate::calls::NoAnswer;

@@ -11,7 +11,7 @@ use tidemark_crm::{Bucket, ReadIds};
 use tidemark_store::debts::{self, Claim, Kind, Unpaid};
 use tidemark_store::page::{OwedReads, apply_reads};
 use tidemark_store::rows::Mapped;
-use tidemark_store::{StoreError, links, push as settling};
+use tidemark_store::{StoreError, links, push};
 
 use crate::calls::{NoAnswer, Purpose, pause_connection, prove_account};
 use crate::context::Context;
@@ -42,7 +42,7 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
             Ok(Ok(())) => units += claims.len(),
             Ok(Err(no)) => return give_back(&purpose, &fence, &claims, no).await,
             Err(error) => {
-                settling::release(&ctx.store, &fence).await?;
+                push::release(&ctx.store, &fence).await?;
                 return if error.is_contention() { Ok(Outcome::Deferred("the database was busy".into())) } else { Err(error) };
             }
         }
@@ -63,12 +63,13 @@ async fn read(
     let ids: Vec<RemoteId> = claims.iter().map(|claim| RemoteId::new(claim.subject.as_str())).collect();
     // The links' versions before asking: a link that moves meanwhile is read once more rather than merged with an answer that may be older.
     let links = links::of_records(&ctx.store, purpose.stream, &ids).await?;
+    let asked_at = ctx.store.now().await?;
     let versions: HashMap<RemoteId, i64> = links.into_iter().map(|(id, link)| (id, link.version)).collect();
     let records = match by_ids(purpose, &ids).await? {
         Ok(records) => records,
         Err(no) => return Ok(Err(no)),
     };
-    let reads = OwedReads { fence, claims, records, versions, precision, read_delay: READ_DELAY_MS };
+    let reads = OwedReads { fence, claims, asked_at, records, versions, precision, read_delay: READ_DELAY_MS };
     apply_reads(&ctx.store, purpose.stream, &ctx.parents(purpose.stream), reads).await?;
     Ok(Ok(()))
 }
@@ -88,7 +89,7 @@ pub(crate) async fn by_ids(purpose: &Purpose<'_>, ids: &[RemoteId]) -> Result<Re
 async fn give_back(purpose: &Purpose<'_>, fence: &str, claims: &[Claim], no: NoAnswer) -> Result<Outcome, StoreError> {
     let ctx = purpose.ctx;
     let NoAnswer::Failed(failure) = no else {
-        settling::release(&ctx.store, fence).await?;
+        push::release(&ctx.store, fence).await?;
         return Ok(Outcome::Skipped("the connection is paused, or the lease is too short"));
     };
     let now = ctx.store.now().await?;

@@ -76,6 +76,7 @@ pub(crate) struct RawConnection {
     pub(crate) search_per_second: Option<Located<f64>>,
     pub(crate) per_day: Option<Located<u64>>,
     pub(crate) call_deadline: Option<Located<Duration>>,
+    pub(crate) request_life: Option<Located<Duration>>,
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) secrets: BTreeMap<String, SecretString>,
     pub(crate) streams: Vec<RawStream>,
@@ -102,6 +103,9 @@ impl RawConnection {
             search_per_second: None,
             per_day: None,
             call_deadline: call_deadline(&mut section),
+            request_life: section
+                .take("request_life")
+                .and_then(|node| section::duration(node, &(Duration::ZERO..=Duration::from_secs(3_600)), findings)),
             settings,
             secrets,
             streams: Vec::new(),

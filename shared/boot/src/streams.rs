@@ -24,6 +24,7 @@ pub(crate) fn checked(raw: RawConnection) -> Option<((ConnectionSpec, Secrets), 
         account: raw.account.map(|account| account.value),
         budget,
         call_deadline: raw.call_deadline?.value,
+        request_life: raw.request_life.map(|life| life.value),
         settings: raw.settings,
     };
     Some(((connection, raw.secrets), streams))

@@ -6,6 +6,7 @@ pub mod agree;
 pub mod backoff;
 pub mod base;
 pub mod failure;
+pub mod ghost;
 pub mod hint;
 pub mod merge;
 pub mod page;

@@ -8,10 +8,12 @@
 //! 4. A field that changed on one side only goes to the other, if its owner allows; a change on the losing side is put right, not ignored.
 //! 5. A field that changed on both sides goes to its owner; `hold` leaves both and waits for a person.
 //! 6. A field that never met: equal agrees, a blank takes the other, both set goes to the owner.
-//! 7. A blank does not overwrite a value unless the mapping says `blanks = "clear"`: the difference is accepted and recorded.
+//! 7. A value of ours that may have landed late is no change over there: it agrees if the row still says it, and is put right if the row has moved on.
+//! 8. A blank does not overwrite a value unless the mapping says `blanks = "clear"`: the difference is accepted and recorded.
 
 use crate::Millis;
 use crate::base::{Base, FieldBase, State};
+use crate::ghost::{Ghost, Ghosts};
 use crate::record::{Record, RowKey, Value};
 use crate::spec::{Blanks, FieldSpec, Owner, StreamSpec};
 
@@ -46,6 +48,8 @@ pub struct LinkView {
     pub written_at: Option<Millis>,
     /// A push of this link is under way.
     pub push_leased: bool,
+    /// What was sent with an unknown outcome.
+    pub ghosts: Ghosts,
 }
 
 /// How a record was heard of. Times are the database's clock at the moment of asking.
@@ -54,7 +58,23 @@ pub enum Heard {
     /// In a page, from an index that may be `commit_lag` behind.
     Page { asked_at: Millis, commit_lag: Millis },
     /// By id, and the link did not change since it was asked.
-    ById,
+    ById { asked_at: Millis },
+}
+
+impl Heard {
+    pub fn asked_at(self) -> Millis {
+        match self {
+            Self::Page { asked_at, .. } | Self::ById { asked_at } => asked_at,
+        }
+    }
+
+    /// Whatever the CRM had taken by then is in the record.
+    pub fn as_of(self) -> Millis {
+        match self {
+            Self::Page { asked_at, commit_lag } => asked_at - commit_lag,
+            Self::ById { asked_at } => asked_at,
+        }
+    }
 }
 
 /// Whether a version may be merged at all.
@@ -122,7 +142,7 @@ pub struct Unmergeable {
 }
 
 /// Merges a record into its row, field by field. `row` and `record` are aligned with `spec.fields`.
-pub fn merge(spec: &StreamSpec, base: &Base, row: &[Value], record: &[Value]) -> Result<Merged, Unmergeable> {
+pub fn merge(spec: &StreamSpec, base: &Base, ghosts: &Ghosts, row: &[Value], record: &[Value]) -> Result<Merged, Unmergeable> {
     let mut merged = Merged {
         row_changes: Vec::new(),
         base: Base { fields: Vec::with_capacity(spec.fields.len()) },
@@ -131,7 +151,10 @@ pub fn merge(spec: &StreamSpec, base: &Base, row: &[Value], record: &[Value]) ->
     };
     for (at, field) in spec.fields.iter().enumerate() {
         let (row, record) = (row.get(at).cloned().flatten(), record.get(at).cloned().flatten());
-        let step = merge_field(spec, field, base.get(at), row.as_deref(), record.as_deref());
+        let step = match ours(spec, field, base.get(at), ghosts.of(at, record.as_deref()), row.as_deref(), record.as_deref()) {
+            Some(act) => Step { act, unsent: false, both_changed: false },
+            None => merge_field(spec, field, base.get(at), row.as_deref(), record.as_deref()),
+        };
         merged.conflicts += u32::from(step.both_changed);
         let next = match step.act {
             Act::Stay => base.get(at).cloned().unwrap_or_else(|| FieldBase::agreed(row, record)),
@@ -151,6 +174,19 @@ pub fn merge(spec: &StreamSpec, base: &Base, row: &[Value], record: &[Value]) ->
         merged.base.fields.push(Some(next));
     }
     Ok(merged)
+}
+
+/// A value that moved over there because we sent it, whatever became of the answer.
+fn ours(
+    spec: &StreamSpec,
+    field: &FieldSpec,
+    base: Option<&FieldBase>,
+    ghost: Option<&Ghost>,
+    row: Option<&str>,
+    record: Option<&str>,
+) -> Option<Act> {
+    let ghost = ghost.filter(|_| owner(spec, field) != Owner::Crm && base.is_none_or(|base| base.record.as_deref() != record))?;
+    Some(if ghost.sent.row.as_deref() == row || says_the_same(field, row, record) { Act::Agree } else { push(spec, field, row) })
 }
 
 struct Step {
@@ -302,7 +338,7 @@ pub fn meet(spec: &StreamSpec, candidates: &[Candidate], undecided_creates: bool
 /// The row's values for a record that becomes a new row, with its base.
 pub fn insertion(spec: &StreamSpec, record: &[Value]) -> Result<Merged, Unmergeable> {
     let nothing = vec![None; spec.fields.len()];
-    let mut merged = merge(spec, &Base::unmet(spec), &nothing, record)?;
+    let mut merged = merge(spec, &Base::unmet(spec), &Ghosts::default(), &nothing, record)?;
     merged.owes_push = false;
     Ok(merged)
 }

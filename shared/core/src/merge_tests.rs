@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::push::Sent;
 use crate::record::RemoteId;
 use crate::spec::{DeletePolicy, Deletes, Direction, Inbound, PollSpec, RetrySpec, TableName};
 use crate::transform::Transform;
@@ -60,7 +61,7 @@ fn agreed(values: &[&str]) -> Base {
 
 /// Merges and gives the row after the merge.
 fn check(base: &Base, row: &[&str], record: &[&str], row_after: &[&str]) -> Merged {
-    let merged = merge(&spec(), base, &some(row), &some(record)).unwrap();
+    let merged = merge(&spec(), base, &Ghosts::default(), &some(row), &some(record)).unwrap();
     let mut after = some(row);
     for (at, value) in &merged.row_changes {
         after[*at] = value.clone();
@@ -116,7 +117,7 @@ fn both_sides_changing_to_the_same_value_agree() {
 fn a_blank_in_the_crm_is_kept_out_and_decided_only_once() {
     let merged = check(&agreed(&["Rome", "Ana", "1"]), &["Rome", "Ana", "1"], &["", "Ana", "1"], &["Rome", "Ana", "1"]);
     assert!(matches!(merged.base.get(0).unwrap().state, State::Differs(_)));
-    let again = merge(&spec(), &merged.base, &some(&["Rome", "Ana", "1"]), &some(&["", "Ana", "1"])).unwrap();
+    let again = merge(&spec(), &merged.base, &Ghosts::default(), &some(&["Rome", "Ana", "1"]), &some(&["", "Ana", "1"])).unwrap();
     assert_eq!(again.base, merged.base);
     assert!(!again.owes_push && again.row_changes.is_empty());
 }
@@ -142,12 +143,19 @@ fn a_stage_that_the_rows_status_already_maps_to_changes_nothing() {
     let mut spec = spec();
     spec.fields[0].transform = Transform::Map(vec![("accepted".into(), "won".into()), ("shipped".into(), "won".into())]);
     let base = Base { fields: vec![Some(FieldBase::agreed(Some("shipped".into()), Some("lost".into()))), None, None] };
-    let merged = merge(&spec, &base, &some(&["shipped", "", ""]), &some(&["won", "", ""])).unwrap();
+    let merged = merge(&spec, &base, &Ghosts::default(), &some(&["shipped", "", ""]), &some(&["won", "", ""])).unwrap();
     assert!(merged.row_changes.is_empty(), "shipped stays shipped, it does not fall back to accepted");
 }
 
 fn link(seen: Option<Millis>, written_at: Option<Millis>) -> LinkView {
-    LinkView { state: LinkState::Linked, base: agreed(&["Rome", "Ana", "1"]), seen, written_at, push_leased: false }
+    LinkView {
+        state: LinkState::Linked,
+        base: agreed(&["Rome", "Ana", "1"]),
+        seen,
+        written_at,
+        push_leased: false,
+        ghosts: Ghosts::default(),
+    }
 }
 
 fn record(stamp: Option<Millis>, city: &str) -> Record {
@@ -174,7 +182,7 @@ fn a_late_commit_below_what_was_seen_is_read_again_rather_than_dropped() {
 fn nothing_is_merged_while_a_push_is_under_way() {
     let mut link = link(None, None);
     link.push_leased = true;
-    assert!(matches!(freshness(&link, &record(Some(1), "Oslo"), Heard::ById, 1), Freshness::Doubt(_)));
+    assert!(matches!(freshness(&link, &record(Some(1), "Oslo"), Heard::ById { asked_at: 1_000 }, 1), Freshness::Doubt(_)));
 }
 
 #[test]
@@ -214,10 +222,10 @@ fn bases() -> impl Strategy<Value = Base> {
 proptest! {
     #[test]
     fn merging_twice_is_merging_once(base in bases(), row in values(), record in values()) {
-        let once = merge(&spec(), &base, &row, &record).unwrap();
+        let once = merge(&spec(), &base, &Ghosts::default(), &row, &record).unwrap();
         let mut after = row;
         for (at, value) in &once.row_changes { after[*at] = value.clone(); }
-        let twice = merge(&spec(), &once.base, &after, &record).unwrap();
+        let twice = merge(&spec(), &once.base, &Ghosts::default(), &after, &record).unwrap();
         prop_assert!(twice.row_changes.is_empty());
         prop_assert_eq!(&twice.base, &once.base);
         prop_assert_eq!(twice.owes_push, once.owes_push);
@@ -225,20 +233,20 @@ proptest! {
 
     #[test]
     fn two_equal_sides_agree_whatever_was_known(base in bases(), both in values()) {
-        let merged = merge(&spec(), &base, &both, &both).unwrap();
+        let merged = merge(&spec(), &base, &Ghosts::default(), &both, &both).unwrap();
         prop_assert!(merged.row_changes.is_empty() && !merged.owes_push && merged.conflicts == 0);
     }
 
     #[test]
     fn a_field_of_the_orders_is_never_overwritten_by_a_value(base in bases(), row in values(), record in values()) {
         prop_assume!(row[1].is_some());
-        let merged = merge(&spec(), &base, &row, &record).unwrap();
+        let merged = merge(&spec(), &base, &Ghosts::default(), &row, &record).unwrap();
         prop_assert!(merged.row_changes.iter().all(|(at, _)| *at != 1));
     }
 
     #[test]
     fn after_a_merge_every_difference_is_owed_waits_or_is_accepted(base in bases(), row in values(), record in values()) {
-        let merged = merge(&spec(), &base, &row, &record).unwrap();
+        let merged = merge(&spec(), &base, &Ghosts::default(), &row, &record).unwrap();
         let mut after = row;
         for (at, value) in &merged.row_changes { after[*at] = value.clone(); }
         for at in 0..3 {
@@ -248,4 +256,48 @@ proptest! {
             prop_assert!(after[at] == record[at] || field.state != State::Agreed || unsent || known);
         }
     }
+}
+
+/// The row sent `sent` as its phone and nobody heard the answer.
+fn haunted(sent: &str) -> Ghosts {
+    let phone = Sent { field: 2, row: Some(sent.to_owned()), record: Some(sent.to_owned()) };
+    Ghosts::default().with(&[phone], "lost", 60_000)
+}
+
+fn merge_haunted(base: &Base, sent: &str, row: &str, record: &str) -> Merged {
+    merge(&spec(), base, &haunted(sent), &some(&["Rome", "Ana", row]), &some(&["Rome", "Ana", record])).unwrap()
+}
+
+#[test]
+fn h10_our_own_write_that_landed_unheard_is_no_change_over_there() {
+    let merged = merge_haunted(&agreed(&["Rome", "Ana", "0"]), "1", "2", "1");
+    assert_eq!((merged.conflicts, merged.row_changes.len(), merged.owes_push), (0, 0, true), "the newer row is sent");
+    let merged = merge_haunted(&agreed(&["Rome", "Ana", "0"]), "1", "0", "1");
+    assert_eq!((merged.row_changes.len(), merged.owes_push), (0, true), "a row that went back is sent as well");
+}
+
+#[test]
+fn h10_our_own_write_that_lands_late_does_not_undo_the_newer_one() {
+    let merged = merge_haunted(&agreed(&["Rome", "Ana", "2"]), "1", "2", "1");
+    assert_eq!((merged.conflicts, merged.row_changes.len(), merged.owes_push), (0, 0, true));
+}
+
+#[test]
+fn h10_a_create_that_went_through_unheard_meets_a_row_that_moved_on() {
+    let merged = merge_haunted(&Base::unmet(&spec()), "1", "2", "1");
+    assert_eq!((merged.conflicts, merged.row_changes.len(), merged.owes_push), (0, 0, true));
+    assert_eq!(merged.base.conflicts(), 0);
+}
+
+#[test]
+fn h10_what_the_crm_made_of_our_write_is_agreed_as_a_pair() {
+    let merged = merge_haunted(&agreed(&["Rome", "Ana", "0"]), "+1 (2)", "+1 (2)", "+12");
+    assert!(merged.row_changes.is_empty() && !merged.owes_push);
+    assert_eq!(merged.base.get(2), Some(&FieldBase::agreed(Some("+1 (2)".into()), Some("+12".into()))));
+}
+
+#[test]
+fn h10_what_somebody_else_wrote_stays_a_change() {
+    let merged = merge_haunted(&agreed(&["Rome", "Ana", "0"]), "1", "2", "3");
+    assert_eq!(merged.base.conflicts(), 1);
 }

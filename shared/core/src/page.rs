@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::Millis;
+use crate::base::Base;
+use crate::ghost::Ghosts;
 use crate::merge::{Candidate, Freshness, Heard, LinkState, LinkView, Meeting, Merged, freshness, insertion, meet, merge};
 use crate::record::{Record, RemoteId, Row, RowKey};
 use crate::spec::StreamSpec;
@@ -62,12 +64,14 @@ pub enum Step {
         link: i64,
         key: RowKey,
         merged: Merged,
+        ghosts: Ghosts,
     },
     /// A first meeting: binds the record to a row, by a new link or by the one that is `creating`.
     Bind {
         link: Option<i64>,
         key: RowKey,
         merged: Merged,
+        ghosts: Ghosts,
     },
 }
 
@@ -80,7 +84,7 @@ pub fn plan(spec: &StreamSpec, records: &[Record], known: &Known, heard: Heard, 
         }
         match known.links.get(&record.id) {
             Some(link) => plan_linked(spec, record, link, known, heard, precision),
-            None => plan_unknown(spec, record, known, &mut bound),
+            None => plan_unknown(spec, record, known, heard, &mut bound),
         }
     };
     records.iter().map(plan_one).collect()
@@ -101,12 +105,14 @@ fn plan_linked(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Kno
     }
     // A row that was deleted here is the push's business: its debt decides what becomes of the record.
     let Some(row) = known.rows.get(key) else { return Step::Pass };
-    match merge(spec, &link.view.base, &row.values(spec), &record.values) {
+    let ghosts = link.view.ghosts.after(heard.as_of());
+    match merge(spec, &link.view.base, &link.view.ghosts, &row.values(spec), &record.values) {
         Err(error) => unmergeable(&error, record),
         Ok(merged)
             if merged.row_changes.is_empty()
                 && merged.base == link.view.base
                 && !merged.owes_push
+                && ghosts == link.view.ghosts
                 && knows_its_record(spec, row, record) =>
         {
             if record.modified > link.view.seen {
@@ -115,7 +121,7 @@ fn plan_linked(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Kno
                 Step::Pass
             }
         }
-        Ok(merged) => Step::Merge { link: link.id, key: key.clone(), merged },
+        Ok(merged) => Step::Merge { link: link.id, key: key.clone(), merged, ghosts },
     }
 }
 
@@ -124,7 +130,7 @@ fn knows_its_record(spec: &StreamSpec, row: &Row, record: &Record) -> bool {
     spec.remote_id.as_deref().is_none_or(|column| row.get(spec, column) == Some(record.id.as_str()))
 }
 
-fn plan_unknown(spec: &StreamSpec, record: &Record, known: &Known, bound: &mut HashSet<RowKey>) -> Step {
+fn plan_unknown(spec: &StreamSpec, record: &Record, known: &Known, heard: Heard, bound: &mut HashSet<RowKey>) -> Step {
     if record.archived {
         return Step::Exclude { reason: "archived in the CRM" };
     }
@@ -144,11 +150,11 @@ fn plan_unknown(spec: &StreamSpec, record: &Record, known: &Known, bound: &mut H
         Meeting::Bind(key) if !bound.insert(key.clone()) => {
             Step::Park { cause: format!("two records match row {key}"), next_step: "merge the records in the CRM".into() }
         }
-        Meeting::Bind(key) => bind(spec, record, key, known),
+        Meeting::Bind(key) => bind(spec, record, key, known, heard),
     }
 }
 
-fn bind(spec: &StreamSpec, record: &Record, key: RowKey, known: &Known) -> Step {
+fn bind(spec: &StreamSpec, record: &Record, key: RowKey, known: &Known, heard: Heard) -> Step {
     if known.locked.contains(&key) {
         return Step::OweRead { reason: "somebody else holds the row" };
     }
@@ -157,9 +163,10 @@ fn bind(spec: &StreamSpec, record: &Record, key: RowKey, known: &Known) -> Step 
         return Step::OweRead { reason: "a create of this row is under way" };
     }
     let Some(row) = known.rows.get(&key) else { return Step::OweRead { reason: "the row went away while it was matched" } };
-    let base = link.map_or_else(|| crate::base::Base::unmet(spec), |link| link.view.base.clone());
-    match merge(spec, &base, &row.values(spec), &record.values) {
-        Ok(merged) => Step::Bind { link: link.map(|link| link.id), key, merged },
+    let (base, sent) =
+        link.map_or_else(|| (Base::unmet(spec), Ghosts::default()), |link| (link.view.base.clone(), link.view.ghosts.clone()));
+    match merge(spec, &base, &sent, &row.values(spec), &record.values) {
+        Ok(merged) => Step::Bind { link: link.map(|link| link.id), key, merged, ghosts: sent.after(heard.as_of()) },
         Err(error) => unmergeable(&error, record),
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::ghost::Ghosts;
 use crate::merge::tests::{field, spec};
 use crate::record::RowKey;
 use crate::spec::{Condition, Test};
@@ -19,6 +20,7 @@ fn link(values: &[&str]) -> LinkView {
         seen: None,
         written_at: None,
         push_leased: true,
+        ghosts: Ghosts::default(),
     }
 }
 

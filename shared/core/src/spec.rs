@@ -258,6 +258,8 @@ pub struct ConnectionSpec {
     pub budget: BudgetSpec,
     /// A whole call, connect to last body byte.
     pub call_deadline: Duration,
+    /// How long a request may still take effect after its caller gave up; the connector's own value unless set.
+    pub request_life: Option<Duration>,
     /// Settings the connector understands (data centre, list id, …).
     pub settings: BTreeMap<String, String>,
 }

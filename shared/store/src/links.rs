@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, QueryResult};
 use tidemark_core::Millis;
 use tidemark_core::base::Base;
+use tidemark_core::ghost::Ghosts;
 use tidemark_core::merge::{LinkState, LinkView};
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{RemoteId, RowKey};
@@ -14,7 +15,7 @@ use crate::query::{all, get, run};
 use crate::rows::Mapped;
 use crate::{Store, StoreError};
 
-const COLUMNS: &str = "id, row_key, remote_id, state, base, seen, written_at, COALESCE(push_until, 0) > {now}, version";
+const COLUMNS: &str = "id, row_key, remote_id, state, base, seen, written_at, COALESCE(push_until, 0) > {now}, version, ghosts";
 
 fn read(mapped: &Mapped, row: &QueryResult) -> Result<KnownLink, StoreError> {
     let state = match get::<String>(row, 3)?.as_str() {
@@ -33,6 +34,7 @@ fn read(mapped: &Mapped, row: &QueryResult) -> Result<KnownLink, StoreError> {
             seen: get(row, 5)?,
             written_at: get(row, 6)?,
             push_leased: get(row, 7)?,
+            ghosts: Ghosts::from_json(&mapped.spec, get::<Option<String>>(row, 9)?.as_deref()),
         },
         version: get(row, 8)?,
     })
@@ -131,6 +133,8 @@ pub(crate) async fn insert(
 pub(crate) struct LinkUpdate {
     pub(crate) id: i64,
     pub(crate) base: Option<String>,
+    /// Stored with the base: what may still land.
+    pub(crate) ghosts: Option<String>,
     pub(crate) seen: Option<Millis>,
     /// For a link that was `creating`.
     pub(crate) remote_id: Option<RemoteId>,
@@ -144,13 +148,14 @@ pub(crate) async fn update(db: &impl ConnectionTrait, links: &[LinkUpdate]) -> R
     let backend = db.get_database_backend();
     let texts: Vec<(String, Option<String>)> =
         links.iter().map(|link| (link.id.to_string(), link.seen.map(|seen| seen.to_string()))).collect();
-    let mut cells = Vec::with_capacity(links.len() * 4);
+    let mut cells = Vec::with_capacity(links.len() * 5);
     for (link, (id, seen)) in links.iter().zip(&texts) {
-        cells.extend([Some(id.as_str()), link.base.as_deref(), seen.as_deref(), link.remote_id.as_ref().map(RemoteId::as_str)]);
+        let remote_id = link.remote_id.as_ref().map(RemoteId::as_str);
+        cells.extend([Some(id.as_str()), link.base.as_deref(), seen.as_deref(), remote_id, link.ghosts.as_deref()]);
     }
-    let (source, values) = table(backend, 1, 4, &cells);
+    let (source, values) = table(backend, 1, 5, &cells);
     let sql = format!(
-        "UPDATE tidemark_link AS t SET base = COALESCE(v.c1, t.base), remote_id = COALESCE(v.c3, t.remote_id), state = 'linked', version = t.version + 1,
+        "UPDATE tidemark_link AS t SET base = COALESCE(v.c1, t.base), ghosts = CASE WHEN v.c1 IS NULL THEN t.ghosts ELSE v.c4 END, remote_id = COALESCE(v.c3, t.remote_id), state = 'linked', version = t.version + 1,
             seen = CASE WHEN t.seen IS NULL OR CAST(v.c2 AS BIGINT) > t.seen THEN COALESCE(CAST(v.c2 AS BIGINT), t.seen) ELSE t.seen END
          FROM {source} WHERE t.id = CAST(v.c0 AS BIGINT)"
     );

@@ -11,6 +11,7 @@ mod write;
 
 use std::collections::BTreeSet;
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -37,6 +38,7 @@ pub struct HubSpot {
     client: Client,
     description: Description,
     limits: Vec<BucketLimit>,
+    request_life: Option<Duration>,
     /// `(object, property)` that `describe` found to be unique, beyond those the description declares.
     unique: RwLock<BTreeSet<(String, String)>>,
 }
@@ -57,7 +59,7 @@ pub fn connect_described(spec: &ConnectionSpec, token: SecretString, description
     let client = Client::new(client, token);
     let client = client.map_err(|source| ConnectError::Client { connection: spec.name.clone(), source })?;
     let limits = description.limits(&spec.budget);
-    Ok(HubSpot { client, description, limits, unique: RwLock::default() })
+    Ok(HubSpot { client, description, limits, request_life: spec.request_life, unique: RwLock::default() })
 }
 
 impl HubSpot {
@@ -116,7 +118,9 @@ impl Crm for HubSpot {
     }
 
     fn traits(&self, object: &str) -> Result<SourceTraits, Failure> {
-        self.object(object).map(|object| object.traits.clone())
+        let mut traits = self.object(object)?.traits.clone();
+        traits.request_life = self.request_life.unwrap_or(traits.request_life);
+        Ok(traits)
     }
 
     fn limits(&self) -> Vec<BucketLimit> {

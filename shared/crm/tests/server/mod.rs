@@ -160,6 +160,7 @@ pub(crate) fn spec(base_url: Option<String>) -> ConnectionSpec {
         account: None,
         budget: BudgetSpec::default(),
         call_deadline: Duration::from_secs(20),
+        request_life: None,
         settings: BTreeMap::new(),
     }
 }

@@ -1,0 +1,346 @@
+//! What came of a push, in one transaction: the links are locked again and only the fields that were sent move; debts are paid, left, or followed by reads.
+
+use std::collections::{HashMap, HashSet};
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use tidemark_core::Millis;
+use tidemark_core::base::Base;
+use tidemark_core::page::KnownLink;
+use tidemark_core::push::{Sent, settled};
+use tidemark_core::record::{RemoteId, RowKey, Value};
+
+use crate::debts::{self, Claim, Kind, Unpaid};
+use crate::dialect::{in_list, list, table};
+use crate::links::{self, By};
+use crate::query::run;
+use crate::rows::{self, Lock, Mapped};
+use crate::{Store, StoreError, changes};
+
+/// What came of one claimed push.
+#[derive(Debug)]
+pub enum Settlement<'a> {
+    /// Nothing had to be sent; the base may have moved.
+    Nothing {
+        claim: &'a Claim,
+        base: Option<Base>,
+    },
+    /// The CRM took it. `complete` is false while references are still to be sent.
+    Written {
+        claim: &'a Claim,
+        sent: Vec<Sent>,
+        remote_id: RemoteId,
+        modified: Option<Millis>,
+        answered: Vec<(String, Value)>,
+        created: bool,
+        complete: bool,
+    },
+    /// References were sent: fields and the parents' row keys they now hold.
+    Referred {
+        claim: &'a Claim,
+        fields: Vec<(usize, Value)>,
+        complete: bool,
+    },
+    /// The record is archived, or left alone because its row is gone.
+    Buried {
+        claim: &'a Claim,
+    },
+    /// The record has to be read by id before anything is sent; the push is looked at again after it.
+    ReadFirst {
+        claim: &'a Claim,
+        remote_id: RemoteId,
+        due_at: Millis,
+        cause: String,
+    },
+    /// The CRM may have taken it or may yet: what was sent stays remembered.
+    Unheard {
+        claim: &'a Claim,
+        unpaid: Unpaid<'a>,
+    },
+    Unpaid {
+        claim: &'a Claim,
+        unpaid: Unpaid<'a>,
+    },
+}
+
+impl Settlement<'_> {
+    /// Nothing more will be sent for this claim.
+    fn is_final(&self) -> bool {
+        !matches!(self, Self::Written { complete: false, .. } | Self::Referred { complete: false, .. })
+    }
+
+    fn claim(&self) -> &Claim {
+        match self {
+            Self::Nothing { claim, .. }
+            | Self::Written { claim, .. }
+            | Self::Referred { claim, .. }
+            | Self::Buried { claim }
+            | Self::ReadFirst { claim, .. }
+            | Self::Unheard { claim, .. }
+            | Self::Unpaid { claim, .. } => claim,
+        }
+    }
+}
+
+/// Settles a batch of claims. Anything a claimer that was overtaken brings is ignored, except what the CRM now holds: that is true whoever wrote it.
+pub async fn settle(store: &Store, mapped: &Mapped, fence: &str, settlements: &[Settlement<'_>]) -> Result<(), StoreError> {
+    if settlements.is_empty() {
+        return Ok(());
+    }
+    let tx = store.begin().await?;
+    let keys: Vec<&str> = settlements.iter().map(|settlement| settlement.claim().subject.as_str()).collect();
+    let links = links::locked(&tx, mapped, By::Row, keys.iter().copied()).await?;
+    let links: HashMap<RowKey, KnownLink> = links.into_iter().filter_map(|link| Some((link.row_key.clone()?, link))).collect();
+    let foreign = foreign_links(&tx, mapped, settlements, &links).await?;
+    let mut settling = Settling::default();
+    for settlement in settlements {
+        let link = links.get(&RowKey::new(settlement.claim().subject.as_str()));
+        if settlement.is_final() {
+            settling.unmark.extend(link.map(|link| link.id));
+        }
+        if !matches!(settlement, Settlement::Unheard { .. }) {
+            settling.forget.extend(link.and_then(|link| forgotten(mapped, link, fence)));
+        }
+        settling.add(mapped, settlement, link, &foreign);
+    }
+    settling.write(&tx, mapped, fence).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Records that another row's link holds already: two rows, one record.
+async fn foreign_links(
+    tx: &DatabaseTransaction,
+    mapped: &Mapped,
+    settlements: &[Settlement<'_>],
+    links: &HashMap<RowKey, KnownLink>,
+) -> Result<HashMap<RemoteId, KnownLink>, StoreError> {
+    let created: Vec<&str> = settlements
+        .iter()
+        .filter_map(|settlement| match settlement {
+            Settlement::Written { claim, remote_id, .. } => {
+                let own = links.get(&RowKey::new(claim.subject.as_str())).and_then(|link| link.remote_id.as_ref());
+                (own != Some(remote_id)).then_some(remote_id.as_str())
+            }
+            _ => None,
+        })
+        .collect();
+    if created.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let links = links::locked(tx, mapped, By::Remote, created.into_iter()).await?;
+    Ok(links.into_iter().filter_map(|link| Some((link.remote_id.clone()?, link))).collect())
+}
+
+struct LinkSettled {
+    id: i64,
+    base: String,
+    remote_id: Option<RemoteId>,
+    modified: Option<Millis>,
+    written: bool,
+}
+
+#[derive(Default)]
+struct Settling<'a> {
+    links: Vec<LinkSettled>,
+    remote_ids: Vec<(&'a str, &'a str)>,
+    buried: Vec<i64>,
+    paid: Vec<&'a Claim>,
+    unpaid: Vec<(&'a Claim, Unpaid<'a>)>,
+    reads: Vec<(&'a str, Millis)>,
+    linked: Vec<&'a str>,
+    unmark: Vec<i64>,
+    /// Links whose outcome is known now, with the ghosts that are left.
+    forget: Vec<(i64, Option<String>)>,
+}
+
+fn forgotten(mapped: &Mapped, link: &KnownLink, fence: &str) -> Option<(i64, Option<String>)> {
+    let left = link.view.ghosts.without(fence);
+    (left != link.view.ghosts).then(|| (link.id, left.to_json(&mapped.spec)))
+}
+
+impl<'a> Settling<'a> {
+    fn add(
+        &mut self,
+        mapped: &Mapped,
+        settlement: &'a Settlement<'a>,
+        link: Option<&KnownLink>,
+        foreign: &HashMap<RemoteId, KnownLink>,
+    ) {
+        let spec = &mapped.spec;
+        match settlement {
+            Settlement::Nothing { claim, base } => {
+                if let (Some(base), Some(link)) = (base, link) {
+                    self.links.push(LinkSettled {
+                        id: link.id,
+                        base: base.to_json(spec),
+                        remote_id: None,
+                        modified: None,
+                        written: false,
+                    });
+                }
+                self.paid.push(claim);
+            }
+            Settlement::Written { claim, sent, remote_id, modified, answered, created, complete } => {
+                let other = foreign.get(remote_id).filter(|other| Some(other.id) != link.map(|link| link.id));
+                if let Some(other) = other {
+                    let unpaid = Unpaid::Parked {
+                        class: "duplicate",
+                        code: Some("two rows, one record"),
+                        cause: if other.row_key.is_some() {
+                            "the CRM says this is the record of another row"
+                        } else {
+                            "the record's row is gone"
+                        },
+                        next_step: "merge the two rows, or correct the value they share, then retry",
+                    };
+                    return self.unpaid.push((claim, unpaid));
+                }
+                let Some(link) = link else { return self.paid.push(claim) };
+                let base = settled(spec, &link.view.base, sent, answered, *created);
+                self.links.push(LinkSettled {
+                    id: link.id,
+                    base: base.to_json(spec),
+                    remote_id: Some(remote_id.clone()),
+                    modified: *modified,
+                    written: true,
+                });
+                if link.remote_id.as_ref() != Some(remote_id) {
+                    self.remote_ids.push((&claim.subject, remote_id.as_str()));
+                    self.linked.push(&claim.subject);
+                }
+                if modified.is_none() {
+                    self.reads.push((remote_id.as_str(), 0));
+                }
+                if *complete {
+                    self.paid.push(claim);
+                }
+            }
+            Settlement::Referred { claim, fields, complete } => {
+                if let Some(link) = link {
+                    let mut base = link.view.base.clone();
+                    base.fields.resize(spec.fields.len(), None);
+                    for (at, row) in fields {
+                        base.fields[*at] = Some(tidemark_core::base::FieldBase::agreed(row.clone(), row.clone()));
+                    }
+                    self.links.push(LinkSettled {
+                        id: link.id,
+                        base: base.to_json(spec),
+                        remote_id: None,
+                        modified: None,
+                        written: true,
+                    });
+                }
+                if *complete {
+                    self.paid.push(claim);
+                }
+            }
+            Settlement::Buried { claim } => {
+                self.buried.extend(link.map(|link| link.id));
+                self.paid.push(claim);
+            }
+            Settlement::ReadFirst { claim, remote_id, due_at, cause } => {
+                self.reads.push((remote_id.as_str(), 0));
+                self.unpaid.push((claim, Unpaid::Later { due_at: *due_at, cause }));
+            }
+            Settlement::Unheard { claim, unpaid } | Settlement::Unpaid { claim, unpaid } => {
+                self.unpaid.push((claim, unpaid.clone()));
+            }
+        }
+    }
+
+    async fn write(self, tx: &DatabaseTransaction, mapped: &Mapped, fence: &str) -> Result<(), StoreError> {
+        write_links(tx, &self.links).await?;
+        forget(tx, &self.forget).await?;
+        bury(tx, &self.buried).await?;
+        unmark(tx, fence, &self.unmark).await?;
+        if mapped.spec.remote_id.is_some() && !self.remote_ids.is_empty() {
+            // Rows somebody else holds are left alone: the next read of the record writes its id.
+            let keys = self.remote_ids.iter().map(|(key, _)| *key);
+            let free: HashSet<RowKey> =
+                rows::by_keys(tx, mapped, keys, Lock::Skip).await?.into_iter().map(|row| row.key).collect();
+            let pairs: Vec<(&str, &str)> =
+                self.remote_ids.iter().copied().filter(|(key, _)| free.contains(&RowKey::new(*key))).collect();
+            let mark = changes::mark(tx).await?;
+            rows::set_remote_ids(tx, mapped, &pairs).await?;
+            let keys: Vec<&str> = pairs.iter().map(|(key, _)| *key).collect();
+            changes::clear_own(tx, mapped, mark, &keys).await?;
+        }
+        debts::free_children(tx, &mapped.spec.connection, &mapped.spec.object, &self.linked).await?;
+        debts::owe(tx, mapped.id, Kind::Read, self.reads.iter().map(|(id, _)| *id), 0, true).await?;
+        debts::pay(tx, fence, &self.paid).await?;
+        for (claim, unpaid) in &self.unpaid {
+            debts::leave(tx, fence, claim, unpaid).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn write_links(tx: &DatabaseTransaction, links: &[LinkSettled]) -> Result<(), StoreError> {
+    if links.is_empty() {
+        return Ok(());
+    }
+    let backend = tx.get_database_backend();
+    let texts: Vec<(String, Option<String>)> =
+        links.iter().map(|link| (link.id.to_string(), link.modified.map(|stamp| stamp.to_string()))).collect();
+    let mut cells = Vec::with_capacity(links.len() * 5);
+    for (link, (id, modified)) in links.iter().zip(&texts) {
+        let written = link.written.then_some("1");
+        cells.extend([
+            Some(id.as_str()),
+            Some(link.base.as_str()),
+            link.remote_id.as_ref().map(RemoteId::as_str),
+            modified.as_deref(),
+            written,
+        ]);
+    }
+    let (source, values) = table(backend, 1, 5, &cells);
+    let sql = format!(
+        "UPDATE tidemark_link AS t SET base = v.c1, remote_id = COALESCE(v.c2, t.remote_id), version = t.version + 1,
+            state = CASE WHEN COALESCE(v.c2, t.remote_id) IS NULL THEN t.state ELSE 'linked' END,
+            seen = CASE WHEN t.seen IS NULL OR CAST(v.c3 AS BIGINT) > t.seen THEN COALESCE(CAST(v.c3 AS BIGINT), t.seen) ELSE t.seen END,
+            written_at = CASE WHEN v.c4 = '1' THEN {{now}} ELSE t.written_at END
+         FROM {source} WHERE t.id = CAST(v.c0 AS BIGINT)"
+    );
+    run(tx, &sql, values).await?;
+    Ok(())
+}
+
+async fn forget(tx: &DatabaseTransaction, links: &[(i64, Option<String>)]) -> Result<(), StoreError> {
+    if links.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = links.iter().map(|(id, _)| id.to_string()).collect();
+    let cells: Vec<Option<&str>> =
+        links.iter().zip(&ids).flat_map(|((_, left), id)| [Some(id.as_str()), left.as_deref()]).collect();
+    let (source, values) = table(tx.get_database_backend(), 1, 2, &cells);
+    let sql = format!("UPDATE tidemark_link AS t SET ghosts = v.c1 FROM {source} WHERE t.id = CAST(v.c0 AS BIGINT)");
+    run(tx, &sql, values).await?;
+    Ok(())
+}
+
+async fn bury(tx: &DatabaseTransaction, ids: &[i64]) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let backend = tx.get_database_backend();
+    let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
+    let sql =
+        format!("UPDATE tidemark_link SET state = 'tombstone', version = version + 1 WHERE id {}", in_list(backend, 1, "bigint"));
+    run(tx, &sql, vec![list(backend, texts.iter().map(String::as_str))]).await?;
+    Ok(())
+}
+
+/// Ends our mark on the links: pages may merge them again.
+async fn unmark(db: &impl ConnectionTrait, fence: &str, ids: &[i64]) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
+    let backend = db.get_database_backend();
+    let sql = format!(
+        "UPDATE tidemark_link SET push_until = NULL, push_fence = NULL WHERE push_fence = $1 AND id {}",
+        in_list(backend, 2, "bigint")
+    );
+    run(db, &sql, vec![fence.into(), list(backend, texts.iter().map(String::as_str))]).await?;
+    Ok(())
+}
