@@ -119,7 +119,7 @@ impl Comparing<'_> {
         let properties = wanted(mapped);
         let crm = &self.purpose.connection.crm;
         let rows_max = crm.traits(&spec.object).map_err(AgreeError::Crm)?.page_rows_max;
-        let until = self.purpose.connection.crm_now() + 86_400_000;
+        let until = self.purpose.connection.crm_now(self.purpose.ctx.now()) + 86_400_000;
         let mut position: Option<Position> = None;
         loop {
             let request = PageRequest {

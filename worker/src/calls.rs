@@ -1,6 +1,6 @@
 //! Makes one HTTP call to a CRM: smoothed in this process, booked in the budget all workers share, within the lease, recorded whatever comes of it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metrics::{counter, histogram};
 use tidemark_core::Millis;
@@ -9,10 +9,11 @@ use tidemark_core::window::millis;
 use tidemark_crm::{Answer, Bucket};
 use tidemark_store::budget::{self, Grant, Rate};
 use tidemark_store::callouts::CalloutRow;
+use tidemark_store::pace::Pace;
 use tidemark_store::rows::Mapped;
 use tidemark_store::{StoreError, debts};
 
-use crate::context::{Connection, Context, now};
+use crate::context::{Connection, Context};
 
 /// A slot is good for this long: a process that was held up longer books another rather than bunch its calls.
 const SLOT_LIFE: Duration = Duration::from_millis(100);
@@ -95,15 +96,18 @@ impl Purpose<'_> {
             per_day: self.connection.spec.budget.per_day,
             wait_max: SLOT_WAIT_MAX,
         };
-        self.connection.smooth(bucket).await;
+        let ctx = self.ctx;
+        if let Pace::Free = ctx.store.pace() {
+            self.connection.smooth(bucket).await;
+        }
         loop {
-            let grant = budget::book(&self.ctx.store, &self.connection.spec.name, bucket_word(limit.bucket), rate).await?;
+            let grant = budget::book(&ctx.store, &self.connection.spec.name, bucket_word(limit.bucket), rate).await?;
             let no = match grant {
                 Grant::Slot { wait } => {
                     let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
-                    let booked = Instant::now();
-                    tokio::time::sleep(wait).await;
-                    if booked.elapsed() <= wait + SLOT_LIFE {
+                    let good_until = ctx.now() + millis(wait + SLOT_LIFE);
+                    ctx.store.pace().sleep(wait).await;
+                    if ctx.now() <= good_until {
                         return Ok(Ok(()));
                     }
                     continue;
@@ -141,7 +145,7 @@ impl Purpose<'_> {
             message: failure.map(|failure| failure.message.clone()),
             elapsed_ms: call.elapsed_ms,
             quota_left: call.quota_left,
-            at: now(),
+            at: self.ctx.now(),
         };
         // The record's writer ends only with the process.
         let _ = self.ctx.callouts.send(row);

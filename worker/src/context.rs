@@ -66,17 +66,12 @@ impl Connection {
         }
     }
 
-    /// The CRM's present time.
-    pub(crate) fn crm_now(&self) -> Millis {
+    /// The CRM's time when ours is `now`.
+    pub(crate) fn crm_now(&self, now: Millis) -> Millis {
         let offsets = self.offsets.lock().unwrap_or_else(PoisonError::into_inner);
         let offsets: Vec<Millis> = offsets.iter().copied().collect();
-        crm_now(now(), &offsets)
+        crm_now(now, &offsets)
     }
-}
-
-/// This process's clock: for CRM time and for measuring, never for leases.
-pub(crate) fn now() -> Millis {
-    chrono::Utc::now().timestamp_millis()
 }
 
 /// Everything a handler needs.
@@ -137,6 +132,20 @@ impl Context {
 
     pub(crate) fn lease(&self) -> Millis {
         millis(self.tuning.lease)
+    }
+
+    /// This process's clock: for the CRM's time and for measuring, never for leases.
+    pub(crate) fn now(&self) -> Millis {
+        self.store.pace().now()
+    }
+
+    pub(crate) fn dice(&self) -> f64 {
+        self.store.pace().dice()
+    }
+
+    /// The end of a job's slice that begins now, on this process's clock.
+    pub(crate) fn slice_end(&self) -> Millis {
+        self.now() + millis(self.tuning.slice)
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -1,7 +1,5 @@
 //! Reads what was modified since the cursor: claim the stream, fix a window, fetch and apply its pages, finish or owe the rest.
 
-use std::time::Instant;
-
 use metrics::counter;
 use tidemark_core::Millis;
 use tidemark_core::failure::Failure;
@@ -69,7 +67,7 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
         Err(error) => {
             // The lease would hold the stream for its whole length; the fault is ours, so give it back with a pause.
             let failure = Failure::new(tidemark_core::failure::Class::Retry, error.words());
-            let at = ctx.store.now().await? + tidemark_core::backoff::delay(attempt, 0, rand::random(), &mapped.spec.retry);
+            let at = ctx.store.now().await? + tidemark_core::backoff::delay(attempt, 0, ctx.dice(), &mapped.spec.retry);
             streams::fail_poll(&ctx.store, fence, at, &failure).await?;
             Err(error)
         }
@@ -84,7 +82,7 @@ async fn settle_failure(purpose: &Purpose<'_>, fence: Fence, no: NoAnswer) -> Re
     };
     let now = ctx.store.now().await?;
     let spec = &purpose.stream.spec;
-    let retry_at = match after_failure(&failure, purpose.attempt, now, rand::random(), &spec.retry) {
+    let retry_at = match after_failure(&failure, purpose.attempt, now, ctx.dice(), &spec.retry) {
         Verdict::RetryAt { at } | Verdict::WaitForBudget { until: at } => at,
         Verdict::PauseConnection => {
             pause_connection(ctx, purpose.connection, &failure).await?;
@@ -107,7 +105,7 @@ async fn poll(purpose: &Purpose<'_>, fence: Fence, stream: &Stream) -> Result<En
         Ok(traits) => traits,
         Err(failure) => return Ok(Ended::Failed(NoAnswer::Failed(failure))),
     };
-    let until = Instant::now() + purpose.ctx.tuning.slice;
+    let until = purpose.ctx.slice_end();
     let mut reading = Reading { purpose, fence, traits, until, pages: 0 };
     let started = purpose.ctx.store.now().await?;
     match reading.read(Reader::Fast, stream.fast_until, stream).await? {
@@ -159,7 +157,8 @@ struct Reading<'a> {
     purpose: &'a Purpose<'a>,
     fence: Fence,
     traits: SourceTraits,
-    until: Instant,
+    /// End of the slice, on this process's clock.
+    until: Millis,
     pages: usize,
 }
 
@@ -171,7 +170,7 @@ struct Fetched {
 
 impl Reading<'_> {
     fn is_over(&self) -> bool {
-        Instant::now() >= self.until || self.purpose.ctx.shutdown.is_cancelled()
+        self.purpose.ctx.now() >= self.until || self.purpose.ctx.shutdown.is_cancelled()
     }
 
     /// Reads one window of one reader to its end: the one it left open, else the next.
@@ -183,7 +182,7 @@ impl Reading<'_> {
             Some(window) => window,
             None => {
                 let (overlap, precision) = (millis(spec.poll.overlap), Millis::from(self.traits.precision_ms));
-                let crm_now = self.purpose.connection.crm_now();
+                let crm_now = self.purpose.connection.crm_now(ctx.now());
                 let Some(window) = next_window(cursor, crm_now, reader.lag(&spec.poll), overlap, precision) else {
                     return Ok(Read::Drained);
                 };

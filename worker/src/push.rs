@@ -2,7 +2,6 @@
 //! row and the base; the debt itself carries nothing.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use metrics::counter;
 use tidemark_core::base::Base;
@@ -34,9 +33,9 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
     let Ok(traits) = connection.crm.traits(&mapped.spec.object) else {
         return Ok(Outcome::Skipped("the connector does not know the object"));
     };
-    let until = Instant::now() + ctx.tuning.slice;
+    let until = ctx.slice_end();
     let mut units = 0;
-    while Instant::now() < until && !ctx.shutdown.is_cancelled() {
+    while ctx.now() < until && !ctx.shutdown.is_cancelled() {
         let fence = uuid::Uuid::new_v4().to_string();
         let claims =
             debts::claim(&ctx.store, mapped.id, Kind::Push, &fence, ctx.lease(), usize::from(traits.batch_rows_max)).await?;
@@ -292,7 +291,7 @@ impl Push<'_> {
         let claim = &prepared.claim;
         let attempts = u32::try_from(claim.attempts).unwrap_or(0) + 1;
         let known = prepared.link.as_ref().and_then(|link| link.remote_id.clone()).or_else(|| failure.existing.clone());
-        let verdict = after_failure(failure, attempts, now, rand::random(), &self.purpose.stream.spec.retry);
+        let verdict = after_failure(failure, attempts, now, self.purpose.ctx.dice(), &self.purpose.stream.spec.retry);
         match (verdict, known) {
             (Verdict::ReadFirst, Some(remote_id)) => {
                 Settlement::ReadFirst { claim, remote_id, due_at: now + 2 * READ_DELAY_MS, cause: failure.message.clone() }

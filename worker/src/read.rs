@@ -1,7 +1,6 @@
 //! Pays owed reads: fetches records by id and merges them. Whatever was doubtful in a page is settled here by the CRM's own word.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use tidemark_core::Millis;
 use tidemark_core::failure::Failure;
@@ -26,9 +25,9 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
     let Ok(traits) = connection.crm.traits(&mapped.spec.object) else {
         return Ok(Outcome::Skipped("the connector does not know the object"));
     };
-    let until = Instant::now() + ctx.tuning.slice;
+    let until = ctx.slice_end();
     let mut units = 0;
-    while Instant::now() < until && !ctx.shutdown.is_cancelled() {
+    while ctx.now() < until && !ctx.shutdown.is_cancelled() {
         let fence = uuid::Uuid::new_v4().to_string();
         let claims =
             debts::claim(&ctx.store, mapped.id, Kind::Read, &fence, ctx.lease(), usize::from(traits.batch_rows_max)).await?;
@@ -108,7 +107,7 @@ async fn give_back(purpose: &Purpose<'_>, fence: &str, claims: &[Claim], no: NoA
 /// What a failed attempt leaves of one claim; the same for reads and pushes.
 pub(crate) fn unpaid<'a>(purpose: &Purpose<'_>, claim: &Claim, failure: &'a Failure, now: Millis) -> Unpaid<'a> {
     let attempts = u32::try_from(claim.attempts).unwrap_or(0) + 1;
-    match after_failure(failure, attempts, now, rand::random(), &purpose.stream.spec.retry) {
+    match after_failure(failure, attempts, now, purpose.ctx.dice(), &purpose.stream.spec.retry) {
         Verdict::RetryAt { at } => Unpaid::Retry { due_at: at, failure },
         Verdict::WaitForBudget { until } => Unpaid::Later { due_at: until, cause: &failure.message },
         Verdict::ReadFirst => Unpaid::Retry { due_at: now + READ_DELAY_MS, failure },

@@ -107,7 +107,8 @@ async fn heartbeat(ctx: Context, ended: CancellationToken) {
         }
         for mapped in ctx.streams() {
             let Ok(connection) = ctx.connection(mapped) else { continue };
-            let offset = connection.crm_now() - crate::context::now();
+            let now = ctx.now();
+            let offset = connection.crm_now(now) - now;
             if let Err(error) = connections::set_clock_offset(&ctx.store, &connection.spec.name, offset).await {
                 warn!("could not store the clock offset: {}", error.words());
             }

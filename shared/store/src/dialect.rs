@@ -7,18 +7,16 @@ use std::borrow::Cow;
 
 use sea_orm::{DbBackend, Value};
 
-/// Replaces `{now}` by the database's clock in milliseconds, and `{skip}` by PostgreSQL's `FOR UPDATE SKIP LOCKED` (SQLite has one writer and needs no row locks).
+/// Replaces `{lock}` and `{skip}` by PostgreSQL's row locks (SQLite has one writer and needs none). `{now}` is replaced where the statement is run.
 pub(crate) fn render(backend: DbBackend, sql: &str) -> Cow<'_, str> {
-    if !sql.contains("{now}") && !sql.contains("{lock}") && !sql.contains("{skip}") {
+    if !sql.contains("{lock}") && !sql.contains("{skip}") {
         return Cow::Borrowed(sql);
     }
-    let (now, lock, skip) = match backend {
-        DbBackend::Postgres => {
-            ("((extract(epoch from clock_timestamp()) * 1000)::bigint)", "FOR UPDATE", "FOR UPDATE SKIP LOCKED")
-        }
-        _ => ("(CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))", "", ""),
+    let (lock, skip) = match backend {
+        DbBackend::Postgres => ("FOR UPDATE", "FOR UPDATE SKIP LOCKED"),
+        _ => ("", ""),
     };
-    Cow::Owned(sql.replace("{now}", now).replace("{lock}", lock).replace("{skip}", skip))
+    Cow::Owned(sql.replace("{lock}", lock).replace("{skip}", skip))
 }
 
 /// An identifier in double quotes.

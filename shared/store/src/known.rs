@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::ConnectionTrait;
 use tidemark_core::merge::Candidate;
 use tidemark_core::page::{Known, KnownLink};
 use tidemark_core::record::{Record, RemoteId, RowKey};
@@ -10,6 +10,7 @@ use tidemark_core::record::{Record, RemoteId, RowKey};
 use crate::links::{self, By};
 use crate::page::Parents;
 use crate::rows::{self, Lock, Mapped};
+use crate::session::Tx;
 use crate::{Store, StoreError};
 
 /// A referenced record's id becomes its row's key, so that a re-bind of the parent makes no difference in its children. A record that is not linked keeps its id, marked.
@@ -45,7 +46,7 @@ pub async fn resolve_parents(
 }
 
 /// Loads and locks what the plan needs to know.
-pub(crate) async fn load(tx: &DatabaseTransaction, mapped: &Mapped, records: &[Record]) -> Result<Known, StoreError> {
+pub(crate) async fn load(tx: &Tx, mapped: &Mapped, records: &[Record]) -> Result<Known, StoreError> {
     let links = links::locked(tx, mapped, By::Remote, records.iter().map(|record| record.id.as_str())).await?;
     let links = links.into_iter().filter_map(|link| Some((link.remote_id.clone()?, link))).collect();
     let mut known = Known { links, ..Known::default() };

@@ -14,11 +14,13 @@ mod dialect;
 pub mod known;
 pub mod links;
 pub mod overview;
+pub mod pace;
 pub mod page;
 mod page_rows;
 pub mod push;
 mod query;
 pub mod rows;
+mod session;
 pub mod settle;
 pub mod shape;
 pub mod streams;
@@ -28,12 +30,12 @@ pub mod workers;
 
 use std::time::Duration;
 
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DbBackend, DbErr};
 
 pub use query::StoreError;
+
+use pace::Pace;
+use session::{Db, Tx};
 
 /// How to reach the order database.
 #[derive(Debug, Clone)]
@@ -50,7 +52,7 @@ pub struct StoreConfig {
 /// The order database, with Tidemark's own tables in it.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pub(crate) db: DatabaseConnection,
+    pub(crate) db: Db,
     pub(crate) schema: String,
     pub(crate) orders_schema: String,
 }
@@ -58,6 +60,11 @@ pub struct Store {
 impl Store {
     /// Connects and proves that the database answers. A SQLite file is created when missing only if the URL says `mode=rwc`.
     pub async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
+        Self::paced(config, Pace::Free).await
+    }
+
+    /// The same, by the clock and the turns of a simulation.
+    pub async fn paced(config: &StoreConfig, pace: Pace) -> Result<Self, StoreError> {
         let mut options = ConnectOptions::new(&config.url);
         options
             .max_connections(config.pool_max)
@@ -73,6 +80,7 @@ impl Store {
             options.map_sqlx_sqlite_opts(|options| options.busy_timeout(Duration::from_secs(15)).pragma("cache_size", "-8000"));
         }
         let db = Database::connect(options).await.map_err(|error| StoreError::unreachable(&config.url, error))?;
+        let db = Db { inner: db, pace };
         let store = Self { db, schema: config.schema.clone(), orders_schema: config.orders_schema.clone() };
         store.now().await?;
         Ok(store)
@@ -97,7 +105,7 @@ impl Store {
                 self.db.execute_unprepared(&format!("CREATE SCHEMA {}", dialect::quote(&self.schema))).await?;
             }
         }
-        <Migrator as sea_orm_migration::MigratorTrait>::up(&self.db, None).await?;
+        <Migrator as sea_orm_migration::MigratorTrait>::up(&self.db.inner, None).await?;
         Ok(())
     }
 
@@ -124,21 +132,17 @@ impl Store {
                 >= i64::try_from(migrations).unwrap_or(0))
     }
 
-    /// Every transaction begins here. On SQLite it takes the write lock at once: one that read first would fail with "database is locked" when it comes to write.
-    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        let tx = self.db.begin_with_options(options).await?;
-        if self.is_postgres() {
-            tx.execute_unprepared("SET LOCAL lock_timeout = '2s'").await?;
-        }
-        Ok(tx)
+    /// Every transaction begins here.
+    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        self.db.begin().await
+    }
+
+    pub fn pace(&self) -> &Pace {
+        &self.db.pace
     }
 
     /// Closes the pool; what is under way fails.
     pub async fn close(self) -> Result<(), DbErr> {
-        self.db.close().await
+        self.db.inner.close().await
     }
 }

@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sea_orm::DatabaseTransaction;
 use tidemark_core::Millis;
 use tidemark_core::merge::Heard;
 use tidemark_core::page::{Known, Step, plan};
@@ -17,6 +16,7 @@ use crate::known::{load, resolve_references};
 use crate::links::{self, By, LinkUpdate};
 use crate::page_rows::{Merge, Work, write};
 use crate::rows::Mapped;
+use crate::session::Tx;
 use crate::streams::{self, Fence};
 use crate::windows::{self, OpenWindow, PageCounts};
 use crate::{Store, StoreError, changes};
@@ -143,7 +143,7 @@ struct Applied {
     parked: HashSet<String>,
 }
 
-async fn apply(tx: &DatabaseTransaction, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
+async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     let mapped = batch.mapped;
     let mut applied = Applied { counts: PageCounts::default(), parked: HashSet::new() };
     if batch.records.is_empty() {

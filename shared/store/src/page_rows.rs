@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sea_orm::{DatabaseTransaction, TransactionTrait};
 use tidemark_core::Millis;
 use tidemark_core::base::Base;
 use tidemark_core::ghost::Ghosts;
@@ -14,6 +13,7 @@ use tidemark_core::record::{Record, RemoteId, Row, RowKey};
 use crate::StoreError;
 use crate::links::{self, LinkUpdate, NewLink};
 use crate::rows::{self, Mapped, NewRow};
+use crate::session::Tx;
 
 /// What the batch writes, gathered from the plan.
 #[derive(Default)]
@@ -49,12 +49,7 @@ pub(crate) struct Written {
     pub(crate) haunted: Vec<(RemoteId, Millis)>,
 }
 
-pub(crate) async fn write(
-    tx: &DatabaseTransaction,
-    mapped: &Mapped,
-    known: &Known,
-    work: &mut Work<'_>,
-) -> Result<Written, StoreError> {
+pub(crate) async fn write(tx: &Tx, mapped: &Mapped, known: &Known, work: &mut Work<'_>) -> Result<Written, StoreError> {
     let mut written = Written::default();
     write_inserts(tx, mapped, work, &mut written).await?;
     write_merges(tx, mapped, known, work, &mut written).await?;
@@ -63,12 +58,7 @@ pub(crate) async fn write(
 }
 
 /// Rows and their links in one savepoint: a record that somebody linked meanwhile takes its new row back with it, so that two readers never make two rows.
-async fn write_inserts<'a>(
-    tx: &DatabaseTransaction,
-    mapped: &Mapped,
-    work: &mut Work<'a>,
-    written: &mut Written,
-) -> Result<(), StoreError> {
+async fn write_inserts<'a>(tx: &Tx, mapped: &Mapped, work: &mut Work<'a>, written: &mut Written) -> Result<(), StoreError> {
     let inserts = std::mem::take(&mut work.inserts);
     if inserts.is_empty() {
         return Ok(());
@@ -88,7 +78,7 @@ async fn write_inserts<'a>(
     }
     let mut parts = vec![changes];
     while let Some(mut part) = parts.pop() {
-        let savepoint = tx.begin().await?;
+        let savepoint = tx.savepoint().await?;
         match insert_with_links(&savepoint, mapped, &columns, &inserts, &part).await {
             Ok(Inserted { rows, lost }) if lost.is_empty() => {
                 savepoint.commit().await?;
@@ -125,7 +115,7 @@ struct Inserted {
 }
 
 async fn insert_with_links(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     mapped: &Mapped,
     columns: &[&str],
     inserts: &[(&Record, Merged)],
@@ -147,7 +137,7 @@ async fn insert_with_links(
 }
 
 async fn write_merges<'a>(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     mapped: &Mapped,
     known: &Known,
     work: &mut Work<'a>,
@@ -235,16 +225,11 @@ fn as_stored(merged: &Merged, row: &Row) -> Base {
 type Bisected = (Vec<(usize, Row)>, Vec<(usize, String)>);
 
 /// Changes what the database takes, in as few statements as it allows, and names what it refuses.
-async fn bisect(
-    tx: &DatabaseTransaction,
-    mapped: &Mapped,
-    columns: &[&str],
-    changes: &[(usize, NewRow)],
-) -> Result<Bisected, StoreError> {
+async fn bisect(tx: &Tx, mapped: &Mapped, columns: &[&str], changes: &[(usize, NewRow)]) -> Result<Bisected, StoreError> {
     let (mut made, mut refused) = (Vec::new(), Vec::new());
     let mut parts = vec![changes];
     while let Some(part) = parts.pop() {
-        let savepoint = tx.begin().await?;
+        let savepoint = tx.savepoint().await?;
         match rows::update(&savepoint, mapped, columns, part.iter().map(|(_, row)| row)).await {
             Ok(rows) => {
                 savepoint.commit().await?;

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{RemoteId, Row, RowKey};
@@ -16,6 +16,7 @@ use crate::links::{self, By};
 use crate::page::Parents;
 use crate::query::{all, get, run, scalar};
 use crate::rows::{self, Lock, Mapped};
+use crate::session::Tx;
 use crate::{Store, StoreError};
 
 /// A claimed debt with what its push starts from.
@@ -81,7 +82,7 @@ async fn mark(db: &impl ConnectionTrait, ids: impl Iterator<Item = i64>, fence: 
 }
 
 /// An earlier push of these records was never answered: they are read once it has landed or never will.
-async fn owe_haunted(tx: &DatabaseTransaction, mapped: &Mapped, links: &[KnownLink]) -> Result<(), StoreError> {
+async fn owe_haunted(tx: &Tx, mapped: &Mapped, links: &[KnownLink]) -> Result<(), StoreError> {
     let haunted: Vec<(&RemoteId, Millis)> =
         links.iter().filter_map(|link| Some((link.remote_id.as_ref()?, link.view.ghosts.until()?))).collect();
     let Some(last) = haunted.iter().map(|(_, until)| *until).max() else { return Ok(()) };

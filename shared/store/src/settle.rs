@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::base::Base;
 use tidemark_core::page::KnownLink;
@@ -14,6 +14,7 @@ use crate::dialect::{in_list, list, table};
 use crate::links::{self, By};
 use crate::query::run;
 use crate::rows::{self, Lock, Mapped};
+use crate::session::Tx;
 use crate::{Store, StoreError, changes};
 
 /// What came of one claimed push.
@@ -109,7 +110,7 @@ pub async fn settle(store: &Store, mapped: &Mapped, fence: &str, settlements: &[
 
 /// Records that another row's link holds already: two rows, one record.
 async fn foreign_links(
-    tx: &DatabaseTransaction,
+    tx: &Tx,
     mapped: &Mapped,
     settlements: &[Settlement<'_>],
     links: &HashMap<RowKey, KnownLink>,
@@ -248,7 +249,7 @@ impl<'a> Settling<'a> {
         }
     }
 
-    async fn write(self, tx: &DatabaseTransaction, mapped: &Mapped, fence: &str) -> Result<(), StoreError> {
+    async fn write(self, tx: &Tx, mapped: &Mapped, fence: &str) -> Result<(), StoreError> {
         write_links(tx, &self.links).await?;
         forget(tx, &self.forget).await?;
         bury(tx, &self.buried).await?;
@@ -275,7 +276,7 @@ impl<'a> Settling<'a> {
     }
 }
 
-async fn write_links(tx: &DatabaseTransaction, links: &[LinkSettled]) -> Result<(), StoreError> {
+async fn write_links(tx: &Tx, links: &[LinkSettled]) -> Result<(), StoreError> {
     if links.is_empty() {
         return Ok(());
     }
@@ -305,7 +306,7 @@ async fn write_links(tx: &DatabaseTransaction, links: &[LinkSettled]) -> Result<
     Ok(())
 }
 
-async fn forget(tx: &DatabaseTransaction, links: &[(i64, Option<String>)]) -> Result<(), StoreError> {
+async fn forget(tx: &Tx, links: &[(i64, Option<String>)]) -> Result<(), StoreError> {
     if links.is_empty() {
         return Ok(());
     }
@@ -318,7 +319,7 @@ async fn forget(tx: &DatabaseTransaction, links: &[(i64, Option<String>)]) -> Re
     Ok(())
 }
 
-async fn bury(tx: &DatabaseTransaction, ids: &[i64]) -> Result<(), StoreError> {
+async fn bury(tx: &Tx, ids: &[i64]) -> Result<(), StoreError> {
     if ids.is_empty() {
         return Ok(());
     }

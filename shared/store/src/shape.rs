@@ -191,7 +191,7 @@ pub async fn missing_rights(store: &Store, spec: &StreamSpec, shape: &TableShape
 
 /// How many rows the catalogue believes the table has; exact on SQLite.
 pub async fn estimate(store: &Store, shape: &TableShape) -> Result<i64, StoreError> {
-    if store.db.get_database_backend() == sea_orm::DbBackend::Postgres {
+    if store.is_postgres() {
         let guess: i64 = scalar(
             &store.db,
             "SELECT GREATEST(reltuples, -1)::bigint FROM pg_class WHERE oid = $1::regclass",
