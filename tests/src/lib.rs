@@ -6,6 +6,7 @@ pub mod deadline;
 pub mod outside;
 pub mod processes;
 mod rig;
+pub mod simulation;
 
 pub use database::{Keys, Kind, OrderDatabase, connect};
 pub use rig::{Rig, Setup, TOKEN};

@@ -55,7 +55,9 @@ on_both_databases! {
         rig.crm.crm().force_next(ForcedAnswer {
             delay_ms: 3_000, times: 1, path_contains: "/search".into(), ..pass_through()
         });
-        // The CRM tells its time in whole seconds: right after a poll there may be nothing to read yet.
+        // The CRM tells its time in whole seconds: right after a poll there may be nothing to read yet, so the cursor is set back a little.
+        let stream = rig.db.own("tidemark_stream");
+        rig.db.run(&format!("UPDATE {stream} SET fast_until = fast_until - 5000 WHERE name = 'hubspot.contacts'")).await?;
         let rig = Arc::new(rig);
         let racing = Arc::clone(&rig);
         let overtaken = tokio::spawn(async move {

@@ -1,13 +1,14 @@
 //! What every handler has at hand: the store, the CRMs, the mapped streams, the clock offset of each CRM. Decides nothing.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tidemark_core::Millis;
+use tidemark_core::crm_clock::{CrmClock, Sample, Step};
 use tidemark_core::spec::{ConnectionSpec, StreamSpec};
-use tidemark_core::window::{crm_now, millis};
+use tidemark_core::window::millis;
 use tidemark_crm::{Bucket, Crm};
 use tidemark_store::callouts::CalloutRow;
 use tidemark_store::page::Parents;
@@ -35,7 +36,9 @@ pub struct Connection {
     pub spec: ConnectionSpec,
     pub crm: Arc<dyn Crm>,
     smoothers: HashMap<Bucket, DefaultDirectRateLimiter>,
-    offsets: Mutex<VecDeque<Millis>>,
+    clock: Mutex<CrmClock>,
+    /// Its clock was set and no poll has gone back yet.
+    step: Mutex<Option<Step>>,
     /// Set once the account behind the token was compared with the configuration.
     pub(crate) account: OnceCell<()>,
 }
@@ -48,7 +51,7 @@ impl Connection {
             Some((limit.bucket, RateLimiter::direct(Quota::with_period(period)?.allow_burst(burst))))
         };
         let smoothers = crm.limits().into_iter().filter_map(smoother).collect();
-        Self { spec, crm, smoothers, offsets: Mutex::new(VecDeque::new()), account: OnceCell::new() }
+        Self { spec, crm, smoothers, clock: Mutex::default(), step: Mutex::default(), account: OnceCell::new() }
     }
 
     /// Spreads this process's calls over time before the shared budget is asked.
@@ -58,19 +61,23 @@ impl Connection {
         }
     }
 
-    pub(crate) fn learn_offset(&self, offset_ms: Millis) {
-        let mut offsets = self.offsets.lock().unwrap_or_else(PoisonError::into_inner);
-        offsets.push_back(offset_ms);
-        if offsets.len() > 15 {
-            offsets.pop_front();
+    /// Learns the CRM's clock from an answer that was heard at `heard_at`.
+    pub(crate) fn learn_offset(&self, heard_at: Millis, offset: Millis) {
+        let step = self.clock.lock().unwrap_or_else(PoisonError::into_inner).learn(Sample { heard_at, offset });
+        if let Some(step) = step {
+            tracing::warn!(step.by_ms = step.by, "the clock of {} was set by {} ms", self.spec.name, step.by);
+            *self.step.lock().unwrap_or_else(PoisonError::into_inner) = Some(step);
         }
+    }
+
+    /// The step that was noticed last, for whoever goes back for it.
+    pub(crate) fn take_step(&self) -> Option<Step> {
+        self.step.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The CRM's time when ours is `now`.
     pub(crate) fn crm_now(&self, now: Millis) -> Millis {
-        let offsets = self.offsets.lock().unwrap_or_else(PoisonError::into_inner);
-        let offsets: Vec<Millis> = offsets.iter().copied().collect();
-        crm_now(now, &offsets)
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).at(now)
     }
 }
 

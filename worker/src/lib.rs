@@ -10,6 +10,7 @@ mod outcome;
 mod poll;
 mod push;
 mod push_create;
+mod push_refer;
 mod read;
 mod references;
 mod relay;

@@ -2,6 +2,8 @@
 
 use metrics::counter;
 use tidemark_core::Millis;
+use tidemark_core::bug::{Bug, planted};
+use tidemark_core::crm_clock::Step;
 use tidemark_core::failure::Failure;
 use tidemark_core::push::{Verdict, after_failure};
 use tidemark_core::source::{Next, Page, Position, SourceTraits};
@@ -11,7 +13,7 @@ use tidemark_store::page::{WindowPage, apply_page};
 use tidemark_store::rows::Mapped;
 use tidemark_store::streams::{self, Fence, Stream};
 use tidemark_store::windows::{self, OpenWindow};
-use tidemark_store::{StoreError, walk};
+use tidemark_store::{StoreError, acts, walk};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -105,6 +107,10 @@ async fn poll(purpose: &Purpose<'_>, fence: Fence, stream: &Stream) -> Result<En
         Ok(traits) => traits,
         Err(failure) => return Ok(Ended::Failed(NoAnswer::Failed(failure))),
     };
+    if let Some(step) = purpose.connection.take_step().filter(|step| step.by < 0) {
+        go_back(purpose, step).await?;
+        return Ok(Ended::Yielded { pages: 0 });
+    }
     let until = purpose.ctx.slice_end();
     let mut reading = Reading { purpose, fence, traits, until, pages: 0 };
     let started = purpose.ctx.store.now().await?;
@@ -114,7 +120,7 @@ async fn poll(purpose: &Purpose<'_>, fence: Fence, stream: &Stream) -> Result<En
         Read::Failed(no) => return Ok(Ended::Failed(no)),
     }
     let fresh_at = Some(started - Reader::Fast.lag(&spec.poll));
-    if started >= stream.settled_due_at && stream.loaded_at.is_some() {
+    if started >= stream.settled_due_at && stream.loaded_at.is_some() && !planted(Bug::NoSettledReader) {
         match reading.read(Reader::Settled, stream.settled_until, stream).await? {
             Read::Drained => {
                 streams::set_settled_due(&purpose.ctx.store, fence, started + millis(spec.poll.settled_every)).await?;
@@ -129,9 +135,20 @@ async fn poll(purpose: &Purpose<'_>, fence: Fence, stream: &Stream) -> Result<En
     Ok(Ended::Finished { fresh_at, pages: reading.pages })
 }
 
+/// The CRM's clock was set back: stamps come again that the cursors have passed. Every stream of the connection reads on from where the clock was last known to be right.
+async fn go_back(purpose: &Purpose<'_>, step: Step) -> Result<(), StoreError> {
+    let (ctx, connection) = (purpose.ctx, &purpose.connection.spec.name);
+    streams::step_back(&ctx.store, connection, step.doubt_from).await?;
+    let reason = format!("the CRM's clock was set back by {} ms: everything stamped since is read again", -step.by);
+    acts::record(&ctx.store, "tidemark", "go back", connection, Some(&reason)).await
+}
+
 /// Walks the rows; false when time was up before the end.
 async fn walk_rows(reading: &Reading<'_>, stream: &Stream) -> Result<bool, StoreError> {
     let ctx = reading.purpose.ctx;
+    if planted(Bug::NoWalk) {
+        return Ok(true);
+    }
     let mut position = stream.walk_position.clone();
     loop {
         let (walked, next) =

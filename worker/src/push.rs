@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use metrics::counter;
 use tidemark_core::base::Base;
+use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::push::{Plan, Reference, Sent, Subject, plan};
 use tidemark_core::record::RemoteId;
@@ -105,19 +106,20 @@ impl Push<'_> {
                 return self.stop(no).await;
             }
         }
-        let (mut creates, mut updates, mut archives) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut creates, mut updates, mut archives, mut lost) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut settlements: Vec<Settlement<'_>> = Vec::new();
         for (prepared, plan) in planned {
             let claim = &prepared.claim;
             match plan {
                 Plan::Create { fields, references } => creates.push(Going { prepared, fields, references }),
                 Plan::Update { fields, references } => updates.push(Going { prepared, fields, references }),
+                Plan::FindLost => lost.push(Going { prepared, fields: sent_before(prepared), references: Vec::new() }),
                 Plan::Archive => archives.push(Going { prepared, fields: Vec::new(), references: Vec::new() }),
                 other => settlements.push(settle_plan(claim, prepared, other, now)),
             }
         }
         settle(&ctx.store, mapped, self.fence, &settlements).await?;
-        if !push_create::create(self, creates).await? {
+        if !push_create::create(self, creates).await? || !push_create::find_lost(self, lost).await? {
             return Ok(false);
         }
         let (only_references, updates): (Vec<_>, Vec<_>) = updates.into_iter().partition(|going| going.fields.is_empty());
@@ -215,6 +217,16 @@ impl Push<'_> {
         pushing::remember(&ctx.store, self.purpose.stream, self.fence, self.purpose.lease_needed(), &items).await
     }
 
+    /// When a record that an earlier create of this row made has surely landed and is shown by the search index; `None` when none was sent unheard.
+    pub(crate) fn shown_by(&self, prepared: &Prepared) -> Option<Millis> {
+        Some(prepared.link.as_ref()?.view.ghosts.until()? + self.commit_lag)
+    }
+
+    /// Until when a create must not be sent again: with a key of ours it finds its own record, without one only the search index tells.
+    pub(crate) fn unheard_until(&self, prepared: &Prepared) -> Option<Millis> {
+        self.purpose.stream.spec.external_key.is_none().then(|| self.shown_by(prepared))?
+    }
+
     fn item(&self, kind: WriteKind<'_>, going: &Going<'_>) -> WriteItem {
         let spec = &self.purpose.stream.spec;
         let name = |sent: &Sent| spec.fields.get(sent.field).map(|field| field.property.clone()).unwrap_or_default();
@@ -291,73 +303,23 @@ impl Push<'_> {
         let claim = &prepared.claim;
         let attempts = u32::try_from(claim.attempts).unwrap_or(0) + 1;
         let known = prepared.link.as_ref().and_then(|link| link.remote_id.clone()).or_else(|| failure.existing.clone());
+        let landed_by = now + self.request_life;
         let verdict = after_failure(failure, attempts, now, self.purpose.ctx.dice(), &self.purpose.stream.spec.retry);
         match (verdict, known) {
+            _ if failure.maybe_done && planted(Bug::LostAnswerIsPaid) => Settlement::Nothing { claim, base: None },
             (Verdict::ReadFirst, Some(remote_id)) => {
                 Settlement::ReadFirst { claim, remote_id, due_at: now + 2 * READ_DELAY_MS, cause: failure.message.clone() }
             }
             // Without a key of ours a create whose answer was lost may be found only once the search index shows it: look no sooner.
             (Verdict::RetryAt { at }, _) if kind == WriteKind::Create && failure.maybe_done => {
-                let known_from = now + self.request_life + self.commit_lag;
-                Settlement::Unheard { claim, unpaid: Unpaid::Retry { due_at: at.max(known_from), failure } }
+                let known_from = landed_by + self.commit_lag;
+                Settlement::Unheard { claim, unpaid: Unpaid::Retry { due_at: at.max(known_from), failure }, landed_by }
             }
-            _ if failure.maybe_done => Settlement::Unheard { claim, unpaid: read::unpaid(self.purpose, claim, failure, now) },
+            _ if failure.maybe_done => {
+                Settlement::Unheard { claim, unpaid: read::unpaid(self.purpose, claim, failure, now), landed_by }
+            }
             _ => Settlement::Unpaid { claim, unpaid: read::unpaid(self.purpose, claim, failure, now) },
         }
-    }
-
-    /// Sends references of records that exist now, object by object.
-    async fn refer(&self, going: Vec<(RemoteId, Going<'_>)>) -> Result<bool, StoreError> {
-        if going.is_empty() {
-            return Ok(true);
-        }
-        let spec = &self.purpose.stream.spec;
-        let crm = &self.purpose.connection.crm;
-        for (at, _, target) in spec.reference_fields() {
-            let of_field = |going: &(RemoteId, Going<'_>)| {
-                let reference = going.1.references.iter().find(|reference| reference.field == at)?;
-                Some((going.0.clone(), reference.from.clone(), reference.to.clone()))
-            };
-            let all: Vec<_> = going.iter().filter_map(of_field).collect();
-            let linked = |id: &RemoteId| !id.as_str().starts_with("record ");
-            let ended: Vec<(RemoteId, RemoteId)> =
-                all.iter().filter_map(|(id, from, _)| Some((id.clone(), from.clone().filter(linked)?))).collect();
-            let begun: Vec<(RemoteId, RemoteId)> = all.iter().filter_map(|(id, _, to)| Some((id.clone(), to.clone()?))).collect();
-            for (pairs, ends) in [(ended, true), (begun, false)] {
-                if pairs.is_empty() {
-                    continue;
-                }
-                let answer = if ends {
-                    self.purpose.call(Bucket::General, pairs.len(), crm.unrefer(&spec.object, target, &pairs)).await?
-                } else {
-                    self.purpose.call(Bucket::General, pairs.len(), crm.refer(&spec.object, target, &pairs)).await?
-                };
-                let failure = match answer {
-                    Ok(outcomes) => outcomes.into_iter().find_map(Result::err),
-                    Err(NoAnswer::Failed(failure)) => Some(failure),
-                    Err(no) => return self.stop(no).await,
-                };
-                if let Some(failure) = failure {
-                    return self.references_failed(&going, &failure).await;
-                }
-            }
-        }
-        let fields =
-            |going: &Going<'_>| going.references.iter().map(|reference| (reference.field, reference.row.clone())).collect();
-        let settlements: Vec<Settlement<'_>> = going
-            .iter()
-            .map(|(_, going)| Settlement::Referred { claim: &going.prepared.claim, fields: fields(going), complete: true })
-            .collect();
-        settle(&self.purpose.ctx.store, self.purpose.stream, self.fence, &settlements).await?;
-        Ok(true)
-    }
-
-    async fn references_failed(&self, going: &[(RemoteId, Going<'_>)], failure: &Failure) -> Result<bool, StoreError> {
-        let now = self.purpose.ctx.store.now().await?;
-        let unpaid = |claim| Settlement::Unpaid { claim, unpaid: read::unpaid(self.purpose, claim, failure, now) };
-        let settlements: Vec<Settlement<'_>> = going.iter().map(|(_, going)| unpaid(&going.prepared.claim)).collect();
-        settle(&self.purpose.ctx.store, self.purpose.stream, self.fence, &settlements).await?;
-        self.stop(NoAnswer::Failed(failure.clone())).await
     }
 
     /// No further call now: what was not settled waits as the failure demands, and refused credentials pause the connection.
@@ -378,6 +340,11 @@ impl Push<'_> {
         }
         Ok(false)
     }
+}
+
+/// What an earlier push of the row sent without hearing of it.
+fn sent_before(prepared: &Prepared) -> Vec<Sent> {
+    prepared.link.as_ref().map(|link| link.view.ghosts.sent()).unwrap_or_default()
 }
 
 /// The record's id, once there is one.
@@ -417,7 +384,7 @@ fn settle_plan<'a>(claim: &'a Claim, prepared: &'a Prepared, plan: Plan, now: Mi
             None => parked(why.to_owned(), "look for the record in the CRM, then retry or discard".to_owned()),
         },
         // Sent elsewhere; reaching here would only make the debt due again.
-        Plan::Create { .. } | Plan::Update { .. } | Plan::Archive => {
+        Plan::Create { .. } | Plan::Update { .. } | Plan::Archive | Plan::FindLost => {
             Settlement::Unpaid { claim, unpaid: Unpaid::Later { due_at: now, cause: "not sent" } }
         }
     }

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use tidemark_core::bug::{Bug, planted};
 use tidemark_core::record::{Record, RowKey};
 use tidemark_crm::{Bucket, LookUp, WriteKind};
 use tidemark_store::debts::Unpaid;
@@ -55,7 +56,17 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
                 cause,
             });
         } else if free.is_empty() && !taken {
-            make.push(going);
+            match push.unheard_until(going.prepared).filter(|shown| now <= *shown) {
+                // An edit of the row makes its debt due, and no record shown: the one we may have made may show yet.
+                Some(shown) => settlements.push(Settlement::Unpaid {
+                    claim,
+                    unpaid: Unpaid::Later {
+                        due_at: shown + 1,
+                        cause: "a create was sent and not heard of; its record may show yet",
+                    },
+                }),
+                None => make.push(going),
+            }
         } else {
             let cause = if taken {
                 "the record with the same match key belongs to another row"
@@ -70,15 +81,56 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
         }
     }
     settle(&ctx.store, mapped, push.fence, &settlements).await?;
-    let kind = match &mapped.spec.external_key {
+    let natural = mapped.spec.match_on.first().filter(|_| planted(Bug::UpsertsByNaturalKey));
+    let kind = match natural.or(mapped.spec.external_key.as_ref()) {
         Some(key_property) => WriteKind::Upsert { key_property },
         None => WriteKind::Create,
     };
     push.send(kind, make).await
 }
 
+/// Looks for records of rows that were deleted while they were being made. One that is found is bound, so that the delete reaches it; one that cannot come any more is
+/// given up. False when no further call should be made now.
+pub(crate) async fn find_lost(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<bool, StoreError> {
+    if going.is_empty() {
+        return Ok(true);
+    }
+    let ctx = push.purpose.ctx;
+    let found = match look_up(push, &going).await? {
+        Ok(found) => found,
+        Err(no) => return push.stop(no).await,
+    };
+    let now = ctx.store.now().await?;
+    let mut settlements = Vec::with_capacity(going.len());
+    for going in &going {
+        let claim = &going.prepared.claim;
+        let shown = push.shown_by(going.prepared).unwrap_or(now);
+        settlements.push(match found.get(&claim.id).map(Vec::as_slice) {
+            Some([record]) => Settlement::Written {
+                claim,
+                sent: Vec::new(),
+                remote_id: record.id.clone(),
+                modified: record.modified,
+                answered: Vec::new(),
+                created: false,
+                complete: false,
+            },
+            _ if now > shown => Settlement::Buried { claim },
+            _ => {
+                let cause = "the row was deleted while its record was being made";
+                Settlement::Unpaid { claim, unpaid: Unpaid::Later { due_at: shown + 1, cause } }
+            }
+        });
+    }
+    settle(&ctx.store, push.purpose.stream, push.fence, &settlements).await?;
+    Ok(true)
+}
+
 /// Records that carry a row's match key, by claim. One call per match property.
 async fn look_up(push: &Push<'_>, going: &[Going<'_>]) -> Result<Result<HashMap<i64, Vec<Record>>, NoAnswer>, StoreError> {
+    if planted(Bug::CreatesWithoutLookUp) || planted(Bug::UpsertsByNaturalKey) {
+        return Ok(Ok(HashMap::new()));
+    }
     let mapped = push.purpose.stream;
     let spec = &mapped.spec;
     let crm = &push.purpose.connection.crm;

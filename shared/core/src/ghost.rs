@@ -40,6 +40,11 @@ impl Ghosts {
         self.0.is_empty()
     }
 
+    /// What was sent and not heard of, oldest first.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.0.iter().map(|ghost| ghost.sent.clone()).collect()
+    }
+
     /// When the last of them has landed or never will.
     pub fn until(&self) -> Option<Millis> {
         self.0.iter().map(|ghost| ghost.until).max()
@@ -56,6 +61,12 @@ impl Ghosts {
         let mut ghosts = self.without(fence);
         ghosts.0.extend(sent.iter().map(|sent| Ghost { sent: sent.clone(), fence: fence.to_owned(), until }));
         ghosts
+    }
+
+    /// A claim's call was given up: what it sent has landed by `until` or never will.
+    pub fn given_up(&self, fence: &str, until: Millis) -> Self {
+        let give_up = |ghost: &Ghost| Ghost { until: if ghost.fence == fence { until } else { ghost.until }, ..ghost.clone() };
+        Self(self.0.iter().map(give_up).collect())
     }
 
     /// What is left once the outcome of a claim's calls is known.

@@ -5,6 +5,8 @@
 pub mod agree;
 pub mod backoff;
 pub mod base;
+pub mod bug;
+pub mod crm_clock;
 pub mod failure;
 pub mod ghost;
 pub mod hint;

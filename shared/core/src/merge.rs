@@ -13,6 +13,7 @@
 
 use crate::Millis;
 use crate::base::{Base, FieldBase, State};
+use crate::bug::{Bug, planted};
 use crate::ghost::{Ghost, Ghosts};
 use crate::record::{Record, RowKey, Value};
 use crate::spec::{Blanks, FieldSpec, Owner, StreamSpec};
@@ -89,12 +90,18 @@ pub enum Freshness {
 
 /// Orders a version against the link.
 pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Millis) -> Freshness {
-    if link.push_leased {
+    if link.push_leased && !planted(Bug::MergesDuringPush) {
         return Freshness::Doubt("a push of this record is under way");
     }
     let Heard::Page { asked_at, commit_lag } = heard else { return Freshness::New };
     if says_what_is_known(&link.base, record) {
         return Freshness::New;
+    }
+    if planted(Bug::NoVersionGuard) {
+        return Freshness::New;
+    }
+    if link.seen.is_some() && (planted(Bug::OncePerRecord) || planted(Bug::EqualStampIsOld) && record.modified <= link.seen) {
+        return Freshness::Stale;
     }
     let settled = link.written_at.is_none_or(|written_at| asked_at > written_at + commit_lag);
     match (record.modified, link.seen) {
@@ -185,7 +192,11 @@ fn ours(
     row: Option<&str>,
     record: Option<&str>,
 ) -> Option<Act> {
-    let ghost = ghost.filter(|_| owner(spec, field) != Owner::Crm && base.is_none_or(|base| base.record.as_deref() != record))?;
+    let ghost = ghost.filter(|_| {
+        !planted(Bug::GhostsForgotten)
+            && owner(spec, field) != Owner::Crm
+            && base.is_none_or(|base| base.record.as_deref() != record)
+    })?;
     Some(if ghost.sent.row.as_deref() == row || says_the_same(field, row, record) { Act::Agree } else { push(spec, field, row) })
 }
 
@@ -212,12 +223,13 @@ fn merge_field(spec: &StreamSpec, field: &FieldSpec, base: Option<&FieldBase>, r
         return step(Act::Agree, false, false);
     }
     let Some(base) = base else { return step(first_meeting(spec, field, row, record), false, false) };
-    let here = base.row.as_deref() != row;
+    // A value that is owed was changed here and has not been sent yet.
+    let here = base.row.as_deref() != row || (base.state == State::Owed && !planted(Bug::OwedIsNoChange));
     let there = base.record.as_deref() != record;
     match (here, there) {
         (false, false) => step(Act::Stay, base.state == State::Owed, false),
         (false, true) => step(changed_there(spec, field, row, record), false, false),
-        (true, false) => match changed_here(spec, field, row) {
+        (true, false) => match changed_here(spec, field, row, record) {
             Act::Push if base.state != State::Owed => step(Act::Stay, true, false),
             act => step(act, false, false),
         },
@@ -259,9 +271,9 @@ fn changed_there(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, record
     }
 }
 
-fn changed_here(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>) -> Act {
+fn changed_here(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, record: Option<&str>) -> Act {
     match owner(spec, field) {
-        Owner::Crm => Act::Take,
+        Owner::Crm => take(spec, field, record),
         Owner::Orders | Owner::Hold => push(spec, field, row),
     }
 }
@@ -271,7 +283,7 @@ fn take(spec: &StreamSpec, field: &FieldSpec, record: Option<&str>) -> Act {
         return Act::Accept("the stream does not write rows");
     }
     match (record.is_none_or(str::is_empty), field.blanks) {
-        (true, Blanks::Keep) => Act::Accept("a blank in the CRM does not overwrite"),
+        (true, Blanks::Keep) if !planted(Bug::BlanksOverwrite) => Act::Accept("a blank in the CRM does not overwrite"),
         _ => Act::Take,
     }
 }

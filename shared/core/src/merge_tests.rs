@@ -107,6 +107,20 @@ fn a_field_that_changed_on_both_sides_goes_to_its_owner() {
 }
 
 #[test]
+fn a_change_over_there_does_not_undo_an_edit_that_is_still_owed() {
+    let mut base = agreed(&["Rome", "Ana", "1"]);
+    base.fields[2] = Some(FieldBase { row: Some("2".into()), record: Some("1".into()), state: State::Owed });
+    let merged = check(&base, &["Rome", "Ana", "2"], &["Rome", "Ana", "3"], &["Rome", "Ana", "2"]);
+    assert_eq!((merged.conflicts, merged.base.conflicts()), (1, 1), "both changed it: a person decides");
+}
+
+#[test]
+fn an_edit_of_a_field_of_the_crm_is_not_put_right_with_a_blank() {
+    let merged = check(&agreed(&["", "Ana", "1"]), &["Oslo", "Ana", "1"], &["", "Ana", "1"], &["Oslo", "Ana", "1"]);
+    assert!(matches!(merged.base.get(0).unwrap().state, State::Differs(_)));
+}
+
+#[test]
 fn both_sides_changing_to_the_same_value_agree() {
     let merged = check(&agreed(&["Rome", "Ana", "1"]), &["Oslo", "Anna", "2"], &["Oslo", "Anna", "2"], &["Oslo", "Anna", "2"]);
     assert_eq!(merged.conflicts, 0);

@@ -5,6 +5,7 @@
 use crate::Millis;
 use crate::backoff;
 use crate::base::{Base, FieldBase, State};
+use crate::bug::{Bug, planted};
 use crate::failure::{Class, Failure};
 use crate::merge::{LinkState, LinkView};
 use crate::record::{RemoteId, Row, Value};
@@ -48,6 +49,8 @@ pub enum Plan {
     },
     /// The record has to be read first: a field the CRM may have changed is about to be sent, or the sides never met.
     ReadFirst(&'static str),
+    /// The row was deleted while its record was being made: whether there is one has to be found out.
+    FindLost,
     /// The parent has no record yet.
     WaitForParent {
         object: String,
@@ -81,9 +84,9 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
     let Some(row) = subject.row else {
         return match linked {
             None => Plan::Nothing { base: None, why: "row and record are gone" },
-            Some(link) if link.state == LinkState::Creating => {
-                Plan::ReadFirst("the row was deleted while its record was being made")
-            }
+            // Nothing ever left: there is no record to look for.
+            Some(link) if link.state == LinkState::Creating && link.ghosts.is_empty() => Plan::Bury,
+            Some(link) if link.state == LinkState::Creating => Plan::FindLost,
             Some(_) if spec.deletes.outbound == DeletePolicy::Archive => Plan::Archive,
             Some(_) => Plan::Bury,
         };
@@ -164,7 +167,7 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
         let value = row.field(at).map(str::to_owned);
         let Some(known) = link.base.get(at) else { return Plan::ReadFirst("a field of the mapping has not met yet") };
         let changed = known.row != value;
-        if !changed && known.state != State::Owed {
+        if !changed && (known.state != State::Owed || planted(Bug::OwedIsIgnored)) {
             continue;
         }
         if field.references.is_some() {
@@ -192,8 +195,11 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
         } else {
             match field.owner {
                 Owner::Orders => fields.push(Sent { field: at, row: value, record }),
-                Owner::Hold if subject.just_read => fields.push(Sent { field: at, row: value, record }),
+                Owner::Hold if subject.just_read || planted(Bug::HoldSentUnread) => {
+                    fields.push(Sent { field: at, row: value, record });
+                }
                 Owner::Hold => return Plan::ReadFirst("the CRM may have changed a field that is about to be sent"),
+                Owner::Crm if planted(Bug::CrmFieldsSent) => fields.push(Sent { field: at, row: value, record }),
                 Owner::Crm => return Plan::ReadFirst("a field of the CRM was changed in the row"),
             }
         }
@@ -218,6 +224,7 @@ fn reference(
     };
     match subject.parents.get(at).cloned().flatten() {
         Some(to) => Ok(Some(Reference { field: at, row, to: Some(to), from })),
+        None if planted(Bug::OrphansSent) => Ok(None),
         None => Err(Plan::WaitForParent { object, row: parent }),
     }
 }
@@ -247,7 +254,8 @@ pub fn settled(spec: &StreamSpec, base: &Base, sent: &[Sent], answered: &[(Strin
         let before = base.get(sent.field).map(|known| known.record.clone());
         let ignored = record != sent.record && before.is_some_and(|before| before == record);
         let state = if ignored { State::Differs("the CRM did not take the value".to_owned()) } else { State::Agreed };
-        base.fields[sent.field] = Some(FieldBase { row: sent.row.clone(), record, state });
+        let row = if planted(Bug::SingleValuedBase) { record.clone() } else { sent.row.clone() };
+        base.fields[sent.field] = Some(FieldBase { row, record, state });
     }
     base
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::ConnectionTrait;
+use tidemark_core::bug::{Bug, planted};
 
 use crate::debts::{Kind, owe};
 use crate::dialect::{in_list, list};
@@ -29,6 +30,12 @@ pub async fn relay(store: &Store, streams: &[Mapped], limit: u32) -> Result<Rela
         "DELETE FROM tidemark_change WHERE id IN (SELECT id FROM tidemark_change ORDER BY id LIMIT {limit} {{skip}}) RETURNING table_name, op, row_key"
     );
     let rows = all(&tx, &sql, vec![]).await?;
+    let tx = if planted(Bug::RelayInTwoSteps) {
+        tx.commit().await?;
+        store.begin().await?
+    } else {
+        tx
+    };
     let mut changed: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
     let mut deleted: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
     let mut bulk: BTreeSet<i64> = BTreeSet::new();
@@ -89,6 +96,10 @@ pub(crate) async fn clear_own(
     keys: &[&str],
 ) -> Result<(), StoreError> {
     if keys.is_empty() {
+        return Ok(());
+    }
+    if planted(Bug::EchoByMarker) {
+        run(db, "DELETE FROM tidemark_change WHERE id > $1", vec![mark.0.into()]).await?;
         return Ok(());
     }
     let own = if db.get_database_backend() == sea_orm::DbBackend::Postgres { "AND txid = txid_current()" } else { "" };

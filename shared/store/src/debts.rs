@@ -3,6 +3,7 @@
 
 use sea_orm::{ConnectionTrait, QueryResult};
 use tidemark_core::Millis;
+use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::Failure;
 
 use crate::dialect::{in_list, list, table};
@@ -150,8 +151,9 @@ pub(crate) async fn pay(db: &impl ConnectionTrait, fence: &str, claims: &[&Claim
         texts.iter().flat_map(|(id, generation)| [Some(id.as_str()), Some(generation.as_str())]).collect();
     let (source, mut values) = table(backend, 2, 2, &cells);
     values.insert(0, fence.into());
+    let same = if planted(Bug::PaysAnyGeneration) { ">=" } else { "=" };
     let sql = format!(
-        "DELETE FROM tidemark_debt WHERE lease_fence = $1 AND id IN (SELECT d.id FROM tidemark_debt d JOIN {source} ON d.id = CAST(v.c0 AS BIGINT) AND d.generation = CAST(v.c1 AS BIGINT))"
+        "DELETE FROM tidemark_debt WHERE lease_fence = $1 AND id IN (SELECT d.id FROM tidemark_debt d JOIN {source} ON d.id = CAST(v.c0 AS BIGINT) AND d.generation {same} CAST(v.c1 AS BIGINT))"
     );
     let paid = run(db, &sql, values).await?;
     let ids: Vec<&str> = texts.iter().map(|(id, _)| id.as_str()).collect();
@@ -298,6 +300,11 @@ pub async fn park(store: &Store, id: i64, who: &str) -> Result<bool, StoreError>
 /// Owes pushes for these rows, from outside any page: the walk and the tests.
 pub async fn owe_pushes(store: &Store, stream: i64, rows: &[&str]) -> Result<u64, StoreError> {
     owe(&store.db, stream, Kind::Push, rows.iter().copied(), 0, false).await
+}
+
+/// Owes reads of these records after `delay`, from outside any page.
+pub async fn owe_reads(store: &Store, stream: i64, records: &[&str], delay: Millis) -> Result<u64, StoreError> {
+    owe(&store.db, stream, Kind::Read, records.iter().copied(), delay, false).await
 }
 
 /// Why a debt is parked, if it is.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, QueryResult};
 use tidemark_core::Millis;
 use tidemark_core::base::Base;
+use tidemark_core::bug::{Bug, planted};
 use tidemark_core::ghost::Ghosts;
 use tidemark_core::merge::{LinkState, LinkView};
 use tidemark_core::page::KnownLink;
@@ -169,9 +170,11 @@ pub(crate) async fn bury<'a>(
     records: impl Iterator<Item = &'a str>,
 ) -> Result<u64, StoreError> {
     let backend = db.get_database_backend();
-    let sql = format!(
-        "UPDATE tidemark_link SET state = 'tombstone', version = version + 1, push_until = NULL WHERE stream_id = $1 AND remote_id {}",
-        in_list(backend, 2, "text")
-    );
+    let act = if planted(Bug::NoTombstone) {
+        "DELETE FROM tidemark_link"
+    } else {
+        "UPDATE tidemark_link SET state = 'tombstone', version = version + 1, push_until = NULL"
+    };
+    let sql = format!("{act} WHERE stream_id = $1 AND remote_id {}", in_list(backend, 2, "text"));
     run(db, &sql, vec![stream.into(), list(backend, records)]).await
 }

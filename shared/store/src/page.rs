@@ -109,7 +109,8 @@ pub async fn apply_reads(
         heard: Heard::ById { asked_at: reads.asked_at },
         precision: reads.precision,
         read_delay: reads.read_delay,
-        undecided_creates: false,
+        // With a key of ours on each record a create is told apart; without one a record may be what a create made.
+        undecided_creates: mapped.spec.external_key.is_none() && streams::undecided_creates(&tx, mapped.id).await?,
         read_debts: false,
         moved: moved.clone(),
     };

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::base::Base;
+use tidemark_core::bug::{Bug, planted};
 use tidemark_core::page::KnownLink;
 use tidemark_core::push::{Sent, settled};
-use tidemark_core::record::{RemoteId, RowKey, Value};
+use tidemark_core::record::{RemoteId, Row, RowKey, Value};
 
 use crate::debts::{self, Claim, Kind, Unpaid};
 use crate::dialect::{in_list, list, table};
@@ -56,6 +57,8 @@ pub enum Settlement<'a> {
     Unheard {
         claim: &'a Claim,
         unpaid: Unpaid<'a>,
+        /// It has landed by then or never will.
+        landed_by: Millis,
     },
     Unpaid {
         claim: &'a Claim,
@@ -92,16 +95,25 @@ pub async fn settle(store: &Store, mapped: &Mapped, fence: &str, settlements: &[
     let links = links::locked(&tx, mapped, By::Row, keys.iter().copied()).await?;
     let links: HashMap<RowKey, KnownLink> = links.into_iter().filter_map(|link| Some((link.row_key.clone()?, link))).collect();
     let foreign = foreign_links(&tx, mapped, settlements, &links).await?;
+    let present = if planted(Bug::BaseFromTheRowAtSettle) {
+        rows::by_keys(&tx, mapped, keys.iter().copied(), Lock::Free).await?
+    } else {
+        Vec::new()
+    };
     let mut settling = Settling::default();
     for settlement in settlements {
         let link = links.get(&RowKey::new(settlement.claim().subject.as_str()));
         if settlement.is_final() {
             settling.unmark.extend(link.map(|link| link.id));
         }
-        if !matches!(settlement, Settlement::Unheard { .. }) {
-            settling.forget.extend(link.and_then(|link| forgotten(mapped, link, fence)));
-        }
-        settling.add(mapped, settlement, link, &foreign);
+        settling.ghosts.extend(link.and_then(|link| {
+            let left = match settlement {
+                Settlement::Unheard { landed_by, .. } => link.view.ghosts.given_up(fence, *landed_by),
+                _ => link.view.ghosts.without(fence),
+            };
+            (left != link.view.ghosts).then(|| (link.id, left.to_json(&mapped.spec)))
+        }));
+        settling.add(mapped, settlement, link, &foreign, &present);
     }
     settling.write(&tx, mapped, fence).await?;
     tx.commit().await?;
@@ -150,13 +162,8 @@ struct Settling<'a> {
     reads: Vec<(&'a str, Millis)>,
     linked: Vec<&'a str>,
     unmark: Vec<i64>,
-    /// Links whose outcome is known now, with the ghosts that are left.
-    forget: Vec<(i64, Option<String>)>,
-}
-
-fn forgotten(mapped: &Mapped, link: &KnownLink, fence: &str) -> Option<(i64, Option<String>)> {
-    let left = link.view.ghosts.without(fence);
-    (left != link.view.ghosts).then(|| (link.id, left.to_json(&mapped.spec)))
+    /// Links whose ghosts are others now.
+    ghosts: Vec<(i64, Option<String>)>,
 }
 
 impl<'a> Settling<'a> {
@@ -166,6 +173,7 @@ impl<'a> Settling<'a> {
         settlement: &'a Settlement<'a>,
         link: Option<&KnownLink>,
         foreign: &HashMap<RemoteId, KnownLink>,
+        present: &[Row],
     ) {
         let spec = &mapped.spec;
         match settlement {
@@ -197,7 +205,15 @@ impl<'a> Settling<'a> {
                     return self.unpaid.push((claim, unpaid));
                 }
                 let Some(link) = link else { return self.paid.push(claim) };
-                let base = settled(spec, &link.view.base, sent, answered, *created);
+                let mut base = settled(spec, &link.view.base, sent, answered, *created);
+                if let Some(row) = present.iter().find(|row| row.key.as_str() == claim.subject) {
+                    // Only with the bug planted that this design excludes.
+                    for sent in sent {
+                        if let Some(Some(field)) = base.fields.get_mut(sent.field) {
+                            field.row = row.field(sent.field).map(str::to_owned);
+                        }
+                    }
+                }
                 self.links.push(LinkSettled {
                     id: link.id,
                     base: base.to_json(spec),
@@ -243,7 +259,7 @@ impl<'a> Settling<'a> {
                 self.reads.push((remote_id.as_str(), 0));
                 self.unpaid.push((claim, Unpaid::Later { due_at: *due_at, cause }));
             }
-            Settlement::Unheard { claim, unpaid } | Settlement::Unpaid { claim, unpaid } => {
+            Settlement::Unheard { claim, unpaid, .. } | Settlement::Unpaid { claim, unpaid } => {
                 self.unpaid.push((claim, unpaid.clone()));
             }
         }
@@ -251,7 +267,7 @@ impl<'a> Settling<'a> {
 
     async fn write(self, tx: &Tx, mapped: &Mapped, fence: &str) -> Result<(), StoreError> {
         write_links(tx, &self.links).await?;
-        forget(tx, &self.forget).await?;
+        write_ghosts(tx, &self.ghosts).await?;
         bury(tx, &self.buried).await?;
         unmark(tx, fence, &self.unmark).await?;
         if mapped.spec.remote_id.is_some() && !self.remote_ids.is_empty() {
@@ -306,7 +322,7 @@ async fn write_links(tx: &Tx, links: &[LinkSettled]) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn forget(tx: &Tx, links: &[(i64, Option<String>)]) -> Result<(), StoreError> {
+async fn write_ghosts(tx: &Tx, links: &[(i64, Option<String>)]) -> Result<(), StoreError> {
     if links.is_empty() {
         return Ok(());
     }
@@ -325,8 +341,12 @@ async fn bury(tx: &Tx, ids: &[i64]) -> Result<(), StoreError> {
     }
     let backend = tx.get_database_backend();
     let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
-    let sql =
-        format!("UPDATE tidemark_link SET state = 'tombstone', version = version + 1 WHERE id {}", in_list(backend, 1, "bigint"));
+    let act = if planted(Bug::NoTombstone) {
+        "DELETE FROM tidemark_link"
+    } else {
+        "UPDATE tidemark_link SET state = 'tombstone', version = version + 1"
+    };
+    let sql = format!("{act} WHERE id {}", in_list(backend, 1, "bigint"));
     run(tx, &sql, vec![list(backend, texts.iter().map(String::as_str))]).await?;
     Ok(())
 }

@@ -2,12 +2,13 @@
 
 use sea_orm::{ConnectionTrait, QueryResult};
 use tidemark_core::Millis;
+use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::Failure;
 use tidemark_core::hint::HintKind;
 use tidemark_core::spec::StreamSpec;
 use tidemark_core::window::Reader;
 
-use crate::query::{all, get, one, run};
+use crate::query::{all, get, one, run, scalar};
 use crate::{Store, StoreError};
 
 /// A stream's row, for deciding.
@@ -198,14 +199,26 @@ pub async fn claim_poll(store: &Store, stream: i64, owner: &str, lease: Millis) 
 
 /// Proves inside a transaction that the fence still stands, and renews its lease. Everything the transaction then does is ours to do.
 pub(crate) async fn hold(db: &impl ConnectionTrait, fence: Fence) -> Result<Held, StoreError> {
-    let sql = "UPDATE tidemark_stream SET version = version + 1, lease_until = {now} + $3
-         WHERE id = $1 AND fence = $2 AND lease_until > {now} AND state = 'running'
-         RETURNING EXISTS (SELECT 1 FROM tidemark_link l WHERE l.stream_id = $1 AND l.state = 'creating'),
-             EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.stream_id = $1 AND d.kind = 'read')";
-    let row = one(db, sql, vec![fence.stream.into(), fence.number.into(), fence.lease.into()]).await?;
+    let fence_holds = if planted(Bug::NoFence) { "fence >= $2" } else { "fence = $2" };
+    let sql = format!(
+        "UPDATE tidemark_stream SET version = version + 1, lease_until = {{now}} + $3
+         WHERE id = $1 AND {fence_holds} AND lease_until > {{now}} AND state = 'running'
+         RETURNING EXISTS (SELECT 1 FROM tidemark_link l WHERE l.stream_id = $1 AND {UNDECIDED}),
+             EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.stream_id = $1 AND d.kind = 'read')"
+    );
+    let row = one(db, &sql, vec![fence.stream.into(), fence.number.into(), fence.lease.into()]).await?;
     let row = row.ok_or_else(|| StoreError::LeaseLost { what: format!("stream {}", fence.stream) })?;
     let truth = |at| get::<bool>(&row, at);
     Ok(Held { undecided_creates: truth(0)?, read_debts: truth(1)? })
+}
+
+/// A create whose record may be there although nobody has heard of it: it was sent without a known outcome, or is about to be.
+const UNDECIDED: &str = "l.state = 'creating' AND (l.ghosts IS NOT NULL OR l.push_until > {now})";
+
+/// Whether a create of this stream is under way or unresolved.
+pub(crate) async fn undecided_creates(db: &impl ConnectionTrait, stream: i64) -> Result<bool, StoreError> {
+    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM tidemark_link l WHERE l.stream_id = $1 AND {UNDECIDED} LIMIT 1) u");
+    Ok(scalar::<i64>(db, &sql, vec![stream.into()]).await? > 0)
 }
 
 /// What the fence update learned on its way.
@@ -251,6 +264,20 @@ pub async fn set_settled_due(store: &Store, fence: Fence, due_at: Millis) -> Res
     let sql = "UPDATE tidemark_stream SET settled_due_at = $3 WHERE id = $1 AND fence = $2";
     run(&store.db, sql, vec![fence.stream.into(), fence.number.into(), due_at.into()]).await?;
     Ok(())
+}
+
+/// Sets the cursors of a connection's streams back to a moment of the CRM's clock, each no farther than it has come, and abandons windows that reach beyond it: their end
+/// would set the cursors forward again. The settled reader keeps its distance.
+pub async fn step_back(store: &Store, connection: &str, to: Millis) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    let sql = "UPDATE tidemark_stream SET fence = fence + 1, lease_until = NULL,
+        settled_until = CASE WHEN settled_until > $2 - COALESCE(fast_until - settled_until, 0) THEN $2 - COALESCE(fast_until - settled_until, 0) ELSE settled_until END,
+        fast_until = CASE WHEN fast_until > $2 THEN $2 ELSE fast_until END, settled_due_at = 0 WHERE connection = $1";
+    run(&tx, sql, vec![connection.into(), to.into()]).await?;
+    let sql = "UPDATE tidemark_window SET state = 'abandoned', ended_at = {now} WHERE state = 'open' AND until_stamp > $2
+        AND stream_id IN (SELECT id FROM tidemark_stream WHERE connection = $1)";
+    run(&tx, sql, vec![connection.into(), to.into()]).await?;
+    tx.commit().await
 }
 
 /// Owes a local walk: every row against its base.

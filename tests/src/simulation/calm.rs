@@ -1,0 +1,96 @@
+//! The end of a seed: nobody edits, nothing fails, and both sides have to come to agree within a bound and then be silent.
+
+use tidemark_core::Millis;
+use tidemark_store::pace::Driver;
+use tidemark_store::streams;
+
+use super::laws;
+use super::world::World;
+
+/// Turns within which both sides must agree once it is calm.
+const CALM_TURNS: u32 = 25_000;
+/// Quiet time that must pass without a write, after agreement.
+const SILENCE: Millis = 20_000;
+
+impl World {
+    /// Nobody edits, nothing fails: both sides come to agree within a bound, and then nothing is written any more.
+    pub(crate) async fn calm(&mut self) -> eyre::Result<Vec<String>> {
+        self.note(|| "it is calm".into());
+        self.face.model().fair = true;
+        (self.swarm.drop_hint, self.swarm.double_hint) = (0.0, 0.0);
+        self.jobs.values_mut().for_each(|job| job.frozen_until = 0);
+        // By the CRM's clock, which may have been far ahead a moment ago: what it stamped then is read when that time comes.
+        let last_edit = self.face.model().latest() + self.swarm.request_life + self.swarm.precision;
+        let mut silent_since: Option<(Millis, u64)> = None;
+        for turn in 0..CALM_TURNS {
+            self.step += 1;
+            self.keep_going(turn).await?;
+            let breaches = self.turn().await?;
+            if !breaches.is_empty() {
+                return Ok(breaches);
+            }
+            if !turn.is_multiple_of(40) || !self.is_quiet(last_edit).await? {
+                continue;
+            }
+            let (now, writes) = (self.turns.now(), self.face.model().writes);
+            match silent_since {
+                None => {
+                    let breaches = self.verdict().await?;
+                    if !breaches.is_empty() {
+                        return Ok(breaches);
+                    }
+                    silent_since = Some((now, writes));
+                }
+                Some((since, before)) if writes != before || self.last_write > since => {
+                    return Ok(vec![format!(
+                        "something was written after agreement: {} calls, last row {}",
+                        writes - before,
+                        self.last_write
+                    )]);
+                }
+                Some((since, _)) if now - since > SILENCE => return Ok(Vec::new()),
+                Some(_) => {}
+            }
+        }
+        let quiet = streams::quiet(&self.store).await?;
+        let debts = self.orders.texts("SELECT s.object, d.kind, d.subject, d.state, d.cause, CAST(d.attempts AS TEXT) FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id", 6).await?;
+        Ok(vec![format!("no rest after {CALM_TURNS} calm turns: {quiet:?}; {debts:?}")])
+    }
+
+    pub(crate) async fn verdict(&mut self) -> eyre::Result<Vec<String>> {
+        self.orders.look().await?;
+        self.remember_conflicts().await?;
+        let known = self.decisions().await?;
+        let mut breaches = {
+            let crm = self.face.model();
+            laws::at_rest(&self.orders, &crm, &self.ledger, &known, &self.swarm)
+        };
+        let parked = "SELECT s.object, d.kind, d.subject, d.cause FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id WHERE d.state = 'parked'";
+        for debt in self.orders.texts(parked, 4).await? {
+            breaches.push(format!("something waits for a person though nothing is wrong: {debt:?}"));
+        }
+        Ok(breaches)
+    }
+
+    pub(crate) async fn keep_going(&mut self, turn: u32) -> eyre::Result<()> {
+        match turn % 8 {
+            0 => self.schedule(),
+            2 => self.relay(),
+            3 | 5 | 7 => self.deliver(),
+            _ => {}
+        }
+        // Never so fast that a call takes longer than it may only because everybody waits for a turn.
+        let most = if self.turns.ready().is_empty() { 1_000 } else { 100 };
+        if most == 1_000 || turn.is_multiple_of(12) {
+            let next = self.turns.next_moment().map_or(most, |moment| (moment - self.turns.now()).clamp(1, most));
+            self.pass(next).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn is_quiet(&self, last_edit: Millis) -> eyre::Result<bool> {
+        let quiet = streams::quiet(&self.store).await?;
+        let landing = !self.face.model().landings.is_empty();
+        Ok(!landing && quiet.is_quiet_since(last_edit))
+    }
+}

@@ -1,0 +1,347 @@
+//! The model CRM: every version of every record, who wrote it, and when each part of the CRM sees it. Knows nothing of Tidemark's tables; it is the oracle.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidemark_core::Millis;
+
+use super::coverage::Coverage;
+use super::driver::Turns;
+use super::swarm::Swarm;
+
+/// Who wrote a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Author {
+    People,
+    /// Tidemark, in this job.
+    House(u64),
+}
+
+/// One property as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cell {
+    pub(crate) value: String,
+    pub(crate) author: Author,
+    /// Place in the world's one order of events.
+    pub(crate) seq: u64,
+}
+
+/// A record as one part of the CRM sees it from a moment on.
+#[derive(Debug, Clone)]
+struct Snapshot {
+    indexed_at: Millis,
+    stamp: Millis,
+    archived: bool,
+    values: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Rec {
+    pub(crate) object: &'static str,
+    pub(crate) key: Option<String>,
+    pub(crate) stamp: Millis,
+    pub(crate) archived: bool,
+    pub(crate) cells: BTreeMap<String, Cell>,
+    /// Other records it refers to.
+    pub(crate) refers: BTreeSet<String>,
+    /// Every value a property ever had.
+    pub(crate) ever: BTreeMap<String, BTreeSet<String>>,
+    snapshots: Vec<Snapshot>,
+}
+
+impl Rec {
+    pub(crate) fn get(&self, property: &str) -> Option<&str> {
+        self.cells.get(property).map(|cell| cell.value.as_str()).filter(|text| !text.is_empty())
+    }
+}
+
+/// A write that takes effect later.
+#[derive(Debug, Clone)]
+pub(crate) struct Landing {
+    pub(crate) at: Millis,
+    pub(crate) stamp: Millis,
+    pub(crate) write: Write,
+}
+
+/// One record's write.
+#[derive(Debug, Clone)]
+pub(crate) struct Write {
+    pub(crate) object: &'static str,
+    pub(crate) target: Target,
+    pub(crate) values: Vec<(String, Option<String>)>,
+    pub(crate) author: Author,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    New,
+    /// By our key: create or update.
+    Key(String),
+    Id(String),
+    Archive(String),
+}
+
+/// What the house did to a property, for the laws.
+#[derive(Debug, Clone)]
+pub(crate) struct Overwritten {
+    pub(crate) object: &'static str,
+    pub(crate) id: String,
+    pub(crate) property: String,
+    pub(crate) before: Option<Cell>,
+    pub(crate) after: String,
+    pub(crate) job: u64,
+    pub(crate) created: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Crm {
+    pub(crate) swarm: Swarm,
+    turns: Turns,
+    pub(crate) records: BTreeMap<String, Rec>,
+    next_id: u64,
+    pub(crate) seq: u64,
+    pub(crate) landings: Vec<Landing>,
+    /// When a record was last served by its id to a job: the order of events.
+    pub(crate) served: BTreeMap<(u64, String), u64>,
+    /// Since the laws last looked.
+    pub(crate) overwritten: Vec<Overwritten>,
+    /// What people's writes came to: record, property, before, after, place in the order of events.
+    pub(crate) heard: Vec<(String, String, Option<String>, String, u64)>,
+    pub(crate) calls: Vec<Millis>,
+    /// Pages served since they were traced last.
+    pub(crate) pages: Vec<String>,
+    pub(crate) coverage: Coverage,
+    /// Writes of the house that have left and are not heard of yet.
+    pub(crate) under_way: usize,
+    /// Records the house made and has not heard of.
+    pub(crate) unheard: BTreeSet<String>,
+    /// A window was left with more to come: its object and bounds.
+    pub(crate) paging: Option<(String, Millis, Millis)>,
+    pub(crate) writes: u64,
+    pub(crate) faults: u64,
+    pub(crate) fair: bool,
+}
+
+impl Crm {
+    pub(crate) fn new(swarm: Swarm, turns: Turns) -> Self {
+        Self {
+            swarm,
+            turns,
+            records: BTreeMap::new(),
+            next_id: 1_000,
+            seq: 0,
+            landings: Vec::new(),
+            served: BTreeMap::new(),
+            overwritten: Vec::new(),
+            heard: Vec::new(),
+            calls: Vec::new(),
+            pages: Vec::new(),
+            coverage: Coverage::default(),
+            under_way: 0,
+            unheard: BTreeSet::new(),
+            paging: None,
+            writes: 0,
+            faults: 0,
+            fair: false,
+        }
+    }
+
+    pub(crate) fn next_seq(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    fn our_now(&self) -> Millis {
+        use tidemark_store::pace::Driver;
+        self.turns.now()
+    }
+
+    /// The CRM's own clock.
+    pub(crate) fn now(&self) -> Millis {
+        self.our_now() + self.swarm.skew
+    }
+
+    /// The latest stamp there is, or the time.
+    pub(crate) fn latest(&self) -> Millis {
+        self.records.values().map(|record| record.stamp).fold(self.now(), Millis::max)
+    }
+
+    pub(crate) fn stamp(&self) -> Millis {
+        self.now().div_euclid(self.swarm.precision) * self.swarm.precision
+    }
+
+    /// People write; the commit may take its time.
+    pub(crate) fn edit(&mut self, write: Write) {
+        let stamp = self.stamp();
+        if self.under_way > 0 {
+            self.coverage.count("an edit met a push under way");
+        }
+        let late = self.swarm.commit_lag > 0 && !self.fair && self.turns.chance(0.4);
+        let at = self.our_now()
+            + if late { i64::try_from(self.turns.below(self.swarm.commit_lag.unsigned_abs())).unwrap_or(0) } else { 0 };
+        self.landings.push(Landing { at, stamp, write });
+        self.land();
+    }
+
+    /// Whatever is due takes effect.
+    pub(crate) fn land(&mut self) {
+        let now = self.our_now();
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.landings).into_iter().partition(|one| one.at <= now);
+        self.landings = later;
+        for landing in due {
+            let _ = self.apply(&landing.write, landing.stamp);
+        }
+    }
+
+    /// Applies one write now, under a stamp. The record's id, and whether it is new; `None` when its target is gone.
+    pub(crate) fn apply(&mut self, write: &Write, stamp: Millis) -> Option<(String, bool)> {
+        let (id, created) = match &write.target {
+            Target::New => (self.make(write.object, None), true),
+            Target::Key(key) => match self.by_key(write.object, key) {
+                Some(id) => (id, false),
+                None => (self.make(write.object, Some(key.clone())), true),
+            },
+            Target::Id(id) | Target::Archive(id) => (id.clone(), false),
+        };
+        let seq = self.next_seq();
+        let normalises = self.swarm.normalises;
+        let record = self.records.get_mut(&id).filter(|record| !record.archived)?;
+        if let Author::House(_) = write.author {
+            self.writes += 1;
+        }
+        let mut moved = created;
+        if let Target::Archive(_) = write.target {
+            record.archived = true;
+            moved = true;
+        }
+        for (property, value) in &write.values {
+            let value = value.clone().unwrap_or_default();
+            let sent = value.len();
+            let value = if normalises && property == "phone" { value.replace(' ', "") } else { value };
+            if value.len() != sent {
+                self.coverage.count("the CRM altered a value");
+            }
+            let before = record.cells.get(property).cloned();
+            let same = before.as_ref().map_or(value.is_empty(), |cell| cell.value == value);
+            if let Author::House(job) = write.author {
+                self.overwritten.push(Overwritten {
+                    object: write.object,
+                    id: id.clone(),
+                    property: property.clone(),
+                    before: before.clone(),
+                    after: value.clone(),
+                    job,
+                    created,
+                });
+            }
+            if same {
+                continue;
+            }
+            moved = true;
+            if write.author == Author::People {
+                self.heard.push((id.clone(), property.clone(), before.map(|cell| cell.value), value.clone(), seq));
+            }
+            record.ever.entry(property.clone()).or_default().insert(value.clone());
+            record.cells.insert(property.clone(), Cell { value, author: write.author, seq });
+        }
+        if moved || self.swarm.noop_moves_stamp {
+            let left = self.paging.as_ref().is_some_and(|(object, from, until)| {
+                record.object == object && (*from..*until).contains(&record.stamp) && !(*from..*until).contains(&stamp)
+            });
+            if left {
+                self.coverage.count("a record left its window while it was paged");
+            }
+            if moved && stamp == record.stamp {
+                self.coverage.count("one stamp, two contents");
+            }
+            record.stamp = stamp;
+        }
+        if created && write.author != Author::People {
+            self.unheard.insert(id.clone());
+        }
+        self.snapshot(&id);
+        Some((id, created))
+    }
+
+    fn make(&mut self, object: &'static str, key: Option<String>) -> String {
+        self.next_id += 1;
+        let id = self.next_id.to_string();
+        let record = Rec {
+            object,
+            key,
+            stamp: 0,
+            archived: false,
+            cells: BTreeMap::new(),
+            refers: BTreeSet::new(),
+            ever: BTreeMap::new(),
+            snapshots: Vec::new(),
+        };
+        self.records.insert(id.clone(), record);
+        id
+    }
+
+    pub(crate) fn by_key(&self, object: &str, key: &str) -> Option<String> {
+        let same = |record: &&Rec| record.object == object && !record.archived && record.key.as_deref() == Some(key);
+        self.records.iter().find(|(_, record)| same(record)).map(|(id, _)| id.clone())
+    }
+
+    fn snapshot(&mut self, id: &str) {
+        let lag =
+            if self.fair { 0 } else { i64::try_from(self.turns.below(self.swarm.index_lag.unsigned_abs() + 1)).unwrap_or(0) };
+        let now = self.our_now();
+        let Some(record) = self.records.get_mut(id) else { return };
+        let last = record.snapshots.last().map_or(Millis::MIN, |last| last.indexed_at);
+        record.snapshots.push(Snapshot {
+            indexed_at: (now + lag).max(last),
+            stamp: record.stamp,
+            archived: record.archived,
+            values: record.cells.iter().map(|(name, cell)| (name.clone(), cell.value.clone())).collect(),
+        });
+    }
+
+    /// What the search index shows of `[from, until)`, after a position, in the order of stamp and id.
+    pub(crate) fn search(
+        &self,
+        object: &str,
+        from: Millis,
+        until: Millis,
+        after: Option<&(Millis, String)>,
+    ) -> Vec<(String, Millis, BTreeMap<String, String>)> {
+        let now = self.our_now();
+        let indexed = |(id, record): (&String, &Rec)| {
+            let seen = record.snapshots.iter().rev().find(|snapshot| snapshot.indexed_at <= now)?;
+            (record.object == object && !seen.archived && (from..until).contains(&seen.stamp))
+                .then(|| (id.clone(), seen.stamp, seen.values.clone()))
+        };
+        let mut found: Vec<_> = self.records.iter().filter_map(indexed).collect();
+        found.sort_by(|one, other| (one.1, &one.0).cmp(&(other.1, &other.0)));
+        found.retain(|(id, stamp, _)| after.is_none_or(|(last, last_id)| (*stamp, id) > (*last, last_id)));
+        found
+    }
+
+    /// What a page that is served puts to the test.
+    pub(crate) fn served_page(
+        &mut self,
+        object: &str,
+        found: &[(String, Millis, BTreeMap<String, String>)],
+        window: Option<(Millis, Millis)>,
+    ) {
+        self.paging = window.map(|(from, until)| (object.to_owned(), from, until));
+        for (id, stamp, values) in found {
+            let Some(record) = self.records.get(id) else { continue };
+            let newer =
+                record.cells.iter().any(|(name, cell)| cell.author != Author::People && values.get(name) != Some(&cell.value));
+            if newer && *stamp <= record.stamp {
+                self.coverage.count("a page was older than our push");
+            }
+            if self.unheard.contains(id) {
+                self.coverage.count("a create was read before it was heard of");
+            }
+        }
+    }
+
+    /// Records that stand for one thing: live ones of an object with this tag.
+    pub(crate) fn tagged(&self, object: &str, property: &str, tag: &str) -> Vec<String> {
+        let same = |record: &&Rec| record.object == object && !record.archived && record.get(property) == Some(tag);
+        self.records.iter().filter(|(_, record)| same(record)).map(|(id, _)| id.clone()).collect()
+    }
+}

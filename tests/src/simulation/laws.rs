@@ -1,0 +1,284 @@
+//! The laws. Some hold after every step, some once it is calm. Each breach is a sentence that names the law, the thing and the values.
+//!
+//! The judges are the models: rows and records as they stand, and what people wrote. Of Tidemark's own tables only its recorded decisions are heard (an accepted
+//! difference, a conflict for a person, something parked), never its links.
+
+use std::collections::BTreeMap;
+
+use tidemark_core::spec::Owner;
+
+use super::crm::{Author, Crm, Overwritten};
+use super::ledger::{Ledger, Side};
+use super::mapping::{CONTACT, STAGES, stored};
+use super::orders::{Change, OrderSystem};
+use super::swarm::Swarm;
+
+/// What Tidemark recorded of one field: its state, and the pair it was recorded for.
+#[derive(Debug, Clone)]
+pub(crate) struct Decision {
+    pub(crate) row: Option<String>,
+    pub(crate) record: Option<String>,
+    pub(crate) state: String,
+}
+
+/// By row key and property.
+pub(crate) type Decisions = BTreeMap<(String, String), Decision>;
+
+/// Reads a link's base as stored.
+pub(crate) fn decisions(key: &str, base: &str, into: &mut Decisions) {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(base) else { return };
+    let text = |value: Option<&serde_json::Value>| value.and_then(|value| value.as_str()).map(str::to_owned);
+    for (property, stored) in fields {
+        let decision = match stored {
+            serde_json::Value::Array(parts) => Decision {
+                row: text(parts.first()),
+                record: text(parts.get(1)),
+                state: text(parts.get(2)).unwrap_or_else(|| "agreed".into()),
+            },
+            value => Decision { row: text(Some(&value)), record: text(Some(&value)), state: "agreed".into() },
+        };
+        into.insert((key.to_owned(), property), decision);
+    }
+}
+
+/// A cell of a customer that Tidemark changed.
+pub(crate) fn row_changed(change: &Change, orders: &OrderSystem, crm: &Crm, ledger: &Ledger, swarm: &Swarm) -> Option<String> {
+    let (property, _, owner) = CONTACT.iter().find(|(_, column, _)| *column == change.column)?;
+    let row = orders.customers.get(&change.key)?;
+    let tag = row["tag"].clone().unwrap_or_default();
+    let at = format!("{property} of {tag} (row {}): {:?} → {:?}", change.key, change.before, change.after);
+    if *owner == Owner::Orders && change.before.is_some() {
+        return Some(format!("an owned field of the row was overwritten: {at}"));
+    }
+    if change.after.is_none() && change.before.is_some() && !swarm.clear_blanks {
+        return Some(format!("a blank overwrote a value of the row: {at}"));
+    }
+    let known = crm.records.values().any(|record| {
+        record.object == "contacts"
+            && change.after.as_ref().is_none_or(|value| record.ever.get(*property).is_some_and(|ever| ever.contains(value)))
+    });
+    if !known {
+        return Some(format!("the row was given a value no record ever had: {at}"));
+    }
+    // What a person wrote into a field either side may change reaches the CRM before anything else is put in its place, or a conflict is recorded.
+    let last = ledger.last(&tag, property, Side::Rows)?;
+    let delivered = |value: &String| {
+        let value = stored(swarm, property, value);
+        crm.records.values().any(|record| record.ever.get(*property).is_some_and(|ever| ever.contains(&value)))
+    };
+    let conflict = ledger.conflicts.contains(&(tag.clone(), (*property).to_owned()));
+    let undelivered = last.value == change.before && change.before.as_ref().is_some_and(|value| !delivered(value));
+    (*owner == Owner::Hold && undelivered && !conflict)
+        .then(|| format!("a person's edit was overwritten before it was sent: {at}"))
+}
+
+/// A property that Tidemark wrote. `known` is what it had recorded when it wrote.
+pub(crate) fn record_written(
+    written: &Overwritten,
+    orders: &OrderSystem,
+    crm: &Crm,
+    ledger: &mut Ledger,
+    known: &Decisions,
+    swarm: &Swarm,
+) -> Option<String> {
+    if written.after.is_empty() && !swarm.clear_blanks && written.before.as_ref().is_some_and(|cell| !cell.value.is_empty()) {
+        return Some(format!("a blank overwrote a value of record {}: {}", written.id, written.property));
+    }
+    if written.object != "contacts" || written.created {
+        return None;
+    }
+    let (property, column, owner) = CONTACT.iter().find(|(property, _, _)| *property == written.property)?;
+    let record = crm.records.get(&written.id)?;
+    let tag = record.get("tag").unwrap_or_default().to_owned();
+    let before = written.before.as_ref().filter(|cell| cell.author == Author::People && !cell.value.is_empty())?;
+    if before.value == written.after {
+        return None;
+    }
+    let at = format!("{property} of {tag} (record {}): {:?} → {:?}", written.id, before.value, written.after);
+    match owner {
+        Owner::Crm => Some(format!("an owned field of the record was overwritten: {at}")),
+        Owner::Orders => None,
+        Owner::Hold => {
+            let rows = orders.ever_tagged(&tag);
+            let taken =
+                rows.iter().any(|key| orders.ever.get(&(key.clone(), column)).is_some_and(|ever| ever.contains(&before.value)));
+            let recorded = rows.iter().any(|key| {
+                known
+                    .get(&(key.clone(), (*property).to_owned()))
+                    .is_some_and(|known| known.record.as_ref() == Some(&before.value))
+            });
+            if taken || recorded {
+                return None;
+            }
+            let served = crm.served.get(&(written.job, written.id.clone()));
+            match served {
+                Some(served) if before.seq > *served => {
+                    ledger.in_the_gap.insert((tag, (*property).to_owned()));
+                    None
+                }
+                _ => Some(format!("a person's edit in the CRM was overwritten unread: {at}")),
+            }
+        }
+    }
+}
+
+/// Everything that is wrong once it is calm.
+pub(crate) fn at_rest(orders: &OrderSystem, crm: &Crm, ledger: &Ledger, known: &Decisions, swarm: &Swarm) -> Vec<String> {
+    let mut breaches = Vec::new();
+    let tags: std::collections::BTreeSet<String> = ledger.entries.keys().map(|(tag, _)| tag.clone()).collect();
+    for tag in &tags {
+        let (rows, records) = (orders.tagged(tag), crm.tagged("contacts", "tag", tag));
+        if rows.len() > 1 {
+            breaches.push(format!("two rows for {tag}: {rows:?}"));
+        }
+        if records.len() > 1 {
+            breaches.push(format!("two records for {tag}: {records:?}"));
+        }
+        if ledger.deleted.contains(tag) {
+            continue;
+        }
+        match (rows.first(), records.first()) {
+            (None, None) => breaches.push(format!("{tag} is gone from both sides")),
+            (None, Some(record)) => breaches.push(format!("record {record} of {tag} became no row")),
+            (Some(row), None) if orders.customers[row]["confirmed"].is_some() => {
+                breaches.push(format!("row {row} of {tag} became no record"));
+            }
+            (Some(_), None) => {}
+            (Some(row), Some(record)) => compare(tag, row, record, orders, crm, ledger, known, swarm, &mut breaches),
+        }
+    }
+    compare_deals(orders, crm, ledger, &mut breaches);
+    breaches
+}
+
+#[expect(clippy::too_many_arguments, reason = "the whole court")]
+fn compare(
+    tag: &str,
+    row: &str,
+    record: &str,
+    orders: &OrderSystem,
+    crm: &Crm,
+    ledger: &Ledger,
+    known: &Decisions,
+    swarm: &Swarm,
+    breaches: &mut Vec<String>,
+) {
+    let (cells, stands) = (&orders.customers[row], &crm.records[record]);
+    let confirmed = cells["confirmed"].is_some();
+    if cells["remote"].as_deref() != Some(record) {
+        breaches.push(format!("row {row} of {tag} knows record {:?}, not {record}", cells["remote"]));
+    }
+    for (property, column, owner) in CONTACT {
+        let here = cells[column].clone().filter(|text| !text.is_empty());
+        let there = stands.get(property).map(str::to_owned);
+        let key = (tag.to_owned(), property.to_owned());
+        let same = here.as_deref().map(|text| stored(swarm, property, text)) == there || here == there;
+        let decision = known.get(&(row.to_owned(), property.to_owned()));
+        let at = format!("{property} of {tag}: row {row} {here:?}, record {record} {there:?}");
+        if !same {
+            let recorded = decision
+                .is_some_and(|one| one.row == here && one.record == there && one.state != "owed" && one.state != "agreed");
+            let frozen = !confirmed && decision.is_some_and(|one| one.record == there);
+            if !recorded && !frozen && confirmed {
+                breaches.push(format!("they differ and no decision says so: {at}; recorded {decision:?}"));
+            }
+            continue;
+        }
+        lost(tag, property, owner, here.as_deref(), confirmed, ledger, swarm, &key, &at, breaches);
+    }
+}
+
+/// Both sides agree, but on what nobody wrote last.
+#[expect(clippy::too_many_arguments, reason = "the whole court")]
+fn lost(
+    tag: &str,
+    property: &str,
+    owner: Owner,
+    stands: Option<&str>,
+    confirmed: bool,
+    ledger: &Ledger,
+    swarm: &Swarm,
+    key: &(String, String),
+    at: &str,
+    breaches: &mut Vec<String>,
+) {
+    let (rows, records) = (ledger.last(tag, property, Side::Rows), ledger.last(tag, property, Side::Records));
+    let decides = match owner {
+        Owner::Orders => rows,
+        Owner::Crm => records,
+        Owner::Hold => match (rows, records) {
+            (Some(row), Some(record)) => Some(if row.seq > record.seq { row } else { record }),
+            (one, other) => one.or(other),
+        },
+    };
+    let Some(last) = decides else { return };
+    if !confirmed && last.side == Side::Rows {
+        return;
+    }
+    let blank = last.value.as_deref().is_none_or(str::is_empty);
+    let normal = |text: &str| stored(swarm, property, text);
+    let as_written = match (&last.value, stands) {
+        (Some(wrote), Some(stands)) => normal(wrote) == normal(stands),
+        _ => blank && stands.is_none(),
+    };
+    let excused = owner == Owner::Hold && (ledger.conflicts.contains(key) || ledger.in_the_gap.contains(key));
+    if !as_written && !blank && !excused {
+        breaches.push(format!("an edit is lost: {at}; last written {last:?}"));
+    }
+    if owner == Owner::Hold && !excused {
+        let other = if last.side == Side::Rows { records } else { rows };
+        let unseen = other.is_some_and(|other| {
+            let same = |one: &Option<String>| one.as_deref().map(normal) == other.value.as_deref().map(normal);
+            let other_blank = other.value.as_deref().is_none_or(str::is_empty);
+            !other_blank && !same(&last.before) && !same(&last.value) && !entries_after(ledger, key, other.seq, last.seq)
+        });
+        if unseen && as_written {
+            breaches.push(format!("two people's edits met and no conflict was recorded: {at}; {last:?} over {other:?}"));
+        }
+    }
+}
+
+/// The side that wrote last had written before, after the other's edit: it may have seen it then.
+fn entries_after(ledger: &Ledger, key: &(String, String), from: u64, to: u64) -> bool {
+    ledger.entries.get(key).is_some_and(|entries| entries.iter().any(|entry| entry.seq > from && entry.seq < to))
+}
+
+fn compare_deals(orders: &OrderSystem, crm: &Crm, ledger: &Ledger, breaches: &mut Vec<String>) {
+    for (key, cells) in &orders.orders {
+        let number = cells["number"].clone().unwrap_or_default();
+        let deals = crm.tagged("deals", "dealname", &number);
+        if deals.len() > 1 {
+            breaches.push(format!("two deals for order {number}: {deals:?}"));
+        }
+        let stage = STAGES.iter().find(|(status, _)| cells["status"].as_deref() == Some(*status)).map(|(_, stage)| *stage);
+        let Some(stage) = stage else { continue };
+        let customer = cells["customer_id"].clone().unwrap_or_default();
+        // An order whose customer is gone keeps whatever it had.
+        let Some(tag) = orders.customers.get(&customer).and_then(|customer| customer["tag"].clone()) else { continue };
+        if ledger.deleted.contains(&tag) || ledger.deleted.contains(&number) {
+            continue;
+        }
+        let contact = crm.tagged("contacts", "tag", &tag).into_iter().next();
+        let Some(deal) = deals.first() else {
+            if contact.is_some() {
+                breaches.push(format!("order {number} (row {key}) of {tag} became no deal"));
+            }
+            continue;
+        };
+        let record = &crm.records[deal];
+        let cents: i64 = cells["total_cents"].as_deref().unwrap_or("0").parse().unwrap_or(0);
+        let amount = record.get("amount").and_then(|amount| amount.parse::<f64>().ok()).unwrap_or(-1.0);
+        #[expect(clippy::cast_precision_loss, reason = "small sums")]
+        let same = (amount * 100.0 - cents as f64).abs() < 0.01;
+        if !same || record.get("dealstage") != Some(stage) {
+            breaches.push(format!(
+                "deal {deal} of {number} says {:?} {:?}, the order {cents} {stage}",
+                record.get("amount"),
+                record.get("dealstage")
+            ));
+        }
+        if record.refers.iter().ne(contact.iter()) {
+            breaches.push(format!("deal {deal} of {number} refers to {:?}, not {contact:?}", record.refers));
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The simulation's fixed seeds: every law holds in each, and each named race really happens in them. `scripts/simulate` lives as many more as one likes.
+
+use std::thread;
+
+use tidemark_core::bug::Bug;
+use tidemark_tests::simulation::{Coverage, RACES, Verdict, run};
+
+/// What two cores live through in well under two minutes.
+const SEEDS: u64 = 100;
+const THREADS: u64 = 2;
+
+fn told(verdict: &Verdict) -> String {
+    let seed = verdict.seed;
+    format!("seed {seed}: {}\n  {}\n  scripts/simulate --seed {seed} --trace", verdict.breaches.join("\n  "), verdict.swarm)
+}
+
+#[test]
+fn heavy_every_law_holds_in_every_seed_and_every_race_is_run() -> eyre::Result<()> {
+    let share = |part: u64| {
+        (1..=SEEDS).filter(|seed| seed % THREADS == part).map(|seed| run(seed, false, None)).collect::<eyre::Result<Vec<_>>>()
+    };
+    let verdicts = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|part| scope.spawn(move || share(part))).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().map_err(|_| eyre::eyre!("a seed's thread ended badly")))
+            .collect::<eyre::Result<Vec<_>>>()
+    })?;
+    let mut coverage = Coverage::default();
+    let mut broken = Vec::new();
+    for verdict in verdicts.iter().flatten() {
+        coverage.add(&verdict.coverage);
+        if !verdict.breaches.is_empty() {
+            broken.push(told(verdict));
+        }
+    }
+    assert!(broken.is_empty(), "{} of {SEEDS} seeds broke a law\n{}", broken.len(), broken.join("\n"));
+    let rare: Vec<_> = RACES.iter().filter(|race| coverage.0.get(*race).copied().unwrap_or(0) < 100).collect();
+    assert!(rare.is_empty(), "hardly ever run: {rare:?} in {coverage:?}");
+    Ok(())
+}
+
+#[test]
+fn a_seed_lives_the_same_life_twice() -> eyre::Result<()> {
+    let (once, again) = (run(7, true, None)?, run(7, true, None)?);
+    assert!(once.trace.len() > 1_000 && once.trace == again.trace);
+    Ok(())
+}
+
+/// Bugs that a single seed shows; the others are in docs/proof.md, with `scripts/simulate --bugs`.
+#[test]
+fn planted_bugs_are_caught_by_a_law() -> eyre::Result<()> {
+    for bug in [Bug::NoWalk, Bug::NoSettledReader, Bug::OwedIsIgnored] {
+        let caught = (1..=8)
+            .map(|seed| run(seed, false, Some(bug)))
+            .find(|verdict| verdict.as_ref().is_ok_and(|verdict| !verdict.breaches.is_empty()));
+        assert!(caught.is_some(), "{bug:?} went unnoticed in eight seeds");
+    }
+    Ok(())
+}
