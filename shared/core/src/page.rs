@@ -138,7 +138,8 @@ fn plan_unknown(spec: &StreamSpec, record: &Record, known: &Known, heard: Heard,
     }
     // Our key on a record whose row is gone: a create of ours came through after all.
     let own = record.external_key.as_ref().and_then(|key| known.links_by_row.get(&RowKey::new(key.as_str())));
-    let orphan = own.filter(|link| link.row_key.as_ref().is_some_and(|key| !known.rows.contains_key(key) && !known.locked.contains(key)));
+    let orphan =
+        own.filter(|link| link.row_key.as_ref().is_some_and(|key| !known.rows.contains_key(key) && !known.locked.contains(key)));
     match orphan.map(|link| link.view.state) {
         Some(LinkState::Creating) => return Step::OweRead { reason: "its row was deleted while it was being made" },
         Some(LinkState::Tombstone) => return Step::Exclude { reason: "the row whose key it carries was deleted" },
