@@ -156,15 +156,15 @@ impl Context {
     }
 }
 
-/// Registers the streams and joins each with its table.
+/// Registers the streams and joins each with its table. Refused before anything is registered when a table or a column of the mapping is not there.
 pub async fn map_streams(store: &Store, specs: &[StreamSpec]) -> Result<Vec<Mapped>, StoreError> {
-    let mut mapped: Vec<Mapped> = Vec::new();
+    let mut shapes = Vec::with_capacity(specs.len());
     for spec in specs {
+        shapes.push(shape::load(store, spec).await?);
+    }
+    let mut mapped: Vec<Mapped> = Vec::with_capacity(specs.len());
+    for (spec, shape) in specs.iter().zip(shapes) {
         let stream = streams::register(store, spec).await?;
-        let shape = shape::find(store, &spec.table, &spec.key).await?.ok_or_else(|| StoreError::Missing {
-            what: format!("table {}", store.qualify(&spec.table)),
-            remedy: "correct the stream's `table`, or `database.orders_schema`".into(),
-        })?;
         mapped.push(Mapped { id: stream.id, spec: spec.clone(), shape, siblings: Vec::new() });
     }
     let tables: Vec<(i64, String, bool)> =
