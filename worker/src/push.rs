@@ -54,15 +54,15 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
         }
         .pay()
         .await;
+        let go_on = match result {
+            Ok(go_on) => go_on.then_some(()).ok_or("the connection is paused, its calls are spent, or the lease is too short"),
+            Err(error) if error.is_contention() => Err("the database was busy"),
+            Err(error) => return read::give_back_later(&purpose, &fence, &claims, error).await,
+        };
         // Whatever was not settled (we stop, the lease is short, the database was busy) goes back as it was.
         pushing::release(&ctx.store, &fence).await?;
-        match result {
-            Ok(true) => {}
-            Ok(false) => {
-                return Ok(Outcome::Deferred("the connection is paused, its calls are spent, or the lease is too short".into()));
-            }
-            Err(error) if error.is_contention() => return Ok(Outcome::Deferred("the database was busy".into())),
-            Err(error) => return Err(error),
+        if let Err(why) = go_on {
+            return Ok(Outcome::Deferred(why.into()));
         }
     }
     Ok(Outcome::Done { units })

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tidemark_core::Millis;
-use tidemark_core::failure::Failure;
+use tidemark_core::failure::{Class, Failure};
 use tidemark_core::push::{Verdict, after_failure};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_crm::{Bucket, ReadIds};
@@ -40,10 +40,11 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
         match result {
             Ok(Ok(())) => units += claims.len(),
             Ok(Err(no)) => return give_back(&purpose, &fence, &claims, no).await,
-            Err(error) => {
+            Err(error) if error.is_contention() => {
                 push::release(&ctx.store, &fence).await?;
-                return if error.is_contention() { Ok(Outcome::Deferred("the database was busy".into())) } else { Err(error) };
+                return Ok(Outcome::Deferred("the database was busy".into()));
             }
+            Err(error) => return give_back_later(&purpose, &fence, &claims, error).await,
         }
     }
     Ok(Outcome::Done { units })
@@ -102,6 +103,22 @@ async fn give_back(purpose: &Purpose<'_>, fence: &str, claims: &[Claim], no: NoA
     }
     ctx.tell(Event::Failed { stream: purpose.stream.spec.name.clone(), what: "read", cause: failure.message.clone() });
     Ok(Outcome::Deferred(failure.message))
+}
+
+/// The fault is ours (a missing right, a column that is gone): what was claimed is due again after a pause, with the database's words, rather than at once and for ever.
+pub(crate) async fn give_back_later(
+    purpose: &Purpose<'_>,
+    fence: &str,
+    claims: &[Claim],
+    error: StoreError,
+) -> Result<Outcome, StoreError> {
+    let store = &purpose.ctx.store;
+    let failure = Failure::new(Class::Retry, error.words());
+    let now = store.now().await?;
+    let left: Vec<_> = claims.iter().map(|claim| (claim, unpaid(purpose, claim, &failure, now))).collect();
+    debts::give_back(store, fence, &left).await?;
+    push::release(store, fence).await?;
+    Err(error)
 }
 
 /// What a failed attempt leaves of one claim; the same for reads and pushes.
