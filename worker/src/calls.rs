@@ -101,7 +101,7 @@ impl Purpose<'_> {
             self.connection.smooth(bucket).await;
         }
         loop {
-            let grant = budget::book(&ctx.store, &self.connection.spec.name, bucket_word(limit.bucket), rate).await?;
+            let grant = budget::book(&ctx.store, &self.connection.spec.name, limit.bucket, rate).await?;
             let no = match grant {
                 Grant::Slot { wait } => {
                     let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
@@ -112,7 +112,7 @@ impl Purpose<'_> {
                     }
                     continue;
                 }
-                // The bucket's row is being made.
+                // The connection's row is being made.
                 Grant::Busy { wait } if wait <= 1 => continue,
                 Grant::Busy { wait } => waiting(Class::Throttled, "the connection's calls are spoken for", wait),
                 Grant::DaySpent { wait } => waiting(Class::DayBudget, "the connection's calls of the day are spent", wait),
@@ -149,13 +149,6 @@ impl Purpose<'_> {
         };
         // The record's writer ends only with the process.
         let _ = self.ctx.callouts.send(row);
-    }
-}
-
-pub(crate) fn bucket_word(bucket: Bucket) -> &'static str {
-    match bucket {
-        Bucket::General => "general",
-        Bucket::Search => "search",
     }
 }
 
