@@ -1,4 +1,5 @@
-//! Makes one HTTP call to a CRM: smoothed in this process, booked in the budget all workers share, within the lease, recorded whatever comes of it.
+//! Makes one HTTP call to a CRM: smoothed in this process, booked in the budget all workers share, within the lease, recorded whatever comes of it; and left
+//! unanswered when the process has to stop.
 
 use std::time::Duration;
 
@@ -29,6 +30,19 @@ pub(crate) enum NoAnswer {
     Paused,
     /// Our lease is too short for the call: somebody else may take the work over.
     LeaseShort,
+    /// The process stops: nothing was sent.
+    Stopping,
+    /// The process could wait no longer: whether the CRM did what it was asked, nobody heard.
+    CutOff,
+}
+
+impl NoAnswer {
+    /// What a call that may have written comes to when nobody waits for its answer.
+    pub(crate) fn unheard() -> Failure {
+        let mut failure = Failure::new(Class::Retry, "the worker had to stop before the CRM answered");
+        failure.maybe_done = true;
+        failure
+    }
 }
 
 /// What a call is for, for the record.
@@ -80,7 +94,11 @@ impl Purpose<'_> {
         if !lease_holds.await? {
             return Ok(Err(NoAnswer::LeaseShort));
         }
-        let answer = send.await;
+        let answer = tokio::select! {
+            biased;
+            answer = send => answer,
+            () = self.ctx.cut.cancelled() => return Ok(Err(NoAnswer::CutOff)),
+        };
         self.record(items, &answer);
         Ok(answer.result.map_err(NoAnswer::Failed))
     }
@@ -97,12 +115,21 @@ impl Purpose<'_> {
             wait_max: SLOT_WAIT_MAX,
         };
         let ctx = self.ctx;
+        tokio::select! {
+            biased;
+            () = ctx.cut.cancelled() => Ok(Err(NoAnswer::Stopping)),
+            booked = self.book_slot(limit.bucket, rate) => booked,
+        }
+    }
+
+    /// Waits for the slot, too.
+    async fn book_slot(&self, bucket: Bucket, rate: Rate) -> Result<Result<(), NoAnswer>, StoreError> {
+        let ctx = self.ctx;
         if let Pace::Free = ctx.store.pace() {
             self.connection.smooth(bucket).await;
         }
         loop {
-            let grant = budget::book(&ctx.store, &self.connection.spec.name, limit.bucket, rate).await?;
-            let no = match grant {
+            let no = match budget::book(&ctx.store, &self.connection.spec.name, bucket, rate).await? {
                 Grant::Slot { wait } => {
                     let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
                     let good_until = ctx.now() + millis(wait + SLOT_LIFE);

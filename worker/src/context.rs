@@ -83,7 +83,10 @@ pub struct Context {
     pub(crate) tuning: Tuning,
     pub(crate) callouts: mpsc::UnboundedSender<CalloutRow>,
     events: Option<mpsc::UnboundedSender<Event>>,
+    /// Nothing new is begun.
     pub(crate) shutdown: CancellationToken,
+    /// No call is waited for any longer: what is held has to be given back while there is time.
+    pub(crate) cut: CancellationToken,
 }
 
 impl Context {
@@ -104,8 +107,16 @@ impl Context {
         let connections =
             connections.into_iter().map(|connection| (connection.spec.name.clone(), Arc::new(connection))).collect();
         let (callouts, receiver) = mpsc::unbounded_channel();
-        let ctx =
-            Self { store, connections: Arc::new(connections), streams: Arc::new(streams), tuning, callouts, events, shutdown };
+        let ctx = Self {
+            store,
+            connections: Arc::new(connections),
+            streams: Arc::new(streams),
+            tuning,
+            callouts,
+            events,
+            shutdown,
+            cut: CancellationToken::new(),
+        };
         Ok((ctx, receiver))
     }
 
@@ -128,6 +139,11 @@ impl Context {
     pub(crate) fn parents(&self, mapped: &Mapped) -> Parents<'_> {
         let same = self.streams.values().filter(|other| other.spec.connection == mapped.spec.connection);
         same.map(|other| (other.spec.object.as_str(), other.as_ref())).collect()
+    }
+
+    /// A fence for one batch of claims, fresh and this process's own: what a process held can be given back once it has stopped.
+    pub(crate) fn fence(&self) -> String {
+        format!("{}/{}", self.tuning.name, uuid::Uuid::new_v4().simple())
     }
 
     pub(crate) fn lease(&self) -> Millis {

@@ -78,7 +78,7 @@ async fn settle_failure(purpose: &Purpose<'_>, fence: Fence, no: NoAnswer) -> Re
     let ctx = purpose.ctx;
     let NoAnswer::Failed(failure) = no else {
         streams::yield_poll(&ctx.store, fence).await?;
-        return Ok(Outcome::Skipped("the connection is paused"));
+        return Ok(Outcome::Skipped("the connection is paused, or the worker stops"));
     };
     let now = ctx.store.now().await?;
     let spec = &purpose.stream.spec;

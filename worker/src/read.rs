@@ -28,7 +28,7 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
     let until = ctx.slice_end();
     let mut units = 0;
     while ctx.now() < until && !ctx.shutdown.is_cancelled() {
-        let fence = uuid::Uuid::new_v4().to_string();
+        let fence = ctx.fence();
         let claims =
             debts::claim(&ctx.store, mapped.id, Kind::Read, &fence, ctx.lease(), usize::from(traits.batch_rows_max)).await?;
         if claims.is_empty() {
@@ -90,7 +90,7 @@ async fn give_back(purpose: &Purpose<'_>, fence: &str, claims: &[Claim], no: NoA
     let ctx = purpose.ctx;
     let NoAnswer::Failed(failure) = no else {
         push::release(&ctx.store, fence).await?;
-        return Ok(Outcome::Skipped("the connection is paused, or the lease is too short"));
+        return Ok(Outcome::Skipped("the connection is paused, the worker stops, or the lease is too short"));
     };
     let now = ctx.store.now().await?;
     let mut left: Vec<(&Claim, Unpaid<'_>)> = Vec::with_capacity(claims.len());
