@@ -123,26 +123,22 @@ async fn poll(purpose: &Purpose<'_>, fence: Fence, stream: &Stream) -> Result<En
             Read::Failed(no) => return Ok(Ended::Failed(no)),
         }
     }
-    if (stream.walk_owed || stream.loaded_at.is_none()) && !walk_rows(&reading, stream).await? {
+    if (stream.walk_owed || stream.loaded_at.is_none()) && !walk_rows(&reading).await? {
         return Ok(Ended::Yielded { pages: reading.pages });
     }
     Ok(Ended::Finished { fresh_at, pages: reading.pages })
 }
 
 /// Walks the rows; false when time was up before the end.
-async fn walk_rows(reading: &Reading<'_>, stream: &Stream) -> Result<bool, StoreError> {
-    let ctx = reading.purpose.ctx;
-    let mut position = stream.walk_position.clone();
+async fn walk_rows(reading: &Reading<'_>) -> Result<bool, StoreError> {
     loop {
-        let (walked, next) =
-            walk::step(&ctx.store, reading.purpose.stream, reading.fence, position.as_deref(), WALK_ROWS).await?;
+        let walked = walk::step(&reading.purpose.ctx.store, reading.purpose.stream, reading.fence, WALK_ROWS).await?;
         if walked.done {
             return Ok(true);
         }
         if reading.is_over() {
             return Ok(false);
         }
-        position = next;
     }
 }
 
