@@ -12,7 +12,7 @@ use tidemark_core::spec::StreamSpec;
 use tidemark_queue::{Queue, QueueConfig};
 use tidemark_scheduler::{http, run as scheduling};
 use tidemark_store::rows::Mapped;
-use tidemark_store::{Store, StoreConfig, acts, capture, connections, streams};
+use tidemark_store::{Store, StoreConfig, acts, capture, connections, shape, streams};
 use tidemark_worker::event::Event;
 use tidemark_worker::{Connection, Context, Tuning, agree as comparing};
 use tokio::sync::mpsc::UnboundedSender;
@@ -53,6 +53,7 @@ impl House {
 
     /// Tidemark's own tables, the streams' rows, and capture on every mapped table.
     pub(crate) async fn migrate(&self) -> eyre::Result<()> {
+        self.prove_columns().await?;
         self.store.migrate().await?;
         for (connection, _) in &self.config.connections {
             connections::register(&self.store, connection).await?;
@@ -62,6 +63,14 @@ impl House {
             capture::apply(&self.store, shape, &specs)
                 .await
                 .wrap_err_with(|| format!("capture could not be installed on {}", shape.table))?;
+        }
+        Ok(())
+    }
+
+    /// A mapping that names what is not there is refused before anything is made.
+    pub(crate) async fn prove_columns(&self) -> eyre::Result<()> {
+        for spec in &self.config.streams {
+            shape::load(&self.store, spec).await?;
         }
         Ok(())
     }
@@ -134,8 +143,8 @@ fn with_words(error: tidemark_store::StoreError) -> eyre::Report {
 }
 
 /// The mapped tables with the streams over each.
-pub(crate) fn tables(mapped: &[Mapped]) -> Vec<(&tidemark_store::shape::TableShape, Vec<&StreamSpec>)> {
-    let mut tables: Vec<(&tidemark_store::shape::TableShape, Vec<&StreamSpec>)> = Vec::new();
+pub(crate) fn tables(mapped: &[Mapped]) -> Vec<(&shape::TableShape, Vec<&StreamSpec>)> {
+    let mut tables: Vec<(&shape::TableShape, Vec<&StreamSpec>)> = Vec::new();
     for one in mapped {
         match tables.iter_mut().find(|(shape, _)| shape.table == one.shape.table) {
             Some((_, specs)) => specs.push(&one.spec),

@@ -177,7 +177,7 @@ async fn look_at_table(house: &House, spec: &StreamSpec, findings: &mut Findings
 fn look_at_columns(spec: &StreamSpec, shape: &TableShape, findings: &mut Findings) {
     let table = &shape.table;
     let Some(key) = shape.column(&spec.key) else {
-        return findings.error(&spec.name, format!("{table} has no column {} for the key", spec.key), near(shape, &spec.key));
+        return findings.error(&spec.name, format!("{table} has no column {} for the key", spec.key), shape.near(&spec.key));
     };
     if !key.unique && !shape.is_view {
         findings.error(
@@ -188,7 +188,7 @@ fn look_at_columns(spec: &StreamSpec, shape: &TableShape, findings: &mut Finding
     }
     for column in spec.distinct_columns() {
         match shape.column(column) {
-            None => findings.error(&spec.name, format!("{table} has no column {column}"), near(shape, column)),
+            None => findings.error(&spec.name, format!("{table} has no column {column}"), shape.near(column)),
             Some(found) if found.generated && spec.direction.writes_rows() => {
                 findings.note(
                     &spec.name,
@@ -234,15 +234,6 @@ fn look_at_columns(spec: &StreamSpec, shape: &TableShape, findings: &mut Finding
                 "allow NULL, or fill the property in the CRM",
             );
         }
-    }
-}
-
-fn near(shape: &TableShape, wanted: &str) -> String {
-    let wanted = wanted.to_lowercase().replace('_', "");
-    let alike = shape.columns.iter().find(|column| column.name.to_lowercase().replace('_', "") == wanted);
-    match alike {
-        Some(column) => format!("did you mean {}?", column.name),
-        None => format!("it has {}", shape.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")),
     }
 }
 

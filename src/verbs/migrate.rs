@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use eyre::eyre;
 use tidemark_store::{capture, shape};
 
 use crate::compose::House;
@@ -22,6 +21,7 @@ pub(crate) async fn run(house: &House, plan: bool) -> eyre::Result<ExitCode> {
 
 async fn print_plan(house: &House) -> eyre::Result<ExitCode> {
     let store = &house.store;
+    house.prove_columns().await?;
     say("-- 1. Tidemark's own tables");
     if store.is_postgres() {
         say(format_args!("CREATE SCHEMA IF NOT EXISTS \"{}\";\nSET search_path = \"{0}\";", house.config.database.schema));
@@ -30,9 +30,7 @@ async fn print_plan(house: &House) -> eyre::Result<ExitCode> {
     say("-- 2. Capture: the only change to order tables. The application's role needs no right on anything of Tidemark's.");
     let mut seen: Vec<String> = Vec::new();
     for spec in &house.config.streams {
-        let shape = shape::find(store, &spec.table, &spec.key)
-            .await?
-            .ok_or_else(|| eyre!("there is no table {}: correct `table` of {}", spec.table, spec.name))?;
+        let shape = shape::load(store, spec).await?;
         if seen.contains(&shape.log_name()) {
             continue;
         }
@@ -48,7 +46,7 @@ async fn print_plan(house: &House) -> eyre::Result<ExitCode> {
         );
         let mut printed: Vec<String> = Vec::new();
         for spec in &house.config.streams {
-            let Some(shape) = shape::find(store, &spec.table, &spec.key).await? else { continue };
+            let shape = shape::load(store, spec).await?;
             for grant in capture::grants(store, &shape, spec, "tidemark") {
                 if !printed.contains(&grant) {
                     say(format_args!("{grant};"));

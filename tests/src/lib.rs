@@ -6,10 +6,12 @@ pub mod deadline;
 pub mod outside;
 pub mod processes;
 mod rig;
+mod role;
 pub mod simulation;
 
 pub use database::{Keys, Kind, OrderDatabase, connect};
 pub use rig::{Rig, Setup, TOKEN};
+pub use role::Role;
 
 /// Runs one test body on SQLite and on PostgreSQL.
 #[macro_export]

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database::{Keys, Kind, OrderDatabase};
 use crate::deadline;
+use crate::role::Role;
 
 /// How a rig is set up.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Setup {
     pub contacts: &'static str,
     pub lease: Duration,
     pub keys: Keys,
+    /// Tidemark works as a role of its own with the least rights (PostgreSQL).
+    pub own_role: bool,
 }
 
 impl Default for Setup {
@@ -37,6 +40,7 @@ impl Default for Setup {
             contacts: "",
             lease: Duration::from_secs(60),
             keys: Keys::default(),
+            own_role: false,
         }
     }
 }
@@ -48,6 +52,8 @@ pub struct Rig {
     pub store: Store,
     pub ctx: Context,
     pub config: Config,
+    /// The role Tidemark works as, where that is not the administrator's.
+    pub role: Option<Role>,
     specs: Vec<Mapped>,
 }
 
@@ -61,10 +67,16 @@ impl Rig {
         let db = OrderDatabase::with_keys(kind, setup.keys).await?;
         let crm = sandbox(&setup).await?;
         let other = if setup.two_connections { Some(sandbox(&setup).await?) } else { None };
-        let text = configuration(&db.url, &crm, other.as_ref(), setup.contacts);
+        let mut text = configuration(&db.url, &crm, other.as_ref(), setup.contacts);
+        let mut role = None;
+        if setup.own_role {
+            let (own, _) = Role::least_privileged(&db, &text).await?;
+            text = configuration(&own.url, &crm, other.as_ref(), setup.contacts);
+            role = Some(own);
+        }
         let env = [("HUBSPOT_TOKEN".to_owned(), TOKEN.to_owned())];
         let config = Config::parse(&text, "tidemark.toml", env.into_iter()).map_err(|errors| eyre!("{errors}"))?;
-        let store = Store::connect(&store_config(&db.url)).await?;
+        let store = Store::connect(&store_config(role.as_ref().map_or(&db.url, |role| &role.url))).await?;
         store.migrate().await?;
         let specs = map_streams(&store, &config.streams).await?;
         for mapped in &specs {
@@ -73,7 +85,7 @@ impl Rig {
             streams::set_state(&store, &mapped.spec.name, "running", None).await?;
         }
         let ctx = context(&store, &config, setup.lease).await?;
-        Ok(Self { db, crm, other, store, ctx, config, specs })
+        Ok(Self { db, crm, other, store, ctx, config, role, specs })
     }
 
     /// Another worker over the same database: its own leases, its own clock of the CRM.

@@ -46,6 +46,17 @@ firstname = {{ column = "first_name", owner = "orders" }}
         )
     }
 
+    /// Tables and triggers of ours.
+    async fn installed(&self) -> eyre::Result<i64> {
+        let from = match self.db.kind {
+            Kind::Sqlite => "sqlite_master WHERE name LIKE 'tidemark%'",
+            Kind::Postgres => {
+                "(SELECT tablename FROM pg_tables WHERE schemaname = 'tidemark' UNION ALL SELECT tgname FROM pg_trigger WHERE tgname LIKE 'tidemark%') t"
+            }
+        };
+        self.db.count(from).await
+    }
+
     /// Runs the command with this configuration, less or more of the environment.
     fn run(&self, configuration: &str, args: &[&str], env: &[(&str, &str)]) -> eyre::Result<Said> {
         let file = self.db.folder.path().join("tidemark.toml");
@@ -80,16 +91,36 @@ on_both_databases! {
         let config = place.configuration();
         says(&place.run(&config, &["up"], &[])?, 1, &["tidemark migrate"]);
         says(&place.run(&config, &["migrate", "--plan"], &[])?, 0, &["CREATE TABLE tidemark_link", "TRIGGER \"tidemark_customers_insert\""]);
-        assert_eq!(place.db.count(match kind {
-            Kind::Sqlite => "sqlite_master WHERE name LIKE 'tidemark%'",
-            Kind::Postgres => "pg_tables WHERE schemaname = 'tidemark'",
-        }).await?, 0, "a plan changes nothing");
+        assert_eq!(place.installed().await?, 0, "a plan changes nothing");
         says(&place.run(&config, &["migrate"], &[])?, 0, &["captured", "tidemark resume"]);
         says(&place.run(&config, &["status"], &[])?, 0, &["hubspot.contacts", "plan_ready"]);
         says(&place.run(&config, &["resume", "hubspot.contacts"], &[])?, 0, &["runs"]);
         says(&place.run(&config, &["pause", "hubspot", "--reason", "quarter end"], &[])?, 0, &["paused"]);
         says(&place.run(&config, &["status", "--json"], &[])?, 0, &["quarter end"]);
         says(&place.run(&config, &["resume", "nobody"], &[])?, 1, &["nobody", "hubspot.contacts"]);
+        Ok(())
+    }
+
+    async fn a_column_that_is_not_there_is_refused_before_anything_is_installed(kind) {
+        let place = Place::new(kind).await?;
+        let config = place.configuration();
+        let wrong = config.replace("\"first_name\"", "\"firstname\"");
+        let words = ["column firstname of", "customers", "hubspot.contacts", "did you mean first_name?"];
+        says(&place.run(&wrong, &["migrate", "--plan"], &[])?, 1, &words);
+        says(&place.run(&wrong, &["migrate"], &[])?, 1, &words);
+        says(&place.run(&config.replace("key = \"id\"", "key = \"nr\""), &["migrate"], &[])?, 1, &["column nr of", "it has id, email"]);
+        assert_eq!(place.installed().await?, 0, "no table, no trigger");
+
+        // The mapping goes wrong later: processes do not start with it, and what is installed stays as it was.
+        says(&place.run(&config, &["migrate"], &[])?, 0, &[]);
+        let before = place.installed().await?;
+        for verb in ["up", "migrate", "agree"] {
+            says(&place.run(&wrong, &[verb], &[])?, 1, &words);
+        }
+        assert_eq!(place.installed().await?, before);
+        place.db.run("INSERT INTO customers (email, first_name) VALUES ('ana@acme.test', 'Ana')").await?;
+        place.db.run("UPDATE customers SET first_name = 'Anna'").await?;
+        assert_eq!(place.db.count(&place.db.own("tidemark_change")).await?, 2, "the shop goes on and is captured");
         Ok(())
     }
 

@@ -139,6 +139,48 @@ async fn drain(house: &mut House) -> eyre::Result<()> {
     house.agreement().await
 }
 
+/// The CRM answers later than the worker may wait: it leaves the calls, gives everything back, and what was sent is neither lost nor made twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_a_worker_told_to_stop_before_the_crm_answers_gives_its_leases_back() -> eyre::Result<()> {
+    let mut house = House::open(Weather::calm(), 1).await?;
+    house.start("scheduler-1")?;
+    let env = [("HUBSPOT_TOKEN", TOKEN), ("TIDEMARK__WORKER__DRAIN_DEADLINE", "2s")];
+    let worker = Service::start("worker-1", house.folder.path(), &env, &["worker"])?;
+    let left = leave(&mut house, worker).await;
+    house.explain(left).await
+}
+
+async fn leave(house: &mut House, mut worker: Service) -> eyre::Result<()> {
+    let (loaded, crm) = (format!("{} WHERE loaded_at IS NULL", house.db.own("tidemark_stream")), house.sandbox.crm());
+    until("the first load", ACT, async || Ok((house.db.count(&loaded).await? == 0).then_some(()))).await?;
+    house.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('old@shop.test', 'Old', now())").await?;
+    until("a contact", ACT, async || Ok((house.db.count("customers WHERE hubspot_id IS NOT NULL").await? == 1).then_some(())))
+        .await?;
+    // A read and a write that outlast the drain, and even so end within a call's deadline.
+    for path in ["/contacts/search", "/batch/upsert", "/batch/update"] {
+        let slow = ForcedAnswer { honest: true, delay_ms: 4_500, path_contains: path.into(), ..ForcedAnswer::default() };
+        crm.force_next(slow);
+    }
+    house
+        .db
+        .run("INSERT INTO customers (email, first_name, email_confirmed_at) SELECT 'shop' || n || '@shop.test', 'First', now() FROM generate_series(1, 450) n")
+        .await?;
+    until("a push is under way", ACT, async || Ok((crm.list(Contacts).len() > 1).then_some(()))).await?;
+    until("a stream is being read", ACT, async || {
+        Ok(house.held().await?.iter().any(|held| held[0].as_deref() == Some("stream")).then_some(()))
+    })
+    .await?;
+    let (status, took) = worker.terminate(Duration::from_secs(2) + GOODBYE).await?;
+    ensure!(status.code() == Some(0), "the worker ended with {status} after {took:?}\n{}", worker.tail());
+    let (held, log) = (house.held().await?, worker.tail());
+    ensure!(held.is_empty(), "the worker is gone and still holds {held:?}\n{log}");
+    ensure!(!log.contains("handlers are dropped"), "handlers had to be dropped\n{log}");
+    house.start("worker-2")?;
+    house.agreement().await?;
+    ensure!(crm.list(Contacts).len() == 451, "{} contacts for 451 customers", crm.list(Contacts).len());
+    Ok(())
+}
+
 /// A number from the environment, or the usual one.
 fn setting(name: &str, usual: u64) -> eyre::Result<u64> {
     std::env::var(name).map_or(Ok(usual), |text| text.parse().wrap_err_with(|| format!("{name} is no number: {text}")))

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use eyre::OptionExt;
 use tidemark_core::hint::{Hint, HintKind};
 use tidemark_sandbox::ForcedAnswer;
 use tidemark_sandbox::ObjectType::Contacts;
+use tidemark_store::{streams, walk};
 use tidemark_tests::{Kind, Rig, on_both_databases};
 use tidemark_worker::{Outcome, handle};
 
@@ -29,6 +31,27 @@ fn count(rig: &Rig, path: &str) -> usize {
 }
 
 on_both_databases! {
+    async fn h21_a_walk_that_is_owed_again_while_it_is_under_way_begins_again(kind) {
+        let rig = Rig::start(kind).await?;
+        for at in 1..=5 {
+            rig.db.run(&format!("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('c{at}@acme.test', 'Old', '2026-01-01 00:00:00')")).await?;
+        }
+        rig.settle().await?;
+        let stream = rig.stream("hubspot.contacts")?;
+        streams::owe_walk(&rig.store, stream.id).await?;
+        let (fence, _) = streams::claim_poll(&rig.store, stream.id, "walker", 60_000).await?.ok_or_eyre("not claimed")?;
+        assert_eq!(walk::step(&rig.store, stream, fence, 2).await?.rows, 2);
+        // A statement that touches very many rows leaves a marker; the first rows are behind the walk.
+        rig.db.run("UPDATE customers SET first_name = 'New' WHERE email = 'c1@acme.test'").await?;
+        let log = rig.db.own("tidemark_change");
+        rig.db.run(&format!("UPDATE {log} SET op = 'M', row_key = NULL")).await?;
+        tidemark_worker::relay_once(&rig.ctx).await?;
+        assert_eq!(rig.debts("waiting").await?, 0, "the marker names no row");
+        while !walk::step(&rig.store, stream, fence, 2).await?.done {}
+        assert_eq!(rig.debts("waiting").await?, 1, "the row behind the walk is found");
+        Ok(())
+    }
+
     async fn h6_a_stale_page_after_a_newer_push_is_not_merged(kind) {
         let (rig, id) = agreed(kind).await?;
         // The index goes on showing the record as it was before our push.

@@ -57,7 +57,7 @@ impl From<NoAnswer> for AgreeError {
     fn from(no: NoAnswer) -> Self {
         match no {
             NoAnswer::Failed(failure) => Self::Crm(failure),
-            NoAnswer::Paused | NoAnswer::LeaseShort => Self::Paused(String::new()),
+            NoAnswer::Paused | NoAnswer::LeaseShort | NoAnswer::Stopping | NoAnswer::CutOff => Self::Paused(String::new()),
         }
     }
 }
@@ -89,7 +89,9 @@ where
         let failure = match ask().await? {
             Ok(answer) => return Ok(answer),
             Err(NoAnswer::Failed(failure)) => failure,
-            Err(NoAnswer::Paused | NoAnswer::LeaseShort) => return Err(AgreeError::Paused(spec.connection.clone())),
+            Err(NoAnswer::Paused | NoAnswer::LeaseShort | NoAnswer::Stopping | NoAnswer::CutOff) => {
+                return Err(AgreeError::Paused(spec.connection.clone()));
+            }
         };
         attempts += 1;
         let passing = matches!(

@@ -1,4 +1,5 @@
-//! Makes one HTTP call to a CRM: smoothed in this process, booked in the budget all workers share, within the lease, recorded whatever comes of it.
+//! Makes one HTTP call to a CRM: smoothed in this process, booked in the budget all workers share, within the lease, recorded whatever comes of it; and left
+//! unanswered when the process has to stop.
 
 use std::time::Duration;
 
@@ -30,6 +31,19 @@ pub(crate) enum NoAnswer {
     Paused,
     /// Our lease is too short for the call: somebody else may take the work over.
     LeaseShort,
+    /// The process stops: nothing was sent.
+    Stopping,
+    /// The process could wait no longer: whether the CRM did what it was asked, nobody heard.
+    CutOff,
+}
+
+impl NoAnswer {
+    /// What a call that may have written comes to when nobody waits for its answer.
+    pub(crate) fn unheard() -> Failure {
+        let mut failure = Failure::new(Class::Retry, "the worker had to stop before the CRM answered");
+        failure.maybe_done = true;
+        failure
+    }
 }
 
 /// What a call is for, for the record.
@@ -81,7 +95,11 @@ impl Purpose<'_> {
         if !lease_holds.await? && !planted(Bug::NoLeaseBeforeCall) {
             return Ok(Err(NoAnswer::LeaseShort));
         }
-        let answer = send.await;
+        let answer = tokio::select! {
+            biased;
+            answer = send => answer,
+            () = self.ctx.cut.cancelled() => return Ok(Err(NoAnswer::CutOff)),
+        };
         self.record(items, &answer);
         Ok(answer.result.map_err(NoAnswer::Failed))
     }
@@ -98,12 +116,21 @@ impl Purpose<'_> {
             wait_max: SLOT_WAIT_MAX,
         };
         let ctx = self.ctx;
+        tokio::select! {
+            biased;
+            () = ctx.cut.cancelled() => Ok(Err(NoAnswer::Stopping)),
+            booked = self.book_slot(limit.bucket, rate) => booked,
+        }
+    }
+
+    /// Waits for the slot, too.
+    async fn book_slot(&self, bucket: Bucket, rate: Rate) -> Result<Result<(), NoAnswer>, StoreError> {
+        let ctx = self.ctx;
         if let Pace::Free = ctx.store.pace() {
             self.connection.smooth(bucket).await;
         }
         loop {
-            let grant = budget::book(&ctx.store, &self.connection.spec.name, bucket_word(limit.bucket), rate).await?;
-            let no = match grant {
+            let no = match budget::book(&ctx.store, &self.connection.spec.name, bucket, rate).await? {
                 Grant::Slot { wait } => {
                     let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
                     let good_until = ctx.now() + millis(wait + SLOT_LIFE);
@@ -113,7 +140,7 @@ impl Purpose<'_> {
                     }
                     continue;
                 }
-                // The bucket's row is being made.
+                // The connection's row is being made.
                 Grant::Busy { wait } if wait <= 1 => continue,
                 Grant::Busy { wait } => waiting(Class::Throttled, "the connection's calls are spoken for", wait),
                 Grant::DaySpent { wait } => waiting(Class::DayBudget, "the connection's calls of the day are spent", wait),
@@ -150,13 +177,6 @@ impl Purpose<'_> {
         };
         // The record's writer ends only with the process.
         let _ = self.ctx.callouts.send(row);
-    }
-}
-
-pub(crate) fn bucket_word(bucket: Bucket) -> &'static str {
-    match bucket {
-        Bucket::General => "general",
-        Bucket::Search => "search",
     }
 }
 

@@ -90,7 +90,10 @@ pub struct Context {
     pub(crate) tuning: Tuning,
     pub(crate) callouts: mpsc::UnboundedSender<CalloutRow>,
     events: Option<mpsc::UnboundedSender<Event>>,
+    /// Nothing new is begun.
     pub(crate) shutdown: CancellationToken,
+    /// No call is waited for any longer: what is held has to be given back while there is time.
+    pub(crate) cut: CancellationToken,
 }
 
 impl Context {
@@ -111,8 +114,16 @@ impl Context {
         let connections =
             connections.into_iter().map(|connection| (connection.spec.name.clone(), Arc::new(connection))).collect();
         let (callouts, receiver) = mpsc::unbounded_channel();
-        let ctx =
-            Self { store, connections: Arc::new(connections), streams: Arc::new(streams), tuning, callouts, events, shutdown };
+        let ctx = Self {
+            store,
+            connections: Arc::new(connections),
+            streams: Arc::new(streams),
+            tuning,
+            callouts,
+            events,
+            shutdown,
+            cut: CancellationToken::new(),
+        };
         Ok((ctx, receiver))
     }
 
@@ -135,6 +146,11 @@ impl Context {
     pub(crate) fn parents(&self, mapped: &Mapped) -> Parents<'_> {
         let same = self.streams.values().filter(|other| other.spec.connection == mapped.spec.connection);
         same.map(|other| (other.spec.object.as_str(), other.as_ref())).collect()
+    }
+
+    /// A fence for one batch of claims, fresh and this process's own: what a process held can be given back once it has stopped.
+    pub(crate) fn fence(&self) -> String {
+        format!("{}/{}", self.tuning.name, uuid::Uuid::new_v4().simple())
     }
 
     pub(crate) fn lease(&self) -> Millis {
@@ -163,15 +179,15 @@ impl Context {
     }
 }
 
-/// Registers the streams and joins each with its table.
+/// Registers the streams and joins each with its table. Refused before anything is registered when a table or a column of the mapping is not there.
 pub async fn map_streams(store: &Store, specs: &[StreamSpec]) -> Result<Vec<Mapped>, StoreError> {
-    let mut mapped: Vec<Mapped> = Vec::new();
+    let mut shapes = Vec::with_capacity(specs.len());
     for spec in specs {
+        shapes.push(shape::load(store, spec).await?);
+    }
+    let mut mapped: Vec<Mapped> = Vec::with_capacity(specs.len());
+    for (spec, shape) in specs.iter().zip(shapes) {
         let stream = streams::register(store, spec).await?;
-        let shape = shape::find(store, &spec.table, &spec.key).await?.ok_or_else(|| StoreError::Missing {
-            what: format!("table {}", store.qualify(&spec.table)),
-            remedy: "correct the stream's `table`, or `database.orders_schema`".into(),
-        })?;
         mapped.push(Mapped { id: stream.id, spec: spec.clone(), shape, siblings: Vec::new() });
     }
     let tables: Vec<(i64, String, bool)> =

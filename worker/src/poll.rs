@@ -80,7 +80,7 @@ async fn settle_failure(purpose: &Purpose<'_>, fence: Fence, no: NoAnswer) -> Re
     let ctx = purpose.ctx;
     let NoAnswer::Failed(failure) = no else {
         streams::yield_poll(&ctx.store, fence).await?;
-        return Ok(Outcome::Skipped("the connection is paused"));
+        return Ok(Outcome::Skipped("the connection is paused, or the worker stops"));
     };
     let now = ctx.store.now().await?;
     let spec = &purpose.stream.spec;
@@ -129,7 +129,7 @@ async fn poll(purpose: &Purpose<'_>, fence: Fence, stream: &Stream) -> Result<En
             Read::Failed(no) => return Ok(Ended::Failed(no)),
         }
     }
-    if (stream.walk_owed || stream.loaded_at.is_none()) && !walk_rows(&reading, stream).await? {
+    if (stream.walk_owed || stream.loaded_at.is_none()) && !walk_rows(&reading).await? {
         return Ok(Ended::Yielded { pages: reading.pages });
     }
     Ok(Ended::Finished { fresh_at, pages: reading.pages })
@@ -144,22 +144,18 @@ async fn go_back(purpose: &Purpose<'_>, step: Step) -> Result<(), StoreError> {
 }
 
 /// Walks the rows; false when time was up before the end.
-async fn walk_rows(reading: &Reading<'_>, stream: &Stream) -> Result<bool, StoreError> {
-    let ctx = reading.purpose.ctx;
+async fn walk_rows(reading: &Reading<'_>) -> Result<bool, StoreError> {
     if planted(Bug::NoWalk) {
         return Ok(true);
     }
-    let mut position = stream.walk_position.clone();
     loop {
-        let (walked, next) =
-            walk::step(&ctx.store, reading.purpose.stream, reading.fence, position.as_deref(), WALK_ROWS).await?;
+        let walked = walk::step(&reading.purpose.ctx.store, reading.purpose.stream, reading.fence, WALK_ROWS).await?;
         if walked.done {
             return Ok(true);
         }
         if reading.is_over() {
             return Ok(false);
         }
-        position = next;
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
     let until = ctx.slice_end();
     let mut units = 0;
     while ctx.now() < until && !ctx.shutdown.is_cancelled() {
-        let fence = uuid::Uuid::new_v4().to_string();
+        let fence = ctx.fence();
         let claims =
             debts::claim(&ctx.store, mapped.id, Kind::Push, &fence, ctx.lease(), usize::from(traits.batch_rows_max)).await?;
         if claims.is_empty() {
@@ -55,15 +55,17 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
         }
         .pay()
         .await;
+        let go_on = match result {
+            Ok(go_on) => go_on
+                .then_some(())
+                .ok_or("the connection is paused, its calls are spent, the worker stops, or the lease is too short"),
+            Err(error) if error.is_contention() => Err("the database was busy"),
+            Err(error) => return read::give_back_later(&purpose, &fence, &claims, error).await,
+        };
         // Whatever was not settled (we stop, the lease is short, the database was busy) goes back as it was.
         pushing::release(&ctx.store, &fence).await?;
-        match result {
-            Ok(true) => {}
-            Ok(false) => {
-                return Ok(Outcome::Deferred("the connection is paused, its calls are spent, or the lease is too short".into()));
-            }
-            Err(error) if error.is_contention() => return Ok(Outcome::Deferred("the database was busy".into())),
-            Err(error) => return Err(error),
+        if let Err(why) = go_on {
+            return Ok(Outcome::Deferred(why.into()));
         }
     }
     Ok(Outcome::Done { units })
@@ -196,6 +198,11 @@ impl Push<'_> {
                     let outcomes = part.iter().map(|_| Err(failure.clone())).collect();
                     self.settle_sent(kind, part, outcomes).await?;
                     return self.stop(NoAnswer::Failed(failure)).await;
+                }
+                Err(NoAnswer::CutOff) => {
+                    let outcomes = part.iter().map(|_| Err(NoAnswer::unheard())).collect();
+                    self.settle_sent(kind, part, outcomes).await?;
+                    return self.stop(NoAnswer::CutOff).await;
                 }
                 Err(no) => return self.stop(no).await,
             }

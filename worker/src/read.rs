@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tidemark_core::Millis;
-use tidemark_core::failure::Failure;
+use tidemark_core::failure::{Class, Failure};
 use tidemark_core::push::{Verdict, after_failure};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_crm::{Bucket, ReadIds};
@@ -28,7 +28,7 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
     let until = ctx.slice_end();
     let mut units = 0;
     while ctx.now() < until && !ctx.shutdown.is_cancelled() {
-        let fence = uuid::Uuid::new_v4().to_string();
+        let fence = ctx.fence();
         let claims =
             debts::claim(&ctx.store, mapped.id, Kind::Read, &fence, ctx.lease(), usize::from(traits.batch_rows_max)).await?;
         if claims.is_empty() {
@@ -40,10 +40,11 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
         match result {
             Ok(Ok(())) => units += claims.len(),
             Ok(Err(no)) => return give_back(&purpose, &fence, &claims, no).await,
-            Err(error) => {
+            Err(error) if error.is_contention() => {
                 push::release(&ctx.store, &fence).await?;
-                return if error.is_contention() { Ok(Outcome::Deferred("the database was busy".into())) } else { Err(error) };
+                return Ok(Outcome::Deferred("the database was busy".into()));
             }
+            Err(error) => return give_back_later(&purpose, &fence, &claims, error).await,
         }
     }
     Ok(Outcome::Done { units })
@@ -89,7 +90,7 @@ async fn give_back(purpose: &Purpose<'_>, fence: &str, claims: &[Claim], no: NoA
     let ctx = purpose.ctx;
     let NoAnswer::Failed(failure) = no else {
         push::release(&ctx.store, fence).await?;
-        return Ok(Outcome::Skipped("the connection is paused, or the lease is too short"));
+        return Ok(Outcome::Skipped("the connection is paused, the worker stops, or the lease is too short"));
     };
     let now = ctx.store.now().await?;
     let mut left: Vec<(&Claim, Unpaid<'_>)> = Vec::with_capacity(claims.len());
@@ -102,6 +103,22 @@ async fn give_back(purpose: &Purpose<'_>, fence: &str, claims: &[Claim], no: NoA
     }
     ctx.tell(Event::Failed { stream: purpose.stream.spec.name.clone(), what: "read", cause: failure.message.clone() });
     Ok(Outcome::Deferred(failure.message))
+}
+
+/// The fault is ours (a missing right, a column that is gone): what was claimed is due again after a pause, with the database's words, rather than at once and for ever.
+pub(crate) async fn give_back_later(
+    purpose: &Purpose<'_>,
+    fence: &str,
+    claims: &[Claim],
+    error: StoreError,
+) -> Result<Outcome, StoreError> {
+    let store = &purpose.ctx.store;
+    let failure = Failure::new(Class::Retry, error.words());
+    let now = store.now().await?;
+    let left: Vec<_> = claims.iter().map(|claim| (claim, unpaid(purpose, claim, &failure, now))).collect();
+    debts::give_back(store, fence, &left).await?;
+    push::release(store, fence).await?;
+    Err(error)
 }
 
 /// What a failed attempt leaves of one claim; the same for reads and pushes.

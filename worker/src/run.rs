@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tidemark_queue::{Queue, QueueError, WorkerSettings};
 use tidemark_store::callouts::CalloutRow;
-use tidemark_store::{callouts, connections, streams, workers};
+use tidemark_store::{callouts, connections, leases, streams, workers};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
@@ -21,7 +21,10 @@ pub enum WorkerError {
     Queue(#[from] QueueError),
 }
 
-/// Works until `shutdown`, then drains for at most `grace`: jobs in flight finish or give their lease back.
+/// What is left of the grace when calls are cut off: time to write down that they were not heard, and to give leases back.
+const CUT_BEFORE_END: Duration = Duration::from_secs(2);
+
+/// Works until `shutdown`, then drains for at most `grace`: jobs in flight finish, or leave the CRM unheard and give their leases back.
 pub async fn run(
     ctx: Context,
     callouts: UnboundedReceiver<CalloutRow>,
@@ -34,10 +37,18 @@ pub async fn run(
     let beat = tokio::spawn(heartbeat(ctx.clone(), ended.clone()));
     let relaying = tokio::spawn(relay_loop(ctx.clone(), shutdown.clone()));
     let recording = tokio::spawn(record_loop(ctx.clone(), callouts, ended.clone()));
+    let cutting = tokio::spawn(cut_in_time(ctx.clone(), grace));
     let shared = Arc::new(ctx.clone());
     let settings = WorkerSettings { name: ctx.tuning.name.clone(), concurrency, poll_every: Duration::from_millis(50), grace };
     info!("worker {} is working", ctx.tuning.name);
     let result = queue.work(settings, shutdown, move |hint| job(Arc::clone(&shared), hint)).await;
+    cutting.abort();
+    // What a handler that was dropped still held; nobody else works under this name.
+    match leases::release(&ctx.store, &ctx.tuning.name).await {
+        Ok(0) => {}
+        Ok(left) => warn!("{left} leases were given back for handlers that did not end in time"),
+        Err(error) => warn!("leases could not be given back and will run out: {}", error.words()),
+    }
     ended.cancel();
     for task in [relaying, recording, beat] {
         if let Err(error) = task.await {
@@ -49,6 +60,12 @@ pub async fn run(
     }
     info!("worker {} has stopped", ctx.tuning.name);
     Ok(result?)
+}
+
+async fn cut_in_time(ctx: Context, grace: Duration) {
+    ctx.shutdown.cancelled().await;
+    tokio::time::sleep(grace.saturating_sub(CUT_BEFORE_END.min(grace / 2))).await;
+    ctx.cut.cancel();
 }
 
 async fn job(ctx: Arc<Context>, hint: tidemark_core::hint::Hint) {

@@ -6,6 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Record;
 
+/// Which rate of the connection a call draws on. Each bucket has a rate of its own, as the vendors count them; all calls share the day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Bucket {
+    General,
+    Search,
+}
+
 /// The order in which pages of a window can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -18,6 +18,7 @@ use tidemark_core::record::{Record, RemoteId, Value};
 use tidemark_core::source::{Page, Position, SourceTraits};
 
 pub use connect::{CONNECTORS, ConnectError, connect};
+pub use tidemark_core::source::Bucket;
 
 /// What one HTTP call came to. Every call has one, whatever its result.
 #[derive(Debug, Clone)]
@@ -40,13 +41,6 @@ pub struct Callout {
 pub struct Answer<T> {
     pub result: Result<T, Failure>,
     pub callout: Callout,
-}
-
-/// Which budget of the connection a call draws on; each call also counts against the day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Bucket {
-    General,
-    Search,
 }
 
 /// A budget the vendor sets unless the configuration sets a lower one.

@@ -82,7 +82,7 @@ impl Handlers {
         if timeout_at(deadline, self.running.wait()).await.is_ok() {
             return;
         }
-        warn!(handlers.running = self.running.len(), "grace is over; handlers are dropped, and their leases will run out");
+        warn!(handlers.running = self.running.len(), "grace is over; handlers are dropped");
         self.abandon.cancel();
         let _ = timeout(LAST_AWAIT, self.running.wait()).await;
     }

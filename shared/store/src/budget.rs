@@ -1,18 +1,21 @@
-//! Budgets shared by every worker: the rate as one moving time (GCRA), moved by one update; the day as a counter.
+//! Budgets shared by every worker: for each bucket the rate as one moving time (GCRA), for the connection the day as a counter.
 //!
-//! A call books the next free slot and starts within it, or books another: slots that are not used lapse by themselves, so nothing can leak or be returned twice.
+//! All of it is one row per connection, so that one update decides: a call of one bucket can never pass a day that a call of another has just spent. A call books the
+//! next free slot and starts within it, or books another: slots that are not used lapse by themselves, so nothing can leak or be returned twice.
 
 use tidemark_core::Millis;
+use tidemark_core::source::Bucket;
 
 use crate::query::{get, one};
 use crate::{Store, StoreError};
 
-/// What one bucket admits.
+/// What one bucket admits, and all of them together in a day.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     pub per_second: f64,
     /// Slots that may be used at once after a quiet time.
     pub burst: u32,
+    /// Calls of every bucket of the connection.
     pub per_day: Option<u64>,
     /// A slot farther ahead than this is not booked; the caller does something else meanwhile.
     pub wait_max: Millis,
@@ -31,38 +34,45 @@ pub enum Grant {
     Paused,
 }
 
+/// The column of a bucket's moving time. The row's key still names the bucket that each had a row for once; `general` is the connection's.
+fn tat(bucket: Bucket) -> &'static str {
+    match bucket {
+        Bucket::General => "tat_us",
+        Bucket::Search => "search_tat_us",
+    }
+}
+
 /// Books one call. One statement decides over rate, day and pause, so that any number of workers share them exactly.
-pub async fn book(store: &Store, connection: &str, bucket: &str, rate: Rate) -> Result<Grant, StoreError> {
+pub async fn book(store: &Store, connection: &str, bucket: Bucket, rate: Rate) -> Result<Grant, StoreError> {
     #[expect(clippy::cast_possible_truncation, reason = "microseconds between two calls")]
     let interval = (1_000_000.0 / rate.per_second.max(0.000_1)) as i64;
     let slack = interval * i64::from(rate.burst.saturating_sub(1));
     let per_day = rate.per_day.and_then(|per_day| i64::try_from(per_day).ok()).unwrap_or(i64::MAX);
-    let now = "({now} * 1000)";
+    let (now, today, tat) = ("({now} * 1000)", "({now} / 86400000)", tat(bucket));
     // slot = the later of the moving time and now less the burst's slack; a slot in the past is due now.
     let greatest = if store.is_postgres() { "GREATEST" } else { "max" };
-    let slot = format!("{greatest}(b.tat_us, {now} - $3)");
-    let today = "({now} / 86400000)";
+    let slot = format!("{greatest}(b.{tat}, {now} - $2)");
+    let row = if store.is_postgres() { "b." } else { "" };
     let sql = format!(
-        "UPDATE tidemark_budget AS b SET tat_us = {slot} + $4, day = {today}, day_calls = CASE WHEN b.day = {today} THEN b.day_calls + 1 ELSE 1 END
-         WHERE b.connection = $1 AND b.bucket = $2 AND {slot} - {now} <= $5 AND (b.day <> {today} OR b.day_calls < $6)
+        "UPDATE tidemark_budget AS b SET {tat} = {slot} + $3, day = {today}, day_calls = CASE WHEN b.day = {today} THEN b.day_calls + 1 ELSE 1 END
+         WHERE b.connection = $1 AND b.bucket = 'general' AND {slot} - {now} <= $4 AND (b.day <> {today} OR b.day_calls < $5)
            AND EXISTS (SELECT 1 FROM tidemark_connection c WHERE c.name = $1 AND c.state = 'running')
-         RETURNING b.tat_us - $4 - {now}"
+         RETURNING {row}{tat} - $3 - {now}"
     );
-    let sql = if store.is_postgres() { sql } else { sql.replace("RETURNING b.tat_us", "RETURNING tat_us") };
-    let values =
-        vec![connection.into(), bucket.into(), slack.into(), interval.into(), (rate.wait_max * 1_000).into(), per_day.into()];
+    let values = vec![connection.into(), slack.into(), interval.into(), (rate.wait_max * 1_000).into(), per_day.into()];
     if let Some(row) = one(&store.db, &sql, values).await? {
         let ahead: i64 = get(&row, 0)?;
         return Ok(Grant::Slot { wait: (ahead.max(0) + 999) / 1_000 });
     }
-    why_not(store, connection, bucket, per_day).await
+    why_not(store, connection, tat, per_day, rate.wait_max).await
 }
 
-async fn why_not(store: &Store, connection: &str, bucket: &str, per_day: i64) -> Result<Grant, StoreError> {
-    let sql =
-        "SELECT c.state, b.tat_us / 1000 - {now}, b.day = {now} / 86400000 AND b.day_calls >= $3, 86400000 - {now} % 86400000
-        FROM tidemark_connection c LEFT JOIN tidemark_budget b ON b.connection = c.name AND b.bucket = $2 WHERE c.name = $1";
-    let row = one(&store.db, sql, vec![connection.into(), bucket.into(), per_day.into()]).await?;
+async fn why_not(store: &Store, connection: &str, tat: &str, per_day: i64, wait_max: Millis) -> Result<Grant, StoreError> {
+    let sql = format!(
+        "SELECT c.state, b.{tat} / 1000 - {{now}}, b.day = {{now}} / 86400000 AND b.day_calls >= $2, 86400000 - {{now}} % 86400000
+        FROM tidemark_connection c LEFT JOIN tidemark_budget b ON b.connection = c.name AND b.bucket = 'general' WHERE c.name = $1"
+    );
+    let row = one(&store.db, &sql, vec![connection.into(), per_day.into()]).await?;
     let row = row.ok_or_else(|| StoreError::Missing {
         what: format!("connection {connection}"),
         remedy: "start with the present configuration once".into(),
@@ -71,12 +81,13 @@ async fn why_not(store: &Store, connection: &str, bucket: &str, per_day: i64) ->
         return Ok(Grant::Paused);
     }
     let Some(wait) = get::<Option<i64>>(&row, 1)? else {
-        let sql = "INSERT INTO tidemark_budget (connection, bucket) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        crate::query::run(&store.db, sql, vec![connection.into(), bucket.into()]).await?;
+        let sql = "INSERT INTO tidemark_budget (connection, bucket) VALUES ($1, 'general') ON CONFLICT DO NOTHING";
+        crate::query::run(&store.db, sql, vec![connection.into()]).await?;
         return Ok(Grant::Busy { wait: 1 });
     };
     if get::<Option<bool>>(&row, 2)?.unwrap_or(false) {
         return Ok(Grant::DaySpent { wait: get(&row, 3)? });
     }
-    Ok(Grant::Busy { wait: wait.max(1) })
+    // What was in the way is gone already (the row was being made by another worker): ask again.
+    Ok(Grant::Busy { wait: if wait < wait_max { 1 } else { wait } })
 }

@@ -12,6 +12,7 @@ pub mod connections;
 pub mod debts;
 mod dialect;
 pub mod known;
+pub mod leases;
 pub mod links;
 pub mod overview;
 pub mod pace;

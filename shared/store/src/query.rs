@@ -1,6 +1,6 @@
 //! Runs one statement and reads its answer. Knows nothing of what it asks.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, RuntimeErr, Statement, TryGetable, Value};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, RuntimeErr, SqlxPostgresError, Statement, TryGetable, Value};
 
 use crate::dialect;
 
@@ -38,14 +38,20 @@ impl StoreError {
     pub(crate) fn is_about_data(&self) -> bool {
         let Self::Refused { source } = self else { return false };
         match code_of(source) {
-            // PostgreSQL: integrity constraint, data exception, raised by a trigger (P0001), insufficient privilege on a column.
+            // PostgreSQL: integrity constraint, data exception, raised by a trigger (P0001), a row that a row-level security policy refuses.
             Some(Code::Postgres(code)) => {
-                code.starts_with("23") || code.starts_with("22") || code.starts_with("P0") || code == "42501"
+                code.starts_with("23") || code.starts_with("22") || code.starts_with("P0") || is_refused_by_policy(source)
             }
             // SQLite: constraint (19, extended codes keep it in the low byte), type mismatch (20), too big (18).
             Some(Code::Sqlite(code)) => matches!(code & 0xff, 18..=20),
             None => false,
         }
+    }
+
+    /// Our role lacks a right: no record is at fault, and nothing goes until somebody grants it.
+    fn is_missing_right(&self) -> bool {
+        let Self::Refused { source } = self else { return false };
+        matches!(code_of(source), Some(Code::Postgres(code)) if code == MISSING_RIGHT) && !is_refused_by_policy(source)
     }
 
     /// Lock not obtained, deadlock or serialisation failure: try again, smaller.
@@ -60,6 +66,11 @@ impl StoreError {
 
     /// What the database said, for a person; never holds a URL.
     pub fn words(&self) -> String {
+        let said = self.said();
+        if self.is_missing_right() { format!("{said}: run the grants that `tidemark migrate --plan` prints") } else { said }
+    }
+
+    fn said(&self) -> String {
         match self {
             Self::Refused { source } | Self::Unreachable { source, .. } => match source {
                 DbErr::Exec(RuntimeErr::SqlxError(error))
@@ -78,6 +89,15 @@ impl From<DbErr> for StoreError {
     fn from(source: DbErr) -> Self {
         Self::Refused { source }
     }
+}
+
+const MISSING_RIGHT: &str = "42501";
+
+/// PostgreSQL gives a missing right and a row that a policy refuses the same code; only the place in its source that raised it tells them apart in every language.
+fn is_refused_by_policy(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else { return false };
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<SqlxPostgresError>());
+    error.is_some_and(|error| error.code() == MISSING_RIGHT && error.routine() == Some("ExecWithCheckOptions"))
 }
 
 enum Code {

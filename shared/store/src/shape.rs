@@ -64,6 +64,15 @@ impl TableShape {
         self.table.to_string()
     }
 
+    /// What to do about a column that is not there: the one that was probably meant, else what there is.
+    pub fn near(&self, wanted: &str) -> String {
+        let folded = |name: &str| name.to_lowercase().replace('_', "");
+        match self.columns.iter().find(|column| folded(&column.name) == folded(wanted)) {
+            Some(column) => format!("did you mean {}?", column.name),
+            None => format!("it has {}", self.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")),
+        }
+    }
+
     pub(crate) fn type_of(&self, column: &str) -> &str {
         self.column(column).map_or("text", |column| column.sql_type.as_str())
     }
@@ -86,6 +95,24 @@ pub async fn find(store: &Store, table: &TableName, key: &str) -> Result<Option<
     let shape =
         if store.is_postgres() { find_postgres(store, table, key).await? } else { find_sqlite(store, table, key).await? };
     Ok(shape.filter(|shape| !shape.columns.is_empty()))
+}
+
+/// The table of a stream, proved to have every column the mapping names. Without one of them each statement of ours would fail, and a trigger that names it would
+/// fail the shop's own (SQLite) or lose its changes (PostgreSQL).
+pub async fn load(store: &Store, spec: &StreamSpec) -> Result<TableShape, StoreError> {
+    let shape = find(store, &spec.table, &spec.key).await?.ok_or_else(|| StoreError::Missing {
+        what: format!("table {}", store.qualify(&spec.table)),
+        remedy: format!("correct `table` of {}, or `database.orders_schema`", spec.name),
+    })?;
+    let mut named = vec![spec.key.as_str()];
+    named.extend(spec.distinct_columns());
+    match named.into_iter().find(|column| shape.column(column).is_none()) {
+        None => Ok(shape),
+        Some(column) => Err(StoreError::Missing {
+            what: format!("column {column} of {}, which {} maps,", shape.table, spec.name),
+            remedy: format!("{} Correct the mapping, or add the column", shape.near(column)),
+        }),
+    }
 }
 
 async fn find_postgres(store: &Store, table: TableName, key: &str) -> Result<Option<TableShape>, StoreError> {

@@ -24,11 +24,10 @@ pub struct Stream {
     pub loaded_at: Option<Millis>,
     pub poll_attempts: i32,
     pub walk_owed: bool,
-    pub walk_position: Option<String>,
 }
 
 const COLUMNS: &str =
-    "id, name, connection, state, fast_until, settled_until, settled_due_at, loaded_at, poll_attempts, walk_owed, walk_position";
+    "id, name, connection, state, fast_until, settled_until, settled_due_at, loaded_at, poll_attempts, walk_owed";
 
 fn read(row: &QueryResult) -> Result<Stream, StoreError> {
     Ok(Stream {
@@ -42,7 +41,6 @@ fn read(row: &QueryResult) -> Result<Stream, StoreError> {
         loaded_at: get(row, 7)?,
         poll_attempts: get(row, 8)?,
         walk_owed: get::<i64>(row, 9)? > 0,
-        walk_position: get(row, 10)?,
     })
 }
 
@@ -194,7 +192,7 @@ pub async fn claim_poll(store: &Store, stream: i64, owner: &str, lease: Millis) 
          RETURNING {COLUMNS}, fence"
     );
     let Some(row) = one(&store.db, &sql, vec![stream.into(), owner.into(), lease.into()]).await? else { return Ok(None) };
-    Ok(Some((Fence { stream, number: get(&row, 11)?, lease }, read(&row)?)))
+    Ok(Some((Fence { stream, number: get(&row, 10)?, lease }, read(&row)?)))
 }
 
 /// Proves inside a transaction that the fence still stands, and renews its lease. Everything the transaction then does is ours to do.

@@ -9,7 +9,7 @@ use tidemark_core::record::{Row, RowKey};
 
 use crate::debts::{Kind, owe};
 use crate::links::{self, By};
-use crate::query::run;
+use crate::query::{run, scalar};
 use crate::rows::{self, Mapped};
 use crate::streams::{self, Fence};
 use crate::{Store, StoreError};
@@ -22,17 +22,14 @@ pub struct Walked {
     pub done: bool,
 }
 
-/// Walks up to `limit` rows on from where the stream's walk stands.
-pub async fn step(
-    store: &Store,
-    mapped: &Mapped,
-    fence: Fence,
-    position: Option<&str>,
-    limit: u64,
-) -> Result<(Walked, Option<String>), StoreError> {
+/// Walks up to `limit` rows on from where the stream's walk stands. Where that is, is read under the stream's lock: a walk that is owed again while it is under way
+/// begins again, or the rows it has passed would not be compared with what was agreed since.
+pub async fn step(store: &Store, mapped: &Mapped, fence: Fence, limit: u64) -> Result<Walked, StoreError> {
     let tx = store.begin().await?;
     streams::hold(&tx, fence).await?;
-    let rows = rows::walk_in(&tx, mapped, position, limit).await?;
+    let sql = "SELECT walk_position FROM tidemark_stream WHERE id = $1";
+    let position: Option<String> = scalar(&tx, sql, vec![mapped.id.into()]).await?;
+    let rows = rows::walk_in(&tx, mapped, position.as_deref(), limit).await?;
     let links = links::free(&tx, mapped, By::Row, rows.iter().map(|row| row.key.as_str())).await?;
     let links: HashMap<&RowKey, _> = links.iter().filter_map(|link| Some((link.row_key.as_ref()?, link))).collect();
     let differs = |row: &&Row| match links.get(&row.key) {
@@ -46,12 +43,11 @@ pub async fn step(
         0
     };
     let done = (rows.len() as u64) < limit;
-    let next = rows.last().map(|row| row.key.0.clone());
     let sql = "UPDATE tidemark_stream SET walk_owed = $2, walk_position = $3 WHERE id = $1";
-    let stored = if done { None } else { next.clone() };
+    let stored = rows.last().map(|row| row.key.0.clone()).filter(|_| !done);
     run(&tx, sql, vec![mapped.id.into(), i64::from(!done).into(), stored.into()]).await?;
     tx.commit().await?;
-    Ok((Walked { rows: rows.len(), owed, done }, next))
+    Ok(Walked { rows: rows.len(), owed, done })
 }
 
 fn is_owed(mapped: &Mapped, base: &Base, row: &Row) -> bool {
