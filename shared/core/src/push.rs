@@ -8,6 +8,7 @@ use crate::base::{Base, FieldBase, State};
 use crate::failure::{Class, Failure};
 use crate::merge::{LinkState, LinkView};
 use crate::record::{RemoteId, Row, Value};
+use crate::rule::Rule;
 use crate::spec::{Blanks, Check, DeletePolicy, FieldSpec, Owner, RetrySpec, StreamSpec};
 use crate::window::millis;
 
@@ -187,7 +188,7 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
         if record == known.record || field.transform.says_the_same(value.as_deref(), known.record.as_deref()) {
             base.fields[at] = Some(FieldBase::agreed(value, known.record.clone()));
         } else if record.is_none() && field.blanks == Blanks::Keep {
-            let kept = State::Differs("a blank in the row does not overwrite".to_owned());
+            let kept = State::Differs(Rule::BlankRow.reason().to_owned());
             base.fields[at] = Some(FieldBase { row: value, record: known.record.clone(), state: kept });
         } else {
             match field.owner {
@@ -246,7 +247,7 @@ pub fn settled(spec: &StreamSpec, base: &Base, sent: &[Sent], answered: &[(Strin
         let record = answer.unwrap_or_else(|| sent.record.clone());
         let before = base.get(sent.field).map(|known| known.record.clone());
         let ignored = record != sent.record && before.is_some_and(|before| before == record);
-        let state = if ignored { State::Differs("the CRM did not take the value".to_owned()) } else { State::Agreed };
+        let state = if ignored { State::Differs(Rule::NotTaken.reason().to_owned()) } else { State::Agreed };
         base.fields[sent.field] = Some(FieldBase { row: sent.row.clone(), record, state });
     }
     base
