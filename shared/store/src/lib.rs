@@ -12,6 +12,7 @@ pub mod connections;
 pub mod debts;
 mod dialect;
 pub mod known;
+pub mod lineage;
 pub mod links;
 pub mod overview;
 pub mod pace;
@@ -25,6 +26,7 @@ pub mod settle;
 pub mod shape;
 pub mod streams;
 pub mod walk;
+pub mod why;
 pub mod windows;
 pub mod workers;
 
