@@ -48,6 +48,8 @@ pub struct Rig {
     pub store: Store,
     pub ctx: Context,
     pub config: Config,
+    /// The configuration as it would stand in a file.
+    pub text: String,
     specs: Vec<Mapped>,
 }
 
@@ -73,7 +75,7 @@ impl Rig {
             streams::set_state(&store, &mapped.spec.name, "running", None).await?;
         }
         let ctx = context(&store, &config, setup.lease).await?;
-        Ok(Self { db, crm, other, store, ctx, config, specs })
+        Ok(Self { db, crm, other, store, ctx, config, text, specs })
     }
 
     /// Another worker over the same database: its own leases, its own clock of the CRM.
@@ -83,6 +85,11 @@ impl Rig {
 
     pub fn stream(&self, name: &str) -> eyre::Result<&Mapped> {
         self.specs.iter().find(|mapped| mapped.spec.name == name).ok_or_else(|| eyre!("no stream {name}"))
+    }
+
+    /// Every stream with its table.
+    pub fn streams(&self) -> &[Mapped] {
+        &self.specs
     }
 
     async fn job(&self, kind: HintKind, name: &str) -> eyre::Result<Outcome> {
