@@ -65,6 +65,18 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Tell why a row or record is as it is: each field as last agreed, by which rule, and what stood before. Exits 1 when the stream or the thing is unknown.
+    Why {
+        /// A stream such as `hubspot.contacts`.
+        stream: String,
+        /// A row's key or a record's id; `row:7` or `record:501` where it could be either.
+        thing: String,
+        /// One field only, by its property or its column.
+        field: Option<String>,
+        /// Print JSON for programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// Pause a stream (`hubspot.contacts`) or a whole connection (`hubspot`): no call is made for it until it is resumed.
     Pause {
         /// A stream or a connection.

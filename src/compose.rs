@@ -236,6 +236,7 @@ async fn start_scheduler(
         queue_depth_max: u64::from(scheduler.queue_depth_max),
         keep_callouts: retention.callouts,
         keep_windows: retention.windows,
+        keep_lineage: retention.lineage,
     };
     let turns = scheduling::Turns::default();
     let listener = http::bind(house.config.server.listen).await?;

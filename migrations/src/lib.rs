@@ -7,6 +7,7 @@ use sea_orm_migration::prelude::*;
 
 mod m20261123_000001_first_tide;
 mod m20261125_000001_day_and_capture;
+mod m20261125_000002_lineage;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -15,7 +16,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_first_tide::Migration), Box::new(m20261125_000001_day_and_capture::Migration)]
+        vec![
+            Box::new(m20261123_000001_first_tide::Migration),
+            Box::new(m20261125_000001_day_and_capture::Migration),
+            Box::new(m20261125_000002_lineage::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {
@@ -27,5 +32,6 @@ impl MigratorTrait for Migrator {
 pub fn plan(postgres: bool) -> String {
     let mut statements = m20261123_000001_first_tide::statements(postgres);
     statements.extend(m20261125_000001_day_and_capture::STATEMENTS.map(str::to_owned));
+    statements.extend(m20261125_000002_lineage::statements(postgres));
     statements.join(";\n") + ";\n"
 }

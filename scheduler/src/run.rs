@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidemark_core::spec::StreamSpec;
 use tidemark_core::window::millis;
 use tidemark_queue::Queue;
-use tidemark_store::{Store, callouts, windows, workers};
+use tidemark_store::{Store, callouts, lineage, windows, workers};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -25,6 +25,7 @@ pub struct Tuning {
     pub queue_depth_max: u64,
     pub keep_callouts: Duration,
     pub keep_windows: Duration,
+    pub keep_lineage: Duration,
 }
 
 /// The watchdog saw a loop that no longer turns.
@@ -37,6 +38,9 @@ pub struct Hung {
 
 /// A loop that takes longer than this for one turn hangs.
 const HANG_MS: i64 = 60_000;
+
+/// Rounds of pruning in one tidying up: with the next in five minutes, far more than any CRM's limits let happen meanwhile.
+const LINEAGE_ROUNDS_MAX: u32 = 40;
 
 /// When each loop last turned, milliseconds of this process's clock; shared with the health page.
 #[derive(Debug, Clone, Default)]
@@ -149,6 +153,12 @@ async fn tidy(store: &Store, queue: &Queue, tuning: &Tuning) -> Result<(), dispa
     let now = store.now().await?;
     callouts::prune(store, now - millis(tuning.keep_callouts)).await?;
     windows::prune(store, now - millis(tuning.keep_windows)).await?;
+    // A busy day leaves more than one round takes; each is a short transaction of its own.
+    for _ in 0..LINEAGE_ROUNDS_MAX {
+        if lineage::prune(store, now - millis(tuning.keep_lineage)).await? == 0 {
+            break;
+        }
+    }
     queue.tidy().await?;
     Ok(())
 }

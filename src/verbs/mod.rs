@@ -7,6 +7,7 @@ mod pause;
 mod sandbox;
 mod serve;
 mod status;
+mod why;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -33,6 +34,9 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
         Verb::Status { ping: true, .. } => status::answer(&open(&args.config).await?).await,
         Verb::Status { json, ping: false } => status::run(&open_migrated(&args.config).await?, json).await,
         Verb::Agree { streams, json } => agree::run(&open_migrated(&args.config).await?, &streams, json).await,
+        Verb::Why { stream, thing, field, json } => {
+            why::run(&open_migrated(&args.config).await?, &stream, &thing, field.as_deref(), json).await
+        }
         Verb::Pause { subject, reason } => pause::pause(&open_migrated(&args.config).await?, &subject, reason.as_deref()).await,
         Verb::Resume { subject } => pause::resume(&open_migrated(&args.config).await?, &subject).await,
     }

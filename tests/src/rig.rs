@@ -54,6 +54,8 @@ pub struct Rig {
     pub config: Config,
     /// The role Tidemark works as, where that is not the administrator's.
     pub role: Option<Role>,
+    /// The configuration as it would stand in a file.
+    pub text: String,
     specs: Vec<Mapped>,
 }
 
@@ -85,7 +87,7 @@ impl Rig {
             streams::set_state(&store, &mapped.spec.name, "running", None).await?;
         }
         let ctx = context(&store, &config, setup.lease).await?;
-        Ok(Self { db, crm, other, store, ctx, config, role, specs })
+        Ok(Self { db, crm, other, store, ctx, config, role, text, specs })
     }
 
     /// Another worker over the same database: its own leases, its own clock of the CRM.
@@ -95,6 +97,11 @@ impl Rig {
 
     pub fn stream(&self, name: &str) -> eyre::Result<&Mapped> {
         self.specs.iter().find(|mapped| mapped.spec.name == name).ok_or_else(|| eyre!("no stream {name}"))
+    }
+
+    /// Every stream with its table.
+    pub fn streams(&self) -> &[Mapped] {
+        &self.specs
     }
 
     async fn job(&self, kind: HintKind, name: &str) -> eyre::Result<Outcome> {

@@ -10,7 +10,7 @@ use super::frame::{Page, act};
 use super::snapshot::Snapshot;
 use super::trouble::Trouble;
 use super::words::{class, number, part, span, when};
-use super::{App, snapshot};
+use super::{App, row_page, snapshot};
 
 const PAGE_ROWS: u32 = 50;
 
@@ -113,7 +113,7 @@ fn row(debt: &DebtRow, back: &str) -> Markup {
     html! {
         tr {
             th scope="row" {
-                (debt.kind) " " code { (debt.subject) }
+                (debt.kind) " " a href=(row_page::address(&debt.stream, &subject(debt))) { code { (debt.subject) } }
                 small.block { a href={ "/streams/" (part(&debt.stream)) } { (debt.stream) } }
             }
             td.nowrap { span class={ "dot tone-" (tone) } { @if debt.attempts > 0 && debt.state == "waiting" { "retrying" } @else { (state_word(&debt.state)) } } }
@@ -129,6 +129,14 @@ fn row(debt: &DebtRow, back: &str) -> Markup {
                 @if debt.state != "parked" { (act(&place("park"), "Park", &thing, back, "plain")) }
             }
         }
+    }
+}
+
+/// A push names a row, a read a record; the same text may be both.
+fn subject(debt: &DebtRow) -> String {
+    match debt.kind.as_str() {
+        "read" => format!("record:{}", debt.subject),
+        _ => format!("row:{}", debt.subject),
     }
 }
 

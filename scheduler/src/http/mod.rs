@@ -16,6 +16,7 @@ mod home_page;
 mod login;
 mod metrics;
 mod plan;
+mod row_page;
 mod snapshot;
 mod stream_card;
 mod stream_page;
@@ -159,6 +160,8 @@ fn router(shared: Arc<Shared>) -> Router {
     let pages = Router::new()
         .route("/", get(home_page::show))
         .route("/streams/{name}", get(stream_page::show))
+        .route("/streams/{name}/rows", get(row_page::find))
+        .route("/streams/{name}/rows/{thing}", get(row_page::show))
         .route("/debts", get(debts_page::show))
         .route("/callouts", get(callouts_page::show))
         .route("/acts", get(acts_page::show))

@@ -61,6 +61,15 @@ async fn body(shared: &Shared, view: &StreamView) -> Result<Markup, Trouble> {
                 None => p.quiet { "It is not in the configuration any more." }
             }
         }
+        @if spec.is_some() {
+            section.panel {
+                h2 { "Why has a field its value?" }
+                form.filters method="get" action={ (here) "/rows" } {
+                    label { "Key of a row, or id of a record " input type="text" name="thing" required autocomplete="off" maxlength="200"; }
+                    button type="submit" { "Tell" }
+                }
+            }
+        }
         section.panel {
             h2 { "Debts" }
             @if debts.is_empty() { p.quiet { "Nothing is owed." } }

@@ -8,6 +8,7 @@ on_both_databases! {
     the_home_page_is_calm_when_all_is_fresh(None);
     hostile_text_is_shown_and_never_obeyed(None);
     an_empty_installation_says_so_in_words(None);
+    a_row_says_why_it_is_as_it_is(None);
     a_database_that_is_gone_is_told_in_words(None);
 }
 
@@ -91,6 +92,46 @@ async fn the_home_page_is_calm_when_all_is_fresh(site: Site) {
     }
 }
 
+async fn a_row_says_why_it_is_as_it_is(site: Site) {
+    let now = site.store.now().await.unwrap();
+    seed::calm(&site.db, now).await;
+    seed::storm(&site.db, now).await;
+    let base = r#"{"email":"ana@acme.test","firstname":["Ana","Anna","conflict"],"phone":"1"}"#;
+    seed::run(
+        &site.db,
+        &format!("UPDATE tidemark_link SET base = '{base}', made = 'fast 3' WHERE stream_id = 1 AND row_key = '2'"),
+    )
+    .await;
+    let fields = r#"{"firstname":["conflict","An","Ana","Anna"]}"#;
+    let insert = "INSERT INTO tidemark_lineage (link_id, at, what, source, source_number, fields) SELECT id";
+    seed::run(
+        &site.db,
+        &format!(
+            "{insert}, {now} - 60000, 'changed', 'fast', 17, '{fields}' FROM tidemark_link WHERE stream_id = 1 AND row_key = '2'"
+        ),
+    )
+    .await;
+    let answer = site.get("/streams/hubspot.contacts/rows?thing=%202%20").await;
+    assert_eq!(answer.status(), 303);
+    assert_eq!(answer.headers()["location"], "/streams/hubspot.contacts/rows/2");
+    let text = words(&site.page("/streams/hubspot.contacts/rows/2").await);
+    for expect in [
+        "Row 2 ↔ record r2",
+        "are one thing, linked since",
+        "firstname first_name conflict: the row says «Ana», the record says «Anna»",
+        "firstname a conflict began: both sides changed, and a person decides (window 17, fast reader)",
+        "they had agreed on «An»",
+        "all the row was made from the record (window 3, fast reader)",
+    ] {
+        assert!(text.contains(expect), "{expect:?} is not in\n{text}");
+    }
+    assert_eq!(text, words(&site.page("/streams/hubspot.contacts/rows/record%3Ar2").await), "a record leads to its row");
+    let text = words(&site.page("/streams/hubspot.contacts/rows/99").await);
+    assert!(text.contains("knows no 99") && text.contains("tidemark why hubspot.contacts 99"), "{text}");
+    assert_eq!(site.get("/streams/nothing/rows/1").await.status(), 404);
+    assert!(site.page("/debts").await.contains("/streams/hubspot.contacts/rows/row%3A1041"));
+}
+
 const HOSTILE: &str = "<script>alert(1)</script>\"&";
 
 async fn hostile_text_is_shown_and_never_obeyed(site: Site) {
@@ -103,6 +144,8 @@ async fn hostile_text_is_shown_and_never_obeyed(site: Site) {
         "UPDATE tidemark_callout SET class = 'rejected', message = '{}', endpoint = '{}', method = '{}'".to_owned(),
         "INSERT INTO tidemark_debt (stream_id, kind, subject, state, class, code, cause, next_step) VALUES (1, 'push', '{}', 'parked', '{}', '{}', '{}', '{}')".to_owned(),
         format!("INSERT INTO tidemark_worker (name, kind, beat_at) VALUES ('{{}}', '{{}}', {now})"),
+        "UPDATE tidemark_link SET base = '{\"phone\":\"{}\"}', remote_id = row_key || '{}', made = '{}'".to_owned().replace("\"{}\"", "\"<script>alert(1)</script>\""),
+        "INSERT INTO tidemark_lineage (link_id, at, what, source, fields) SELECT id, 1, '{}', '{}', '{\"{}\":[\"x\",null,\"<script>alert(1)</script>\"]}' FROM tidemark_link".to_owned().replace("\"{}\"", "\"<script>alert(1)</script>\""),
         "INSERT INTO tidemark_act (who, verb, subject, reason) VALUES ('{}', '{}', '{}', '{}')".to_owned(),
         "INSERT INTO tidemark_stream (id, name, connection, object, table_name, mapping_digest) VALUES (9, '{}/../x', '{}', 'o', 't', 'd')".to_owned(),
     ];
@@ -113,6 +156,8 @@ async fn hostile_text_is_shown_and_never_obeyed(site: Site) {
         "/debts?stream=%3Cscript%3Ealert(1)%3C/script%3E&page=1",
         "/%3Cscript%3Ealert(1)",
         "/streams/%3Cscript%3Ealert(1)",
+        "/streams/hubspot.contacts/rows/2",
+        "/streams/hubspot.contacts/rows/%3Cscript%3Ealert(1)%3C%2Fscript%3E",
     ]) {
         let page = site.get(path).await.text().await.unwrap();
         assert!(!page.contains("<script>alert"), "{path} obeys");

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use tidemark_core::spec::{
-    Blanks, Condition, DeletePolicy, Deletes, Direction, FieldSpec, Inbound, Owner, PollSpec, RetrySpec, StreamSpec, TableName,
-    Test,
+    Blanks, Condition, DeletePolicy, Deletes, Direction, FieldSpec, Inbound, Lineage, Owner, PollSpec, RetrySpec, StreamSpec,
+    TableName, Test,
 };
 use tidemark_core::transform::Transform;
 use tidemark_store::{Store, StoreConfig};
@@ -36,6 +36,7 @@ fn field(property: &str, column: &str, owner: Owner, transform: Transform) -> Fi
         transform,
         check: None,
         references: None,
+        lineage: Lineage::Values,
     }
 }
 

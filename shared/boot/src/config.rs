@@ -117,7 +117,7 @@ mod tests {
     use std::time::Duration;
 
     use secrecy::ExposeSecret;
-    use tidemark_core::spec::{Condition, Direction, Owner, Test};
+    use tidemark_core::spec::{Condition, Direction, Lineage, Owner, Test};
     use tidemark_core::transform::Transform;
 
     use super::*;
@@ -222,6 +222,17 @@ fields = { EMAIL = "email" }
         let (_, stage) = deals.field("dealstage").unwrap();
         let pair = |row: &str| (row.to_owned(), "closedwon".to_owned());
         assert_eq!(stage.transform, Transform::Map(vec![pair("shipped"), pair("accepted")]), "in the order written");
+    }
+
+    #[test]
+    fn a_field_keeps_the_lineage_that_it_or_its_stream_or_the_defaults_name() {
+        let shop = SHOP.replace("match_on     = [\"email\"]", "match_on = [\"email\"]\nlineage = \"digest\"");
+        let shop = shop.replace("blanks = \"clear\"", "lineage = \"off\"");
+        let config = load(&shop, &[("HUBSPOT_TOKEN", "secret")]).unwrap();
+        let kept = |stream: usize| config.streams[stream].fields.iter().map(|field| field.lineage).collect::<Vec<_>>();
+        assert_eq!(kept(0), [Lineage::Digest, Lineage::Digest, Lineage::Off]);
+        assert_eq!(kept(1), [Lineage::Values; 4]);
+        assert_eq!(config.retention.lineage, Duration::from_secs(90 * 24 * 3_600));
     }
 
     #[test]

@@ -274,14 +274,17 @@ pub struct RetentionConfig {
     pub callouts: Duration,
     /// Completed windows.
     pub windows: Duration,
+    /// What happened to rows and records.
+    pub lineage: Duration,
 }
 
 impl RetentionConfig {
     pub(crate) fn read(section: Option<Section<'_>>) -> Option<Self> {
         let mut section = section?;
-        let (callouts, windows) = (section.duration("callouts", HOUR..=TEN_YEARS), section.duration("windows", HOUR..=TEN_YEARS));
+        let mut kept = |name| section.duration(name, HOUR..=TEN_YEARS).map(|kept| kept.value);
+        let (callouts, windows, lineage) = (kept("callouts"), kept("windows"), kept("lineage"));
         section.close();
-        Some(Self { callouts: callouts?.value, windows: windows?.value })
+        Some(Self { callouts: callouts?, windows: windows?, lineage: lineage? })
     }
 }
 

@@ -68,6 +68,7 @@ fn checked_field(raw: RawField) -> Option<FieldSpec> {
         transform: map.or(raw.form.map(|form| form.value)).unwrap_or(Transform::Text),
         check: raw.check.map(|check| check.value),
         references: raw.references.map(|object| object.value),
+        lineage: raw.lineage?,
     })
 }
 

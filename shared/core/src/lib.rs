@@ -10,14 +10,17 @@ pub mod crm_clock;
 pub mod failure;
 pub mod ghost;
 pub mod hint;
+pub mod lineage;
 pub mod merge;
 pub mod page;
 pub mod push;
 pub mod record;
+pub mod rule;
 pub mod schedule;
 pub mod source;
 pub mod spec;
 pub mod transform;
+pub mod why;
 pub mod window;
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Times of our own tables are the database's clock; stamps of records are the CRM's.

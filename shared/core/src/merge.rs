@@ -15,7 +15,9 @@ use crate::Millis;
 use crate::base::{Base, FieldBase, State};
 use crate::bug::{Bug, planted};
 use crate::ghost::{Ghost, Ghosts};
+use crate::lineage::Because;
 use crate::record::{Record, RowKey, Value};
+use crate::rule::Rule;
 use crate::spec::{Blanks, FieldSpec, Owner, StreamSpec};
 
 /// Where a link stands.
@@ -138,6 +140,8 @@ pub struct Merged {
     pub owes_push: bool,
     /// Fields that changed on both sides, whoever they went to.
     pub conflicts: u32,
+    /// Why, for each field whose row or base moved.
+    pub because: Vec<Because>,
 }
 
 /// A record cannot be carried into the row's form.
@@ -155,6 +159,7 @@ pub fn merge(spec: &StreamSpec, base: &Base, ghosts: &Ghosts, row: &[Value], rec
         base: Base { fields: Vec::with_capacity(spec.fields.len()) },
         owes_push: false,
         conflicts: 0,
+        because: Vec::new(),
     };
     for (at, field) in spec.fields.iter().enumerate() {
         let (row, record) = (row.get(at).cloned().flatten(), record.get(at).cloned().flatten());
@@ -163,19 +168,20 @@ pub fn merge(spec: &StreamSpec, base: &Base, ghosts: &Ghosts, row: &[Value], rec
             None => merge_field(spec, field, base.get(at), row.as_deref(), record.as_deref()),
         };
         merged.conflicts += u32::from(step.both_changed);
+        merged.because.extend(because(at, &step.act, base.get(at), row.as_deref(), record.as_deref()));
         let next = match step.act {
             Act::Stay => base.get(at).cloned().unwrap_or_else(|| FieldBase::agreed(row, record)),
-            Act::Agree => FieldBase::agreed(row, record),
-            Act::Take => {
+            Act::Agree(_) => FieldBase::agreed(row, record),
+            Act::Take(_) => {
                 let taken = field.transform.to_row(record.as_deref());
                 let taken =
                     taken.map_err(|error| Unmergeable { property: field.property.clone(), problem: error.to_string() })?;
                 merged.row_changes.push((at, taken.clone()));
                 FieldBase::agreed(taken, record)
             }
-            Act::Push => FieldBase { row, record, state: State::Owed },
-            Act::Wait => FieldBase { row, record, state: State::Conflict },
-            Act::Accept(reason) => FieldBase { row, record, state: State::Differs(reason.to_owned()) },
+            Act::Push(_) => FieldBase { row, record, state: State::Owed },
+            Act::Wait(_) => FieldBase { row, record, state: State::Conflict },
+            Act::Accept(rule) => FieldBase { row, record, state: State::Differs(rule.reason().to_owned()) },
         };
         merged.owes_push |= step.unsent || next.state == State::Owed;
         merged.base.fields.push(Some(next));
@@ -197,7 +203,8 @@ fn ours(
             && owner(spec, field) != Owner::Crm
             && base.is_none_or(|base| base.record.as_deref() != record)
     })?;
-    Some(if ghost.sent.row.as_deref() == row || says_the_same(field, row, record) { Act::Agree } else { push(spec, field, row) })
+    let landed = ghost.sent.row.as_deref() == row || says_the_same(field, row, record);
+    Some(if landed { Act::Agree(Rule::OurWrite) } else { push(spec, field, row, Rule::OwedLate) })
 }
 
 struct Step {
@@ -207,20 +214,40 @@ struct Step {
     both_changed: bool,
 }
 
+/// What is done about a field, and by which rule.
 enum Act {
     /// The base stays as it is.
     Stay,
-    Agree,
-    Take,
-    Push,
-    Wait,
-    Accept(&'static str),
+    Agree(Rule),
+    Take(Rule),
+    Push(Rule),
+    Wait(Rule),
+    Accept(Rule),
+}
+
+/// What is noted of an act: nothing where neither the row nor the base moves, nor where two that met said the same, which their meeting itself tells.
+fn because(at: usize, act: &Act, base: Option<&FieldBase>, row: Option<&str>, record: Option<&str>) -> Option<Because> {
+    let is = |state: &State| {
+        base.is_some_and(|base| base.row.as_deref() == row && base.record.as_deref() == record && base.state == *state)
+    };
+    let before = |side: fn(&FieldBase) -> &Value| base.and_then(|base| side(base).clone());
+    let (rule, was) = match act {
+        Act::Stay | Act::Agree(Rule::SameMet) => return None,
+        Act::Take(rule) => (*rule, row.map(str::to_owned)),
+        Act::Agree(_) if is(&State::Agreed) => return None,
+        Act::Push(_) if is(&State::Owed) => return None,
+        Act::Wait(_) if is(&State::Conflict) => return None,
+        Act::Accept(rule) if is(&State::Differs(rule.reason().to_owned())) => return None,
+        Act::Push(rule) => (*rule, before(|base| &base.record)),
+        Act::Agree(rule) | Act::Wait(rule) | Act::Accept(rule) => (*rule, before(|base| &base.row)),
+    };
+    Some(Because { field: at, rule, was })
 }
 
 fn merge_field(spec: &StreamSpec, field: &FieldSpec, base: Option<&FieldBase>, row: Option<&str>, record: Option<&str>) -> Step {
     let step = |act, unsent, both_changed| Step { act, unsent, both_changed };
     if says_the_same(field, row, record) {
-        return step(Act::Agree, false, false);
+        return step(Act::Agree(agreement(base, row, record)), false, false);
     }
     let Some(base) = base else { return step(first_meeting(spec, field, row, record), false, false) };
     // A value that is owed was changed here and has not been sent yet.
@@ -228,16 +255,29 @@ fn merge_field(spec: &StreamSpec, field: &FieldSpec, base: Option<&FieldBase>, r
     let there = base.record.as_deref() != record;
     match (here, there) {
         (false, false) => step(Act::Stay, base.state == State::Owed, false),
-        (false, true) => step(changed_there(spec, field, row, record), false, false),
+        (false, true) => step(changed_there(spec, field, base, row, record), false, false),
         (true, false) => match changed_here(spec, field, row, record) {
-            Act::Push if base.state != State::Owed => step(Act::Stay, true, false),
+            Act::Push(_) if base.state != State::Owed => step(Act::Stay, true, false),
             act => step(act, false, false),
         },
         (true, true) => match owner(spec, field) {
-            Owner::Crm => step(take(spec, field, record), false, true),
-            Owner::Orders => step(push(spec, field, row), false, true),
-            Owner::Hold => step(Act::Wait, false, true),
+            Owner::Crm => step(take(spec, field, record, Rule::TakenBoth), false, true),
+            Owner::Orders => step(push(spec, field, row, Rule::OwedBoth), false, true),
+            Owner::Hold if base.state == State::Conflict => step(Act::Wait(Rule::ConflictAgain), false, true),
+            Owner::Hold => step(Act::Wait(Rule::ConflictBoth), false, true),
         },
+    }
+}
+
+/// How two sides that say the same came to do so.
+fn agreement(base: Option<&FieldBase>, row: Option<&str>, record: Option<&str>) -> Rule {
+    let Some(base) = base else { return Rule::SameMet };
+    match base.state {
+        State::Conflict => Rule::ConflictEnded,
+        State::Owed => Rule::OwedEnded,
+        State::Differs(_) => Rule::DifferenceEnded,
+        State::Agreed if base.row.as_deref() != row && base.record.as_deref() != record => Rule::SameBoth,
+        State::Agreed => Rule::SameForm,
     }
 }
 
@@ -254,47 +294,48 @@ fn owner(spec: &StreamSpec, field: &FieldSpec) -> Owner {
 fn first_meeting(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, record: Option<&str>) -> Act {
     let blank = |value: Option<&str>| value.is_none_or(str::is_empty);
     match (blank(row), blank(record)) {
-        (true, false) if spec.direction.writes_rows() => Act::Take,
-        (false, true) if owner(spec, field) != Owner::Crm => push(spec, field, row),
+        (true, false) if spec.direction.writes_rows() => Act::Take(Rule::MetBlankRow),
+        (false, true) if owner(spec, field) != Owner::Crm => push(spec, field, row, Rule::MetBlankRecord),
         _ => match owner(spec, field) {
-            Owner::Crm => take(spec, field, record),
-            Owner::Orders => push(spec, field, row),
-            Owner::Hold => Act::Wait,
+            Owner::Crm => take(spec, field, record, Rule::MetCrm),
+            Owner::Orders => push(spec, field, row, Rule::MetOrders),
+            Owner::Hold => Act::Wait(Rule::ConflictMet),
         },
     }
 }
 
-fn changed_there(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, record: Option<&str>) -> Act {
+fn changed_there(spec: &StreamSpec, field: &FieldSpec, base: &FieldBase, row: Option<&str>, record: Option<&str>) -> Act {
     match owner(spec, field) {
-        Owner::Crm | Owner::Hold => take(spec, field, record),
-        Owner::Orders => push(spec, field, row),
+        Owner::Crm | Owner::Hold if base.state == State::Conflict => take(spec, field, record, Rule::TakenDecided),
+        Owner::Crm | Owner::Hold => take(spec, field, record, Rule::TakenThere),
+        Owner::Orders => push(spec, field, row, Rule::OwedThere),
     }
 }
 
 fn changed_here(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, record: Option<&str>) -> Act {
     match owner(spec, field) {
-        Owner::Crm => take(spec, field, record),
-        Owner::Orders | Owner::Hold => push(spec, field, row),
+        Owner::Crm => take(spec, field, record, Rule::PutBack),
+        Owner::Orders | Owner::Hold => push(spec, field, row, Rule::OwedAgain),
     }
 }
 
-fn take(spec: &StreamSpec, field: &FieldSpec, record: Option<&str>) -> Act {
+fn take(spec: &StreamSpec, field: &FieldSpec, record: Option<&str>, rule: Rule) -> Act {
     if !spec.direction.writes_rows() {
-        return Act::Accept("the stream does not write rows");
+        return Act::Accept(Rule::RowsNotWritten);
     }
     match (record.is_none_or(str::is_empty), field.blanks) {
-        (true, Blanks::Keep) if !planted(Bug::BlanksOverwrite) => Act::Accept("a blank in the CRM does not overwrite"),
-        _ => Act::Take,
+        (true, Blanks::Keep) if !planted(Bug::BlanksOverwrite) => Act::Accept(Rule::BlankRecord),
+        _ => Act::Take(rule),
     }
 }
 
-fn push(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>) -> Act {
+fn push(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, rule: Rule) -> Act {
     if !spec.direction.writes_records() {
-        return Act::Accept("the stream does not write records");
+        return Act::Accept(Rule::RecordsNotWritten);
     }
     match (row.is_none_or(str::is_empty), field.blanks) {
-        (true, Blanks::Keep) => Act::Accept("a blank in the row does not overwrite"),
-        _ => Act::Push,
+        (true, Blanks::Keep) => Act::Accept(Rule::BlankRow),
+        _ => Act::Push(rule),
     }
 }
 
@@ -352,6 +393,8 @@ pub fn insertion(spec: &StreamSpec, record: &[Value]) -> Result<Merged, Unmergea
     let nothing = vec![None; spec.fields.len()];
     let mut merged = merge(spec, &Base::unmet(spec), &Ghosts::default(), &nothing, record)?;
     merged.owes_push = false;
+    // That the row was made from the record says it all: the link keeps that.
+    merged.because = Vec::new();
     Ok(merged)
 }
 

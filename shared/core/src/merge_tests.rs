@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::push::Sent;
 use crate::record::RemoteId;
-use crate::spec::{DeletePolicy, Deletes, Direction, Inbound, PollSpec, RetrySpec, TableName};
+use crate::spec::{DeletePolicy, Deletes, Direction, Inbound, Lineage, PollSpec, RetrySpec, TableName};
 use crate::transform::Transform;
 
 pub(crate) fn field(property: &str, owner: Owner) -> FieldSpec {
@@ -19,6 +19,7 @@ pub(crate) fn field(property: &str, owner: Owner) -> FieldSpec {
         transform: Transform::Text,
         check: None,
         references: None,
+        lineage: Lineage::Values,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::bug::{Bug, planted};
 use crate::failure::{Class, Failure};
 use crate::merge::{LinkState, LinkView};
 use crate::record::{RemoteId, Row, Value};
+use crate::rule::Rule;
 use crate::spec::{Blanks, Check, DeletePolicy, FieldSpec, Owner, RetrySpec, StreamSpec};
 use crate::window::millis;
 
@@ -190,7 +191,7 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
         if record == known.record || field.transform.says_the_same(value.as_deref(), known.record.as_deref()) {
             base.fields[at] = Some(FieldBase::agreed(value, known.record.clone()));
         } else if record.is_none() && field.blanks == Blanks::Keep {
-            let kept = State::Differs("a blank in the row does not overwrite".to_owned());
+            let kept = State::Differs(Rule::BlankRow.reason().to_owned());
             base.fields[at] = Some(FieldBase { row: value, record: known.record.clone(), state: kept });
         } else {
             match field.owner {
@@ -253,7 +254,7 @@ pub fn settled(spec: &StreamSpec, base: &Base, sent: &[Sent], answered: &[(Strin
         let record = answer.unwrap_or_else(|| sent.record.clone());
         let before = base.get(sent.field).map(|known| known.record.clone());
         let ignored = record != sent.record && before.is_some_and(|before| before == record);
-        let state = if ignored { State::Differs("the CRM did not take the value".to_owned()) } else { State::Agreed };
+        let state = if ignored { State::Differs(Rule::NotTaken.reason().to_owned()) } else { State::Agreed };
         let row = if planted(Bug::SingleValuedBase) { record.clone() } else { sent.row.clone() };
         base.fields[sent.field] = Some(FieldBase { row, record, state });
     }

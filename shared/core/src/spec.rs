@@ -51,6 +51,19 @@ pub enum Blanks {
     Clear,
 }
 
+/// What is kept of a field's former values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lineage {
+    /// The values themselves.
+    #[default]
+    Values,
+    /// A digest of each, for personal data.
+    Digest,
+    /// Nothing.
+    Off,
+}
+
 /// A rule a value must meet before it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -70,6 +83,9 @@ pub struct FieldSpec {
     pub check: Option<Check>,
     /// The object whose record the column's row is linked to (an association in the CRM). The column holds that row's key.
     pub references: Option<String>,
+    /// No part of the mapping's meaning: its digest leaves it out, so that nothing is read again when it changes.
+    #[serde(skip)]
+    pub lineage: Lineage,
 }
 
 /// A condition on one column; all conditions of a stream must hold for a row to be sent.

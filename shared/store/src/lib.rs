@@ -13,6 +13,7 @@ pub mod debts;
 mod dialect;
 pub mod known;
 pub mod leases;
+pub mod lineage;
 pub mod links;
 pub mod overview;
 pub mod pace;
@@ -26,6 +27,7 @@ pub mod settle;
 pub mod shape;
 pub mod streams;
 pub mod walk;
+pub mod why;
 pub mod windows;
 pub mod workers;
 

@@ -108,11 +108,13 @@ pub(crate) struct NewLink {
     pub(crate) seen: Option<Millis>,
 }
 
-/// Makes links and says which records were won: a record or row that somebody linked meanwhile is left to them.
+/// Makes links and says which records were won: a record or row that somebody linked meanwhile is left to them. `made` says through what the rows were made, if they
+/// were made from their records.
 pub(crate) async fn insert(
     db: &impl ConnectionTrait,
     stream: i64,
     links: &[NewLink],
+    made: Option<&str>,
 ) -> Result<HashMap<RemoteId, i64>, StoreError> {
     let backend = db.get_database_backend();
     let seen: Vec<Option<String>> = links.iter().map(|link| link.seen.map(|seen| seen.to_string())).collect();
@@ -120,10 +122,10 @@ pub(crate) async fn insert(
     for (link, seen) in links.iter().zip(&seen) {
         cells.extend([Some(link.row_key.as_str()), Some(link.remote_id.as_str()), Some(link.base.as_str()), seen.as_deref()]);
     }
-    let (source, mut values) = table(backend, 2, 4, &cells);
-    values.insert(0, stream.into());
+    let (source, mut values) = table(backend, 3, 4, &cells);
+    values.splice(0..0, [stream.into(), made.map(str::to_owned).into()]);
     let sql = format!(
-        "INSERT INTO tidemark_link (stream_id, row_key, remote_id, state, base, seen) SELECT $1, v.c0, v.c1, 'linked', v.c2, CAST(v.c3 AS BIGINT) FROM {source}
+        "INSERT INTO tidemark_link (stream_id, row_key, remote_id, state, base, seen, made) SELECT $1, v.c0, v.c1, 'linked', v.c2, CAST(v.c3 AS BIGINT), $2 FROM {source}
          WHERE true ORDER BY v.n ON CONFLICT DO NOTHING RETURNING remote_id, id"
     );
     all(db, &sql, values).await?.iter().map(|row| Ok((RemoteId(get(row, 0)?), get(row, 1)?))).collect()

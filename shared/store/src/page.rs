@@ -6,13 +6,15 @@
 use std::collections::{HashMap, HashSet};
 
 use tidemark_core::Millis;
-use tidemark_core::merge::Heard;
+use tidemark_core::lineage::Source;
+use tidemark_core::merge::{Heard, LinkState};
 use tidemark_core::page::{Known, Step, plan};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::Position;
 
 use crate::debts::{self, Claim, Kind};
 use crate::known::{load, resolve_references};
+use crate::lineage::Notes;
 use crate::links::{self, By, LinkUpdate};
 use crate::page_rows::{Merge, Work, write};
 use crate::rows::Mapped;
@@ -55,6 +57,7 @@ pub async fn apply_page(
         parents,
         records: page.records,
         heard,
+        source: Source::Window { id: page.window.id, reader: page.window.reader },
         precision: page.precision,
         read_delay: page.read_delay,
         undecided_creates: held.undecided_creates,
@@ -93,20 +96,26 @@ pub async fn apply_reads(
     let tx = store.begin().await?;
     let ids: Vec<&str> = reads.claims.iter().map(|claim| claim.subject.as_str()).collect();
     let now = links::locked(&tx, mapped, By::Remote, ids.iter().copied()).await?;
-    let moved = now.into_iter().filter_map(|link| {
-        let id = link.remote_id?;
-        (reads.versions.get(&id) != Some(&link.version)).then_some(id)
+    let moved = now.iter().filter_map(|link| {
+        let id = link.remote_id.as_ref()?;
+        (reads.versions.get(id) != Some(&link.version)).then(|| id.clone())
     });
     let moved: HashSet<RemoteId> = moved.collect();
     let answered: HashSet<String> = reads.records.iter().map(|record| record.id.0.clone()).collect();
     let gone: Vec<&str> =
         ids.iter().copied().filter(|id| !answered.contains(*id) && !moved.contains(&RemoteId::new(*id))).collect();
     links::bury(&tx, mapped.id, gone.iter().copied()).await?;
+    let mut notes = Notes::default();
+    let is_gone = |id: &RemoteId| gone.contains(&id.as_str());
+    let lost = now.iter().filter(|link| link.view.state != LinkState::Tombstone && link.remote_id.as_ref().is_some_and(is_gone));
+    lost.for_each(|link| notes.gone(link.id));
+    notes.write(&tx).await?;
     let batch = Batch {
         mapped,
         parents,
         records: reads.records,
         heard: Heard::ById { asked_at: reads.asked_at },
+        source: Source::Read,
         precision: reads.precision,
         read_delay: reads.read_delay,
         // With a key of ours on each record a create is told apart; without one a record may be what a create made.
@@ -132,6 +141,7 @@ struct Batch<'a> {
     parents: &'a Parents<'a>,
     records: Vec<Record>,
     heard: Heard,
+    source: Source,
     precision: Millis,
     read_delay: Millis,
     undecided_creates: bool,
@@ -177,7 +187,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
             }
         }
     }
-    let written = write(tx, mapped, &known, &mut work).await?;
+    let written = write(tx, mapped, &known, batch.source, &mut work).await?;
     applied.counts.rows_changed = i64::try_from(written.keys.len()).unwrap_or(0);
     let keys: Vec<&str> = written.keys.iter().map(String::as_str).collect();
     changes::clear_own(tx, mapped, mark, &keys).await?;

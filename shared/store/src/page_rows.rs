@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tidemark_core::Millis;
 use tidemark_core::base::Base;
 use tidemark_core::ghost::Ghosts;
+use tidemark_core::lineage::Source;
 use tidemark_core::merge::Merged;
 use tidemark_core::page::Known;
 use tidemark_core::record::{Record, RemoteId, Row, RowKey};
 
 use crate::StoreError;
+use crate::lineage::Notes;
 use crate::links::{self, LinkUpdate, NewLink};
 use crate::rows::{self, Mapped, NewRow};
 use crate::session::Tx;
@@ -49,21 +51,34 @@ pub(crate) struct Written {
     pub(crate) haunted: Vec<(RemoteId, Millis)>,
 }
 
-pub(crate) async fn write(tx: &Tx, mapped: &Mapped, known: &Known, work: &mut Work<'_>) -> Result<Written, StoreError> {
+pub(crate) async fn write(
+    tx: &Tx,
+    mapped: &Mapped,
+    known: &Known,
+    source: Source,
+    work: &mut Work<'_>,
+) -> Result<Written, StoreError> {
     let mut written = Written::default();
-    write_inserts(tx, mapped, work, &mut written).await?;
-    write_merges(tx, mapped, known, work, &mut written).await?;
+    write_inserts(tx, mapped, source, work, &mut written).await?;
+    let notes = write_merges(tx, mapped, known, source, work, &mut written).await?;
     links::update(tx, &work.updates).await?;
+    notes.write(tx).await?;
     Ok(written)
 }
 
 /// Rows and their links in one savepoint: a record that somebody linked meanwhile takes its new row back with it, so that two readers never make two rows.
-async fn write_inserts<'a>(tx: &Tx, mapped: &Mapped, work: &mut Work<'a>, written: &mut Written) -> Result<(), StoreError> {
+async fn write_inserts<'a>(
+    tx: &Tx,
+    mapped: &Mapped,
+    source: Source,
+    work: &mut Work<'a>,
+    written: &mut Written,
+) -> Result<(), StoreError> {
     let inserts = std::mem::take(&mut work.inserts);
     if inserts.is_empty() {
         return Ok(());
     }
-    let spec = &mapped.spec;
+    let (spec, made) = (&mapped.spec, source.text());
     let keys = rows::new_keys(tx, mapped, inserts.len()).await?;
     let mut columns: Vec<&str> = spec.fields.iter().map(|field| field.column.as_str()).collect();
     columns.extend(spec.remote_id.as_deref());
@@ -79,7 +94,7 @@ async fn write_inserts<'a>(tx: &Tx, mapped: &Mapped, work: &mut Work<'a>, writte
     let mut parts = vec![changes];
     while let Some(mut part) = parts.pop() {
         let savepoint = tx.savepoint().await?;
-        match insert_with_links(&savepoint, mapped, &columns, &inserts, &part).await {
+        match insert_with_links(&savepoint, mapped, &columns, &inserts, &part, &made).await {
             Ok(Inserted { rows, lost }) if lost.is_empty() => {
                 savepoint.commit().await?;
                 written.merged.extend(part.iter().map(|(at, _)| inserts[*at].0.id.clone()));
@@ -120,6 +135,7 @@ async fn insert_with_links(
     columns: &[&str],
     inserts: &[(&Record, Merged)],
     part: &[(usize, NewRow)],
+    made: &str,
 ) -> Result<Inserted, StoreError> {
     let rows = rows::insert(tx, mapped, columns, part.iter().map(|(_, row)| row)).await?;
     let by_key: HashMap<&RowKey, &Row> = rows.iter().map(|row| (&row.key, row)).collect();
@@ -131,7 +147,7 @@ async fn insert_with_links(
         NewLink { row_key: new.key.clone(), remote_id: record.id.clone(), base, seen: record.modified }
     };
     let links: Vec<NewLink> = part.iter().map(new_link).collect();
-    let won = links::insert(tx, mapped.id, &links).await?;
+    let won = links::insert(tx, mapped.id, &links, Some(made)).await?;
     let lost = links.into_iter().map(|link| link.remote_id).filter(|id| !won.contains_key(id)).collect();
     Ok(Inserted { rows, lost })
 }
@@ -140,10 +156,12 @@ async fn write_merges<'a>(
     tx: &Tx,
     mapped: &Mapped,
     known: &Known,
+    source: Source,
     work: &mut Work<'a>,
     written: &mut Written,
-) -> Result<(), StoreError> {
+) -> Result<Notes, StoreError> {
     let spec = &mapped.spec;
+    let mut notes = Notes::default();
     let merges = std::mem::take(&mut work.merges);
     let mut stored: HashMap<usize, Row> = HashMap::new();
     let mut refused: HashMap<usize, String> = HashMap::new();
@@ -180,20 +198,20 @@ async fn write_merges<'a>(
             Some(row) => as_stored(&merge.merged, row),
             None => merge.merged.base.clone(),
         };
-        let base = base.to_json(spec);
         match merge.link {
             Some(id) => {
+                notes.merged(spec, id, source, merge.bind, &merge.merged.because, &base);
+                let base = base.to_json(spec);
                 let remote_id = merge.bind.then(|| merge.record.id.clone());
                 let ghosts = merge.ghosts.to_json(spec);
                 work.updates.push(LinkUpdate { id, base: Some(base), ghosts, seen: merge.record.modified, remote_id });
                 written.haunted.extend(merge.ghosts.until().map(|until| (merge.record.id.clone(), until)));
             }
-            None => new_links.push(NewLink {
-                row_key: merge.key.clone(),
-                remote_id: merge.record.id.clone(),
-                base,
-                seen: merge.record.modified,
-            }),
+            None => {
+                let (row_key, remote_id, seen) = (merge.key.clone(), merge.record.id.clone(), merge.record.modified);
+                new_links.push(NewLink { row_key, remote_id, base: base.to_json(spec), seen });
+                notes.met(&merge.record.id, merge.merged.because, base);
+            }
         }
         written.keys.extend(row.map(|row| row.key.0));
         if merge.bind {
@@ -205,10 +223,11 @@ async fn write_merges<'a>(
         written.merged.push(merge.record.id.clone());
     }
     if !new_links.is_empty() {
-        let won = links::insert(tx, mapped.id, &new_links).await?;
+        let won = links::insert(tx, mapped.id, &new_links, None).await?;
+        notes.linked(spec, source, &won);
         written.lost.extend(new_links.into_iter().map(|link| link.remote_id).filter(|id| !won.contains_key(id)));
     }
-    Ok(())
+    Ok(notes)
 }
 
 /// The base with the row's side as the database stored it: what a BEFORE trigger or a type made of the value is what was agreed.

@@ -12,6 +12,7 @@ use tidemark_core::record::{RemoteId, Row, RowKey, Value};
 
 use crate::debts::{self, Claim, Kind, Unpaid};
 use crate::dialect::{in_list, list, table};
+use crate::lineage::Notes;
 use crate::links::{self, By};
 use crate::query::run;
 use crate::rows::{self, Lock, Mapped};
@@ -164,6 +165,7 @@ struct Settling<'a> {
     unmark: Vec<i64>,
     /// Links whose ghosts are others now.
     ghosts: Vec<(i64, Option<String>)>,
+    notes: Notes,
 }
 
 impl<'a> Settling<'a> {
@@ -176,9 +178,11 @@ impl<'a> Settling<'a> {
         present: &[Row],
     ) {
         let spec = &mapped.spec;
+        let attempt = i64::from(settlement.claim().attempts) + 1;
         match settlement {
             Settlement::Nothing { claim, base } => {
                 if let (Some(base), Some(link)) = (base, link) {
+                    self.notes.agreed(spec, link, attempt, base);
                     self.links.push(LinkSettled {
                         id: link.id,
                         base: base.to_json(spec),
@@ -214,6 +218,7 @@ impl<'a> Settling<'a> {
                         }
                     }
                 }
+                self.notes.sent(spec, link, attempt, sent, &base, *created);
                 self.links.push(LinkSettled {
                     id: link.id,
                     base: base.to_json(spec),
@@ -239,6 +244,9 @@ impl<'a> Settling<'a> {
                     for (at, row) in fields {
                         base.fields[*at] = Some(tidemark_core::base::FieldBase::agreed(row.clone(), row.clone()));
                     }
+                    let sent = |(at, row): &(usize, Value)| Sent { field: *at, row: row.clone(), record: row.clone() };
+                    let sent: Vec<Sent> = fields.iter().map(sent).collect();
+                    self.notes.sent(spec, link, attempt, &sent, &base, false);
                     self.links.push(LinkSettled {
                         id: link.id,
                         base: base.to_json(spec),
@@ -252,7 +260,10 @@ impl<'a> Settling<'a> {
                 }
             }
             Settlement::Buried { claim } => {
-                self.buried.extend(link.map(|link| link.id));
+                if let Some(link) = link {
+                    self.notes.buried(spec, link, attempt);
+                    self.buried.push(link.id);
+                }
                 self.paid.push(claim);
             }
             Settlement::ReadFirst { claim, remote_id, due_at, cause } => {
@@ -270,6 +281,7 @@ impl<'a> Settling<'a> {
         write_ghosts(tx, &self.ghosts).await?;
         bury(tx, &self.buried).await?;
         unmark(tx, fence, &self.unmark).await?;
+        self.notes.write(tx).await?;
         if mapped.spec.remote_id.is_some() && !self.remote_ids.is_empty() {
             // Rows somebody else holds are left alone: the next read of the record writes its id.
             let keys = self.remote_ids.iter().map(|(key, _)| *key);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tidemark_core::spec::{
-    Blanks, BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, Inbound, Owner, PollSpec,
-    RetrySpec, StreamSpec, TableName, Test,
+    Blanks, BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, Inbound, Lineage, Owner,
+    PollSpec, RetrySpec, StreamSpec, TableName, Test,
 };
 use tidemark_core::transform::Transform;
 
@@ -47,6 +47,7 @@ pub(crate) fn streams(swarm: &Swarm) -> Vec<StreamSpec> {
         transform,
         check: None,
         references: None,
+        lineage: Lineage::Values,
     };
     let lag = Duration::from_millis((swarm.commit_lag + swarm.index_lag).unsigned_abs());
     let stream = |object: &str, table: &str, direction, fields, send_when, match_on: &str| StreamSpec {

@@ -1,9 +1,9 @@
 //! One line of a stream's `fields` as the file shapes it: `property = "column"` or `property = { column = …, … }`.
 
-use tidemark_core::spec::{Blanks, Check, Owner};
+use tidemark_core::spec::{Blanks, Check, Lineage, Owner};
 use tidemark_core::transform::Transform;
 
-use super::stream::{BLANKS, owner};
+use super::stream::{BLANKS, FieldDefaults, LINEAGE, owner};
 use crate::errors::Findings;
 use crate::node::{Entry, Located, Node, Value};
 use crate::section::{self, Section};
@@ -16,6 +16,7 @@ pub(crate) struct RawField {
     /// Its own, or the stream's, or the default of the stream's direction.
     pub(crate) owner: Option<Located<Owner>>,
     pub(crate) blanks: Option<Blanks>,
+    pub(crate) lineage: Option<Lineage>,
     /// `as`.
     pub(crate) form: Option<Located<Transform>>,
     /// Row text and record text, in the order written.
@@ -25,21 +26,23 @@ pub(crate) struct RawField {
 }
 
 impl RawField {
-    /// `stream_owner` and `stream_blanks` are what the field has when it says nothing itself.
-    pub(super) fn read(
-        entry: Entry,
-        stream_owner: Option<&Located<Owner>>,
-        stream_blanks: Option<Blanks>,
-        findings: &Findings,
-    ) -> Option<Self> {
+    pub(super) fn read(entry: Entry, defaults: &FieldDefaults, findings: &Findings) -> Option<Self> {
         let property = Located { value: entry.name, at: entry.at };
         if property.value.trim().is_empty() {
             findings.add(&property.at, "A property has no name.", "Write property = \"column\".");
             return None;
         }
-        let (owner_of_stream, blanks) = (stream_owner.cloned(), stream_blanks);
-        let plain =
-            Self { property, column: None, owner: owner_of_stream, blanks, form: None, map: None, check: None, references: None };
+        let plain = Self {
+            property,
+            column: None,
+            owner: defaults.owner.clone(),
+            blanks: defaults.blanks,
+            lineage: defaults.lineage,
+            form: None,
+            map: None,
+            check: None,
+            references: None,
+        };
         match &entry.node.value {
             Value::Text(_) => Some(Self { column: section::text(entry.node, findings), ..plain }),
             Value::Table(_) => {
@@ -47,10 +50,12 @@ impl RawField {
                 let column = section.required_text("column", "Name the column of the table.");
                 let own_owner = section.take("owner").map(|node| owner(node, findings));
                 let own_blanks = section.take("blanks").map(|node| section::choice(node, &BLANKS, findings));
+                let own_lineage = section.take("lineage").map(|node| section::choice(node, &LINEAGE, findings));
                 let field = Self {
                     column,
                     owner: own_owner.unwrap_or(plain.owner),
                     blanks: own_blanks.map_or(plain.blanks, |own| own.map(|own| own.value)),
+                    lineage: own_lineage.map_or(plain.lineage, |own| own.map(|own| own.value)),
                     form: section.take("as").and_then(|node| form(node, findings)),
                     map: section.take("map").and_then(|node| pairs(node, findings)),
                     check: section.take("check").and_then(|node| section::choice(node, &[("email", Check::Email)], findings)),

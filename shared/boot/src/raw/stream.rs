@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tidemark_core::spec::{Blanks, DeletePolicy, Direction, Inbound, Owner, TableName, Test};
+use tidemark_core::spec::{Blanks, DeletePolicy, Direction, Inbound, Lineage, Owner, TableName, Test};
 
 use super::{RawField, Reading};
 use crate::errors::{Findings, Place};
@@ -17,6 +17,8 @@ const DIRECTIONS: [(&str, Direction); 3] = [("in", Direction::In), ("out", Direc
 const INBOUND: [(&str, Inbound); 2] = [("full", Inbound::Full), ("update_only", Inbound::UpdateOnly)];
 const OWNERS: [(&str, Owner); 3] = [("crm", Owner::Crm), ("orders", Owner::Orders), ("hold", Owner::Hold)];
 pub(super) const BLANKS: [(&str, Blanks); 2] = [("keep", Blanks::Keep), ("clear", Blanks::Clear)];
+pub(super) const LINEAGE: [(&str, Lineage); 3] =
+    [("values", Lineage::Values), ("digest", Lineage::Digest), ("off", Lineage::Off)];
 const DELETES: [(&str, DeletePolicy); 2] = [("ignore", DeletePolicy::Ignore), ("archive", DeletePolicy::Archive)];
 
 pub(crate) struct RawStream {
@@ -51,7 +53,11 @@ impl RawStream {
         let key = section.required_text("key", "Name the table's key column, such as key = \"id\".");
         let fields = section.require("fields", "Add a table [connections.NAME.streams.fields] with lines property = \"column\".");
         let fields = fields.and_then(|node| section::entries(node, findings)).unwrap_or_default().into_iter();
-        let blanks = inherited.blanks.as_ref().map(|blanks| blanks.value);
+        let own = FieldDefaults {
+            owner,
+            blanks: inherited.blanks.as_ref().map(|blanks| blanks.value),
+            lineage: inherited.lineage.as_ref().map(|lineage| lineage.value),
+        };
         let stream = Self {
             at: section.at.clone(),
             object,
@@ -62,7 +68,7 @@ impl RawStream {
             external_key: section.optional_text("external_key"),
             match_on: section.take("match_on").map(|node| names(node, findings)).unwrap_or_default(),
             send_when: section.take("send_when").map(|node| conditions(node, findings)).unwrap_or_default(),
-            fields: fields.filter_map(|entry| RawField::read(entry, owner.as_ref(), blanks, findings)).collect(),
+            fields: fields.filter_map(|entry| RawField::read(entry, &own, findings)).collect(),
         };
         section.close();
         Some(stream)
@@ -73,11 +79,19 @@ impl RawStream {
     }
 }
 
+/// What a field has when it says nothing itself.
+pub(super) struct FieldDefaults {
+    pub(super) owner: Option<Located<Owner>>,
+    pub(super) blanks: Option<Blanks>,
+    pub(super) lineage: Option<Lineage>,
+}
+
 /// What a stream has from `[defaults]` when it says nothing itself.
 pub(crate) struct Inherited {
     pub(crate) direction: Option<Located<Direction>>,
     pub(crate) inbound: Option<Located<Inbound>>,
     pub(crate) blanks: Option<Located<Blanks>>,
+    pub(crate) lineage: Option<Located<Lineage>>,
     pub(crate) fresh_within: Option<Located<Duration>>,
     pub(crate) poll: Option<RawPoll>,
     pub(crate) retry_first: Option<Located<Duration>>,
@@ -99,6 +113,7 @@ impl Inherited {
         let direction = section.choice("direction", &DIRECTIONS);
         let inbound = section.choice("inbound", &INBOUND);
         let blanks = section.choice("blanks", &BLANKS);
+        let lineage = section.choice("lineage", &LINEAGE);
         let fresh_within = section.duration("fresh_within", Duration::from_secs(1)..=30 * DAY);
         let poll = section.section("poll").map(RawPoll::read);
         let (mut retry_first, mut retry_cap, mut deletes_outbound) = (None, None, None);
@@ -111,7 +126,7 @@ impl Inherited {
             deletes_outbound = deletes.choice("outbound", &DELETES);
             deletes.close();
         }
-        Self { direction, inbound, blanks, fresh_within, poll, retry_first, retry_cap, deletes_outbound }
+        Self { direction, inbound, blanks, lineage, fresh_within, poll, retry_first, retry_cap, deletes_outbound }
     }
 }
 

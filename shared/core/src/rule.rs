@@ -1,0 +1,115 @@
+//! The rules by which a field came to its value, one for each way a merge or a push can end, each with its sentence. Names them; decides nothing.
+
+/// What became of the field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The row took the record's value.
+    Took,
+    /// The record is to be put right by a push.
+    Owes,
+    /// Both sides keep what they hold until a person decides.
+    Waits,
+    /// The two are left to differ.
+    Kept,
+    /// Both sides came to say the same without a write of ours.
+    Agreed,
+    /// The record was given the row's value.
+    Sent,
+}
+
+impl Effect {
+    /// Whose value stood.
+    pub fn stood(self) -> &'static str {
+        match self {
+            Self::Took => "crm",
+            Self::Owes | Self::Sent => "orders",
+            Self::Waits | Self::Kept => "neither",
+            Self::Agreed => "both",
+        }
+    }
+}
+
+macro_rules! rules {
+    ($($name:ident, $word:literal, $effect:ident, $sentence:literal;)*) => {
+        /// Why a field has its value. Closed: whoever adds a way to decide names its rule here, and with it the sentence a person reads.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Rule { $($name),* }
+
+        impl Rule {
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// As it is stored.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$name => $word),* }
+            }
+
+            /// As a person on call reads it.
+            pub fn sentence(self) -> &'static str {
+                match self { $(Self::$name => $sentence),* }
+            }
+
+            pub fn effect(self) -> Effect {
+                match self { $(Self::$name => Effect::$effect),* }
+            }
+        }
+    };
+}
+
+rules! {
+    TakenThere, "taken", Took, "taken from the CRM: it changed there and not here";
+    TakenBoth, "taken_both", Took, "taken from the CRM: both sides changed, the CRM owns the field";
+    TakenDecided, "taken_decided", Took, "taken from the CRM: both sides had changed, then it was edited there";
+    PutBack, "put_back", Took, "put back to the CRM's value: only the row changed, the CRM owns the field";
+    MetBlankRow, "met_taken", Took, "taken from the CRM: the row was blank when the two met";
+    MetCrm, "met_crm", Took, "taken from the CRM: the two met with different values, the CRM owns the field";
+
+    OwedThere, "owed", Owes, "the row's value stands and is owed to the CRM: it changed there, the order database owns the field";
+    OwedBoth, "owed_both", Owes, "the row's value stands and is owed to the CRM: both sides changed, the order database owns the field";
+    OwedAgain, "owed_again", Owes, "the row changed while it was owed to the CRM: the newer value is owed";
+    OwedLate, "owed_late", Owes, "the row's value stands and is owed to the CRM: an older write of ours landed there late";
+    MetBlankRecord, "met_owed", Owes, "the row's value is owed to the CRM: the record was blank when the two met";
+    MetOrders, "met_orders", Owes, "the row's value stands and is owed to the CRM: the two met with different values, the order database owns the field";
+
+    ConflictBoth, "conflict", Waits, "a conflict began: both sides changed, and a person decides";
+    ConflictAgain, "conflict_again", Waits, "the conflict goes on: both sides changed again";
+    ConflictMet, "conflict_met", Waits, "a conflict began: the two met with different values, and a person decides";
+
+    BlankRecord, "blank_record", Kept, "the row keeps its value: a blank in the CRM does not overwrite";
+    BlankRow, "blank_row", Kept, "the record keeps its value: a blank in the row does not overwrite";
+    RowsNotWritten, "rows_not_written", Kept, "the row stays as it is: the stream does not write rows";
+    RecordsNotWritten, "records_not_written", Kept, "the record stays as it is: the stream does not write records";
+    NotTaken, "not_taken", Kept, "sent to the CRM, which did not take the value";
+
+    SameMet, "same_met", Agreed, "both sides said the same when the two met";
+    SameBoth, "same_both", Agreed, "both sides were changed to the same value";
+    SameForm, "same_form", Agreed, "one side was changed to what the other says already";
+    ConflictEnded, "conflict_ended", Agreed, "the conflict ended: both sides say the same";
+    OwedEnded, "owed_ended", Agreed, "nothing is owed any more: the CRM holds the row's value";
+    DifferenceEnded, "difference_ended", Agreed, "the accepted difference ended: both sides say the same";
+    OurWrite, "our_write", Agreed, "our own write, whose answer was lost, has landed in the CRM";
+
+    SentHere, "sent", Sent, "sent to the CRM: it changed in the row";
+    SentOwed, "sent_owed", Sent, "sent to the CRM: it was owed";
+    SentDecided, "sent_decided", Sent, "sent to the CRM: both sides had changed, then it was edited in the row";
+    SentUnmet, "sent_unmet", Sent, "sent to the CRM: the field had not met yet";
+    SentAltered, "sent_altered", Sent, "sent to the CRM, which wrote it in its own form";
+}
+
+impl Rule {
+    /// `None` for a word that another version wrote.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|rule| rule.word() == word)
+    }
+
+    /// Why an accepted difference is accepted, as the base keeps it.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::RowsNotWritten => "the stream does not write rows",
+            Self::RecordsNotWritten => "the stream does not write records",
+            Self::BlankRecord => "a blank in the CRM does not overwrite",
+            Self::BlankRow => "a blank in the row does not overwrite",
+            Self::NotTaken => "the CRM did not take the value",
+            other => other.sentence(),
+        }
+    }
+}
