@@ -3,9 +3,11 @@
 
 mod database;
 pub mod deadline;
+pub mod everything;
 pub mod outside;
 pub mod processes;
 mod rig;
+mod rounds;
 
 pub use database::{Keys, Kind, OrderDatabase, connect};
 pub use rig::{Rig, Setup, TOKEN};
