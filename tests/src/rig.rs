@@ -48,6 +48,8 @@ pub struct Rig {
     pub store: Store,
     pub ctx: Context,
     pub config: Config,
+    /// The configuration as a person would write it, for processes that are to read it.
+    pub text: String,
     specs: Vec<Mapped>,
 }
 
@@ -73,7 +75,7 @@ impl Rig {
             streams::set_state(&store, &mapped.spec.name, "running", None).await?;
         }
         let ctx = context(&store, &config, setup.lease).await?;
-        Ok(Self { db, crm, other, store, ctx, config, specs })
+        Ok(Self { db, crm, other, store, ctx, config, text, specs })
     }
 
     /// Another worker over the same database: its own leases, its own clock of the CRM.
