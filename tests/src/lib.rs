@@ -4,8 +4,10 @@
 mod database;
 pub mod deadline;
 pub mod everything;
+pub mod house;
 pub mod outside;
 pub mod processes;
+pub mod redis;
 mod rig;
 mod rounds;
 
