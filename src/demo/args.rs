@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tidemark_sandbox::Weather;
 
@@ -17,6 +18,9 @@ pub(crate) struct DemoArgs {
     /// Print the report as JSON and nothing else.
     #[arg(long, requires = "once")]
     pub(crate) json: bool,
+    /// How long both sides have to come to agree once the edits have stopped, such as 30s or 5m.
+    #[arg(long, requires = "once", value_name = "TIME", default_value = "3m", value_parser = humantime::parse_duration)]
+    pub(crate) patience: Duration,
     /// Contacts, counted over both sides; there are two orders for every five.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) records: u32,

@@ -10,8 +10,6 @@ use super::stage::Stage;
 use super::watch::{Colour, count};
 use crate::compose;
 
-/// How long the sides have to come to agree once nobody edits any more.
-const PATIENCE: Duration = Duration::from_secs(180);
 /// How long the edits may last, whatever the load does.
 const EDITS_MAX: Duration = Duration::from_secs(120);
 /// How long the edits go on after the first load.
@@ -60,7 +58,7 @@ async fn edit(stage: &mut Stage) -> eyre::Result<Edits> {
 /// Waits until nothing is on its way, and compares; what still differs then has until the end of our patience.
 async fn settle(stage: &mut Stage) -> eyre::Result<Vec<StreamReport>> {
     let crm = stage.sandbox.crm();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + stage.args.patience;
     let (mut writes, mut last_write) = (0, chrono::Utc::now().timestamp_millis());
     let mut waits = COMPARE_AGAIN.into_iter().chain(std::iter::repeat(COMPARE_AGAIN[3]));
     loop {

@@ -3,10 +3,14 @@
 
 mod database;
 pub mod deadline;
+pub mod everything;
+pub mod house;
 pub mod outside;
 pub mod processes;
+pub mod redis;
 mod rig;
 mod role;
+mod rounds;
 pub mod simulation;
 
 pub use database::{Keys, Kind, OrderDatabase, connect};

@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use serde::Deserialize;
 use serde_json::Value;
 
-const CUSTOMERS: &str = "SELECT CAST(id AS TEXT), email, first_name, last_name, company, CAST(email_confirmed_at AS TEXT), hubspot_id FROM customers ORDER BY customers.id";
+const CUSTOMERS: &str = "SELECT CAST(id AS TEXT), email, first_name, last_name, phone, company, CAST(email_confirmed_at AS TEXT), hubspot_id FROM customers ORDER BY customers.id";
 const ORDERS: &str = "SELECT o.number, o.status, CAST(o.total_cents AS TEXT), o.hubspot_id, c.hubspot_id FROM orders o JOIN customers c ON c.id = o.customer_id ORDER BY o.id";
 
 /// One record of the CRM's listing.
@@ -34,6 +34,7 @@ struct Customer {
     email: Option<String>,
     first_name: Option<String>,
     last_name: Option<String>,
+    phone: Option<String>,
     company: Option<String>,
     confirmed: bool,
     hubspot_id: Option<String>,
@@ -72,9 +73,9 @@ pub async fn listed(base_url: &str, object: &str) -> eyre::Result<Vec<Record>> {
 impl Sides {
     pub async fn read(db: &DatabaseConnection, contacts: Vec<Record>, deals: Vec<Record>) -> eyre::Result<Self> {
         let customer = |row: Vec<Option<String>>| {
-            let [key, email, first_name, last_name, company, confirmed, hubspot_id] = columns(row)?;
+            let [key, email, first_name, last_name, phone, company, confirmed, hubspot_id] = columns(row)?;
             let key = key.ok_or_eyre("a customer without a key")?;
-            Ok(Customer { key, email, first_name, last_name, company, confirmed: confirmed.is_some(), hubspot_id })
+            Ok(Customer { key, email, first_name, last_name, phone, company, confirmed: confirmed.is_some(), hubspot_id })
         };
         let order = |row: Vec<Option<String>>| {
             let [number, status, cents, hubspot_id, contact] = columns(row)?;
@@ -151,6 +152,11 @@ impl Sides {
                     found.push(format!("{at}: {property} {name:?} ↔ {:?}", record.get(property)));
                 }
             }
+            let (phone, there) = (dialled(customer.phone.as_deref()), dialled(record.get("phone")));
+            // Of somebody who is not sent the record may know nothing; what it knows arrives all the same.
+            if phone != there && (customer.confirmed || phone.is_empty()) {
+                found.push(format!("{at}: phone {:?} ↔ {:?}", customer.phone, record.get("phone")));
+            }
         }
         found.extend(unclaimed.into_keys().map(|id| format!("contact {id} has no customer")));
     }
@@ -199,6 +205,11 @@ fn compare_deal(order: &Order, deal: &Record, stage: &str, found: &mut Vec<Strin
 /// Letter case does not make another e-mail.
 fn folded(email: Option<&str>) -> String {
     email.unwrap_or_default().trim().to_lowercase()
+}
+
+/// What one would dial: the CRM drops spaces, dashes, dots and brackets.
+fn dialled(phone: Option<&str>) -> String {
+    phone.unwrap_or_default().chars().filter(|letter| letter.is_ascii_digit() || *letter == '+').collect()
 }
 
 fn twice(what: &str, names: impl Iterator<Item = String>) -> Vec<String> {

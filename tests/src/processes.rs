@@ -70,6 +70,8 @@ pub struct Service {
     env: Vec<(String, String)>,
     args: Vec<String>,
     child: Child,
+    /// It was ended by the test itself.
+    stopped: bool,
 }
 
 impl Service {
@@ -77,7 +79,7 @@ impl Service {
         let child = spawn(name, folder, env, args)?;
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Ok(Self { name: name.to_owned(), folder: folder.to_owned(), env, args, child })
+        Ok(Self { name: name.to_owned(), folder: folder.to_owned(), env, args, child, stopped: false })
     }
 
     /// SIGKILL, and a new process in its place. An error when it had ended before.
@@ -90,8 +92,39 @@ impl Service {
         Ok(())
     }
 
+    /// SIGKILL, and nothing in its place: from here on it counts as stopped on purpose.
+    pub async fn kill(&mut self) -> eyre::Result<()> {
+        self.prove_alive()?;
+        self.stopped = true;
+        self.child.kill().await.wrap_err_with(|| format!("{} cannot be killed", self.name))
+    }
+
+    /// SIGSTOP: it stands still in the middle of whatever it does, as a paused virtual machine would.
+    pub async fn pause(&self) -> eyre::Result<()> {
+        self.signal("STOP").await
+    }
+
+    /// SIGCONT: it goes on as if no time had passed.
+    pub async fn go_on(&self) -> eyre::Result<()> {
+        self.signal("CONT").await
+    }
+
+    pub fn id(&self) -> eyre::Result<u32> {
+        self.child.id().ok_or_else(|| eyre!("{} has no process id", self.name))
+    }
+
+    async fn signal(&self, name: &str) -> eyre::Result<()> {
+        let (id, line) = (self.id()?.to_string(), format!("kill -{name} \"$1\""));
+        let sent = Command::new("sh").args(["-c", &line, "sh", &id]).status().await?;
+        if !sent.success() {
+            bail!("{} could not be sent SIG{name}", self.name);
+        }
+        Ok(())
+    }
+
     pub fn prove_alive(&mut self) -> eyre::Result<()> {
         match self.child.try_wait()? {
+            Some(_) if self.stopped => Ok(()),
             Some(status) => bail!("{} ended by itself: {status}\n{}", self.name, self.tail()),
             None => Ok(()),
         }
@@ -100,11 +133,8 @@ impl Service {
     /// SIGTERM; how it ended and how long that took. An error when it is still there after `within`.
     pub async fn terminate(&mut self, within: Duration) -> eyre::Result<(ExitStatus, Duration)> {
         self.prove_alive()?;
-        let id = self.child.id().ok_or_else(|| eyre!("{} has no process id", self.name))?;
-        let sent = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &id.to_string()]).status().await?;
-        if !sent.success() {
-            bail!("{} could not be told to stop", self.name);
-        }
+        self.signal("TERM").await?;
+        self.stopped = true;
         let since = Instant::now();
         let ended = timeout(within, self.child.wait()).await;
         let status = ended.map_err(|_| eyre!("{} did not stop within {} s\n{}", self.name, within.as_secs(), self.tail()))??;

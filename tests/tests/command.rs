@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use eyre::WrapErr;
+use eyre::{OptionExt, WrapErr};
+use serde_json::{Value, json};
+use tidemark_sandbox::ObjectType::{Contacts, Deals};
 use tidemark_sandbox::{Sandbox, SandboxConfig};
-use tidemark_tests::{Kind, OrderDatabase, TOKEN, on_both_databases, processes};
+use tidemark_tests::{Kind, OrderDatabase, Rig, TOKEN, on_both_databases, processes};
 
 struct Place {
     db: OrderDatabase,
@@ -139,6 +141,48 @@ on_both_databases! {
         let schema = if kind == Kind::Postgres { "public." } else { "" };
         place.db.run(&format!("CREATE TABLE {schema}strict (id INTEGER PRIMARY KEY, email TEXT, first_name TEXT, must_have TEXT NOT NULL)")).await?;
         says(&place.run(&config.replace("\"customers\"", "\"strict\""), &["check"], &[])?, 2, &["strict.must_have is NOT NULL", "update_only"]);
+        Ok(())
+    }
+
+    async fn agree_sorts_every_field_into_three_groups_and_names_what_differs(kind) {
+        let rig = Rig::start(kind).await?;
+        rig.db.run("INSERT INTO customers (email, first_name, phone, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '030 12', '2026-01-01 00:00:00'),
+            ('secret@acme.test', 'Not', '1', NULL)").await?;
+        rig.db.run("INSERT INTO orders (number, customer_id, status, total_cents) VALUES ('R-1', 1, 'accepted', 1250), ('R-2', 1, 'draft', 1)").await?;
+        rig.crm.crm().create(Deals, &[("dealname", "Lead")])?;
+        rig.settle().await?;
+        let file = rig.db.folder.path().join("tidemark.toml");
+        std::fs::write(&file, &rig.text)?;
+        let said = run(&file, &["agree", "--json"], &[])?;
+        says(&said, 0, &[]);
+        let report: Value = serde_json::from_str(&said.text)?;
+        let groups = |report: &Value, at: usize| ["pairs", "agree", "decided", "differ"].map(|group| report["streams"][at][group].as_u64());
+        assert_eq!(report["agree"], true);
+        assert_eq!((report["streams"][0]["stream"].as_str(), groups(&report, 0)), (Some("hubspot.contacts"), [Some(1), Some(4), Some(2), Some(0)]));
+        assert_eq!(report["streams"][0]["decided_reasons"], json!({ "altered by the CRM": 1, "send_when does not hold": 1 }));
+        assert_eq!((report["streams"][1]["stream"].as_str(), groups(&report, 1)), (Some("hubspot.deals"), [Some(1), Some(4), Some(2), Some(0)]));
+        assert_eq!(report["streams"][1]["decided_reasons"], json!({ "send_when does not hold": 1, "the stream does not write rows": 1 }));
+        says(&run(&file, &["agree"], &[])?, 0, &["4 fields agree, 2 decided to differ, 0 differ", "altered by the CRM", "Both sides agree."]);
+
+        // Nobody has read these yet: a value of one record, and a record the order system never had.
+        let id = rig.db.one("SELECT hubspot_id FROM customers WHERE id = 1").await?.ok_or_eyre("no id")?;
+        rig.crm.crm().edit(Contacts, &id, &[("company", "Planted")])?;
+        let lone = rig.crm.crm().create(Contacts, &[("email", "lone@acme.test")])?;
+        let said = run(&file, &["agree", "--json"], &[])?;
+        says(&said, 2, &[]);
+        let report: Value = serde_json::from_str(&said.text)?;
+        assert_eq!((&report["agree"], groups(&report, 0)), (&Value::Bool(false), [Some(1), Some(3), Some(2), Some(2)]));
+        assert_eq!(groups(&report, 1)[3], Some(0), "the other stream is not blamed");
+        let mut differences = report["streams"][0]["differences"].as_array().cloned().ok_or_eyre("no list")?;
+        differences.sort_by_key(|one| one["field"].is_null());
+        assert_eq!(differences, [
+            json!({ "stream": "hubspot.contacts", "row": "1", "record": id, "field": "company", "record_value": "Planted", "reason": "changed since it was last agreed" }),
+            json!({ "stream": "hubspot.contacts", "row": null, "record": lone, "field": null, "reason": "not in the order database yet" }),
+        ]);
+        let (pair, alone) = (format!("row 1 ↔ record {id} company: \"\" ↔ \"Planted\""), format!("record {lone}  (not in the order database yet)"));
+        says(&run(&file, &["agree"], &[])?, 2, &[&pair, &alone, "altered by the CRM", "The sides differ."]);
+        says(&run(&file, &["agree", "hubspot.deals"], &[])?, 0, &["hubspot.deals", "Both sides agree."]);
+        says(&run(&file, &["agree", "hubspot.nothing"], &[])?, 1, &["hubspot.nothing", "hubspot.contacts"]);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ mod people;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use eyre::{OptionExt, WrapErr, ensure, eyre};
+use eyre::{OptionExt, WrapErr, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemark_sandbox::ObjectType::Contacts;
@@ -17,9 +17,7 @@ use tidemark_sandbox::{ForcedAnswer, Sandbox, SandboxConfig, Weather};
 use tidemark_tests::deadline::until;
 use tidemark_tests::outside::{Sides, listed};
 use tidemark_tests::processes::{Ended, Service, command, run};
-use tidemark_tests::{Kind, OrderDatabase, TOKEN};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tidemark_tests::{Kind, OrderDatabase, TOKEN, redis};
 use tokio_util::sync::CancellationToken;
 
 use people::{Dice, Edits, clerks, contact, customer, order, sales};
@@ -60,7 +58,7 @@ async fn survive(house: &mut House, kills: u64, seed: u64) -> eyre::Result<()> {
         let at = started.elapsed().as_secs_f32();
         if dice.below(5) == 0 {
             eprintln!("{at:6.1}s  the queue is emptied");
-            empty_redis().await?;
+            redis::flush_all().await?;
             emptied += 1;
         }
         let choice = dice.index(house.services.len());
@@ -341,8 +339,7 @@ impl House {
 
 /// Budgets below the CRM's limits of 19 calls and 5 searches a second; the rest quick enough for a test.
 fn configuration(database: &str, crm: &str) -> eyre::Result<String> {
-    let redis =
-        redis_url()?.rsplit_once('/').map(|(server, _)| format!("{server}/7")).ok_or_eyre("the Redis URL has no database")?;
+    let redis = format!("{}/7", redis::server()?);
     let mut text = format!(
         r#"
 [database]
@@ -413,24 +410,4 @@ cap = "5s"
 "#,
     );
     Ok(text)
-}
-
-fn redis_url() -> eyre::Result<String> {
-    std::env::var("TIDEMARK_TEST_REDIS")
-        .wrap_err("TIDEMARK_TEST_REDIS is not set: run the tests with scripts/test, which starts the servers")
-}
-
-/// FLUSHALL, said in Redis' own words.
-async fn empty_redis() -> eyre::Result<()> {
-    let url = redis_url()?;
-    let (secret, address) =
-        url.trim_start_matches("redis://").split_once('@').ok_or_else(|| eyre!("the Redis URL has no password"))?;
-    let (_, password) = secret.split_once(':').ok_or_eyre("the Redis URL has no password")?;
-    let (address, _) = address.split_once('/').ok_or_eyre("the Redis URL has no database")?;
-    let mut line = TcpStream::connect(address).await?;
-    line.write_all(format!("AUTH {password}\r\nFLUSHALL\r\nQUIT\r\n").as_bytes()).await?;
-    let mut answer = String::new();
-    line.read_to_string(&mut answer).await?;
-    ensure!(answer.lines().take(2).eq(["+OK", "+OK"]), "Redis says {answer}");
-    Ok(())
 }

@@ -129,6 +129,19 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn a_conflict_that_a_read_before_a_push_finds_is_counted(kind) {
+        let (rig, id) = agreed(kind).await?;
+        rig.db.run("UPDATE customers SET phone = '2'").await?;
+        rig.crm.crm().edit(Contacts, &id, &[("phone", "3")])?;
+        rig.push("hubspot.contacts").await?;
+        rig.read("hubspot.contacts").await?;
+        let conflicts = rig.db.one(&format!("SELECT CAST(sum(conflicts) AS TEXT) FROM {}", rig.db.own("tidemark_stream"))).await?;
+        assert_eq!(conflicts.as_deref(), Some("1"));
+        assert_eq!(rig.db.one("SELECT phone FROM customers").await?.as_deref(), Some("2"), "a person decides");
+        assert_eq!(rig.record("contacts", &id).await?["phone"], "3");
+        Ok(())
+    }
+
     async fn h12_a_record_met_while_its_create_is_in_flight_becomes_no_second_row(kind) {
         let rig = Rig::start(kind).await?;
         rig.settle().await?;

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use eyre::OptionExt;
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use tidemark_sandbox::ObjectType::Contacts;
+use tidemark_tests::deadline::until;
+use tidemark_tests::house::{House, PATIENCE};
 use tidemark_tests::{Kind, Rig, Setup, connect, on_both_databases};
 
 on_both_databases! {
@@ -100,7 +102,7 @@ async fn a_row_the_application_holds_stops_neither_its_page_nor_the_application(
         crm.edit(Contacts, id, &[("company", "New")])?;
     }
     let started = Instant::now();
-    tidemark_tests::deadline::until("the other rows are fresh", Duration::from_secs(10), || async {
+    until("the other rows are fresh", Duration::from_secs(10), || async {
         rig.poll("hubspot.contacts").await?;
         Ok((rig.db.count("customers WHERE company = 'New'").await? == 19).then_some(()))
     })
@@ -114,5 +116,83 @@ async fn a_row_the_application_holds_stops_neither_its_page_nor_the_application(
     assert!(before.elapsed() < Duration::from_secs(1), "the application never waits for us");
     rig.settle().await?;
     assert_eq!(rig.db.count("customers WHERE company = 'New'").await?, 20, "the held row followed");
+    Ok(())
+}
+
+const HELD_FOR: Duration = Duration::from_secs(30);
+/// What the application would notice. Nine of ten statements must stay below it; the tenth may have met a page of ours just being written on a busy machine.
+const NOTICED: Duration = Duration::from_millis(200);
+/// No statement may wait longer for a lock: far more than a page of ours takes, far less than the row is held.
+const LOCK_TIMEOUT: &str = "SET SESSION lock_timeout = '1s'";
+/// An edit on one side shows on the other within this time; the streams are polled each second.
+const FRESH: Duration = Duration::from_secs(15);
+/// Statements of ours that wait for a lock of the application's: whoever of the application came next would have to wait behind them.
+const BEHIND_THE_SHOP: &str = "SELECT a.query FROM pg_stat_activity a WHERE a.datname = current_database() AND a.application_name = 'tidemark'
+    AND EXISTS (SELECT 1 FROM unnest(pg_blocking_pids(a.pid)) b JOIN pg_stat_activity o ON o.pid = b WHERE o.application_name IS DISTINCT FROM 'tidemark')";
+
+/// For half a minute: one row is in somebody's hands, the shop goes on changing the others, and the CRM goes on editing all of them. Real processes, as in production.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_while_a_row_is_held_for_half_a_minute_the_others_stay_fresh_and_the_shop_waits_for_nothing() -> eyre::Result<()> {
+    let mut house = House::open(Kind::Postgres, Setup::default(), &[]).await?;
+    let crm = house.rig.crm.crm();
+    for at in 0..10 {
+        let email = format!("c{at}@acme.test");
+        let sql = format!("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('{email}', 'First', now())");
+        house.rig.db.run(&sql).await?;
+    }
+    house.rig.settle().await?;
+    let ids = house.rig.db.rows("SELECT hubspot_id FROM customers ORDER BY id").await?;
+    let ids: Vec<String> = ids.into_iter().flatten().flatten().collect();
+    house.start("scheduler-1")?;
+    house.start("worker-1")?;
+
+    let application = connect(&house.rig.db.url).await?;
+    let (held, shop) = (application.begin().await?, application.begin().await?);
+    for session in [&held, &shop] {
+        session.execute_unprepared(LOCK_TIMEOUT).await?;
+    }
+    shop.commit().await?;
+    held.execute_unprepared("UPDATE customers SET last_name = 'Held' WHERE id = 1").await?;
+    let since = Instant::now();
+    let (mut took, mut round) = (Vec::new(), 0_usize);
+    while since.elapsed() < HELD_FOR {
+        round += 1;
+        let (key, company, name) = (2 + round % 9, format!("Company {round}"), format!("Name {round}"));
+        // Everything is edited in the CRM, the held one too; of the rest one is followed.
+        for (at, id) in ids.iter().enumerate().filter(|(at, _)| at % 3 == round % 3 || at + 1 == key) {
+            crm.edit(Contacts, id, &[("company", &company)]).map_err(|refusal| eyre::eyre!("{at}: {}", refusal.message()))?;
+        }
+        for (at, column) in (2..=10).map(|at| (at, "last_name")).chain([(key, "first_name")]) {
+            let statement = Instant::now();
+            application.execute_unprepared(&format!("UPDATE customers SET {column} = '{name}' WHERE id = {at}")).await?;
+            took.push(statement.elapsed());
+        }
+        let (rig, id) = (&house.rig, &ids[key - 1]);
+        let what = format!("round {round} shows on both sides");
+        let fresh = until(&what, FRESH, async || {
+            let behind = rig.db.rows(BEHIND_THE_SHOP).await?;
+            eyre::ensure!(behind.is_empty(), "the shop would have to wait behind {behind:?}");
+            let row = rig.db.one(&format!("SELECT company FROM customers WHERE id = {key}")).await?;
+            let record = crm.list(Contacts).into_iter().find(|record| record.id == *id).ok_or_eyre("gone")?;
+            let there = record.properties.get("firstname") == Some(&name);
+            Ok((there && row.as_ref() == Some(&company)).then_some(()))
+        });
+        let fresh = fresh.await;
+        house.explain(fresh)?;
+    }
+    let statement = Instant::now();
+    held.execute_unprepared("UPDATE customers SET phone = '+49301' WHERE id = 1").await?;
+    held.commit().await?;
+    took.push(statement.elapsed());
+    took.sort_unstable();
+    assert!(round >= 3, "only {round} rounds");
+    assert!(took[took.len() * 9 / 10] < NOTICED, "the application's statements took {took:?}");
+
+    house.agreement().await?;
+    let row = house.rig.db.rows("SELECT last_name, phone, company FROM customers WHERE id = 1").await?;
+    let [last_name, phone, company] = row[0].as_slice() else { eyre::bail!("{row:?}") };
+    assert_eq!((last_name.as_deref(), phone.as_deref()), (Some("Held"), Some("+49301")), "what the holder wrote stands");
+    assert!(company.as_deref().is_some_and(|company| company.starts_with("Company")), "and the held row followed: {company:?}");
+    house.service("worker-1")?.terminate(PATIENCE).await?;
     Ok(())
 }

@@ -130,6 +130,8 @@ pub async fn apply_reads(
         reads.claims.iter().filter(|claim| !applied.parked.contains(&claim.subject) && !unanswered(&claim.subject)).collect();
     debts::pay(&tx, reads.fence, &paid).await?;
     tx.commit().await?;
+    // Only a number for people: counted inside, it would lock the stream after its links.
+    windows::count(&store.db, mapped.id, applied.counts).await?;
     Ok(applied.counts)
 }
 

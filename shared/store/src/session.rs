@@ -10,6 +10,10 @@ use sea_orm::{
 use crate::StoreError;
 use crate::pace::{Pace, Turn};
 
+/// Nobody waits long for us, and we wait long for nobody: neither for a lock, nor on a process that stands still in the middle of a transaction (a paused machine)
+/// with its locks in hand. Between two statements of a transaction there is only computing, so five seconds of silence are no work.
+const LIMITS: &str = "SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '5s'";
+
 /// The pool.
 #[derive(Debug, Clone)]
 pub(crate) struct Db {
@@ -27,7 +31,7 @@ impl Db {
         };
         let inner = self.inner.begin_with_options(options).await?;
         if inner.get_database_backend() == DbBackend::Postgres {
-            inner.execute_unprepared("SET LOCAL lock_timeout = '2s'").await?;
+            inner.execute_unprepared(LIMITS).await?;
         }
         Ok(Tx { inner, pace: self.pace.clone(), _turn: turn })
     }

@@ -94,12 +94,18 @@ pub(crate) async fn advance(
     if run(db, sql, values).await? != 1 {
         return Err(StoreError::LeaseLost { what: format!("window {}", window.id) });
     }
-    if counts.excluded != 0 || counts.conflicts != 0 {
-        let sql = "UPDATE tidemark_stream SET excluded = excluded + $2, conflicts = conflicts + $3 WHERE id = $1";
-        run(db, sql, vec![fence.stream.into(), counts.excluded.into(), counts.conflicts.into()]).await?;
-    }
+    count(db, fence.stream, counts).await?;
     if next.is_none() {
         finish(db, fence, window).await?;
+    }
+    Ok(())
+}
+
+/// Adds to the stream's own counters.
+pub(crate) async fn count(db: &impl ConnectionTrait, stream: i64, counts: PageCounts) -> Result<(), StoreError> {
+    if counts.excluded != 0 || counts.conflicts != 0 {
+        let sql = "UPDATE tidemark_stream SET excluded = excluded + $2, conflicts = conflicts + $3 WHERE id = $1";
+        run(db, sql, vec![stream.into(), counts.excluded.into(), counts.conflicts.into()]).await?;
     }
     Ok(())
 }
