@@ -56,6 +56,7 @@ fn each_way_a_merge_ends_names_its_rule() {
     check(Crm, None, "c", "b", Some((Rule::MetCrm, "c")));
     check(Orders, agreed("a"), "a", "b", Some((Rule::OwedThere, "a")));
     check(Orders, agreed("a"), "c", "b", Some((Rule::OwedBoth, "a")));
+    check(Orders, pair("a", "b", State::Owed), "a", "c", Some((Rule::OwedThere, "b")));
     check(Orders, pair("a", "b", State::Owed), "c", "b", Some((Rule::OwedAgain, "b")));
     check(Hold, None, "c", "", Some((Rule::MetBlankRecord, "")));
     check(Orders, None, "c", "b", Some((Rule::MetOrders, "")));

@@ -262,6 +262,8 @@ fn merge_field(spec: &StreamSpec, field: &FieldSpec, base: Option<&FieldBase>, r
         },
         (true, true) => match owner(spec, field) {
             Owner::Crm => step(take(spec, field, record, Rule::TakenBoth), false, true),
+            // The row said so when it was owed already: only the CRM moved again.
+            Owner::Orders if base.row.as_deref() == row => step(push(spec, field, row, Rule::OwedThere), false, true),
             Owner::Orders => step(push(spec, field, row, Rule::OwedBoth), false, true),
             Owner::Hold if base.state == State::Conflict => step(Act::Wait(Rule::ConflictAgain), false, true),
             Owner::Hold => step(Act::Wait(Rule::ConflictBoth), false, true),
