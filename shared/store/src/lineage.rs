@@ -69,8 +69,11 @@ impl Notes {
         self.merged(spec, link.id, Source::Push { attempt }, false, &because, after);
     }
 
-    /// A row was deleted, and its record archived or left alone.
+    /// A row was deleted, and its record archived or left alone. One that never had a record leaves nothing to tell.
     pub(crate) fn buried(&mut self, spec: &StreamSpec, link: &KnownLink, attempt: i64) {
+        if link.remote_id.is_none() {
+            return;
+        }
         let what = if spec.deletes.outbound == DeletePolicy::Archive { What::Archived } else { What::Left };
         self.notes.push(Note { link: link.id, what, source: Source::Push { attempt }, fields: None });
     }
