@@ -20,6 +20,7 @@ async fn main() {
     if weather != "empty" {
         seed::calm(&db, now).await;
         seed::history(&db, now).await;
+        seed::lineage(&db, now).await;
     }
     if weather == "storm" {
         seed::storm(&db, now).await;

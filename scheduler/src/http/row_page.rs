@@ -84,7 +84,7 @@ fn body(why: &Why, now: tidemark_core::Millis) -> Markup {
                         tr {
                             td.nowrap { (when(now, passage.at)) }
                             td.nowrap.quiet { (passage.time) }
-                            td { @if let Some(field) = &passage.field { code { (field) } } @else { span.quiet { "all" } } }
+                            td.nowrap { @if let Some(field) = &passage.field { code { (field) } } @else { span.quiet { "all" } } }
                             td.cause { (passage.sentence) }
                         }
                     }

@@ -96,21 +96,7 @@ async fn a_row_says_why_it_is_as_it_is(site: Site) {
     let now = site.store.now().await.unwrap();
     seed::calm(&site.db, now).await;
     seed::storm(&site.db, now).await;
-    let base = r#"{"email":"ana@acme.test","firstname":["Ana","Anna","conflict"],"phone":"1"}"#;
-    seed::run(
-        &site.db,
-        &format!("UPDATE tidemark_link SET base = '{base}', made = 'fast 3' WHERE stream_id = 1 AND row_key = '2'"),
-    )
-    .await;
-    let fields = r#"{"firstname":["conflict","An","Ana","Anna"]}"#;
-    let insert = "INSERT INTO tidemark_lineage (link_id, at, what, source, source_number, fields) SELECT id";
-    seed::run(
-        &site.db,
-        &format!(
-            "{insert}, {now} - 60000, 'changed', 'fast', 17, '{fields}' FROM tidemark_link WHERE stream_id = 1 AND row_key = '2'"
-        ),
-    )
-    .await;
+    seed::lineage(&site.db, now).await;
     let answer = site.get("/streams/hubspot.contacts/rows?thing=%202%20").await;
     assert_eq!(answer.status(), 303);
     assert_eq!(answer.headers()["location"], "/streams/hubspot.contacts/rows/2");
@@ -121,6 +107,7 @@ async fn a_row_says_why_it_is_as_it_is(site: Site) {
         "firstname first_name conflict: the row says «Ana», the record says «Anna»",
         "firstname a conflict began: both sides changed, and a person decides (window 17, fast reader)",
         "they had agreed on «An»",
+        "phone taken from the CRM: it changed there and not here (window 12, settled reader); it was «2» and became «1»",
         "all the row was made from the record (window 3, fast reader)",
     ] {
         assert!(text.contains(expect), "{expect:?} is not in\n{text}");

@@ -147,6 +147,24 @@ pub(crate) async fn history(db: &DatabaseConnection, now: i64) {
     }
 }
 
+/// What happened to row 2 of the contacts: made, changed, and now in conflict.
+pub(crate) async fn lineage(db: &DatabaseConnection, now: i64) {
+    let of_row = "FROM tidemark_link WHERE stream_id = 1 AND row_key = '2'";
+    let base = r#"{"email":"ana@acme.test","firstname":["Ana","Anna","conflict"],"phone":"1"}"#;
+    run(db, &format!("UPDATE tidemark_link SET base = '{base}', made = 'fast 3', created_at = {now} - 86000000 WHERE stream_id = 1 AND row_key = '2'")).await;
+    for (ago, reader, window, fields) in [
+        (7_200_000, "settled", 12, r#"{"phone":["taken","2","1"]}"#),
+        (60_000, "fast", 17, r#"{"firstname":["conflict","An","Ana","Anna"]}"#),
+    ] {
+        let values = format!("id, {now} - {ago}, 'changed', '{reader}', {window}, '{fields}'");
+        run(
+            db,
+            &format!("INSERT INTO tidemark_lineage (link_id, at, what, source, source_number, fields) SELECT {values} {of_row}"),
+        )
+        .await;
+    }
+}
+
 /// Contacts twelve minutes behind, debts in every state, a connection whose token is refused, a plan that waits.
 pub(crate) async fn storm(db: &DatabaseConnection, now: i64) {
     run(
