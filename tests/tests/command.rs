@@ -2,9 +2,11 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use eyre::WrapErr;
 use tidemark_sandbox::{Sandbox, SandboxConfig};
+use tidemark_tests::deadline::until;
 use tidemark_tests::{Kind, OrderDatabase, TOKEN, on_both_databases, processes};
 
 struct Place {
@@ -139,6 +141,32 @@ on_both_databases! {
         let schema = if kind == Kind::Postgres { "public." } else { "" };
         place.db.run(&format!("CREATE TABLE {schema}strict (id INTEGER PRIMARY KEY, email TEXT, first_name TEXT, must_have TEXT NOT NULL)")).await?;
         says(&place.run(&config.replace("\"customers\"", "\"strict\""), &["check"], &[])?, 2, &["strict.must_have is NOT NULL", "update_only"]);
+        Ok(())
+    }
+
+    async fn heavy_a_running_service_says_within_a_tick_that_a_trigger_is_gone(kind) {
+        let place = Place::new(kind).await?;
+        let config = format!("[server]\nlisten = \"127.0.0.1:0\"\n{}", place.configuration());
+        says(&place.run(&config, &["migrate"], &[])?, 0, &[]);
+        let folder = place.db.folder.path();
+        let mut up = processes::Service::start("up", folder, &[("HUBSPOT_TOKEN", TOKEN)], &["--config", "tidemark.toml", "up"])?;
+        let status = |words: &'static str| {
+            let place = &place;
+            let config = &config;
+            move || std::future::ready(place.run(config, &["status", "--json"], &[]).map(|said| said.text.contains(words).then_some(())))
+        };
+        let patience = Duration::from_secs(30);
+        until("capture was looked at", patience, status("\"capture\": \"installed\"")).await?;
+        let table = if kind == Kind::Postgres { " ON customers" } else { "" };
+        place.db.run(&format!("DROP TRIGGER tidemark_customers_delete{table}")).await?;
+        until("the loss is noticed", patience, status("\"capture\": \"missing\"")).await?;
+        says(&place.run(&config, &["status"], &[])?, 0, &["capture triggers on", "run `tidemark migrate`"]);
+        let log = up.tail();
+        assert!(log.lines().any(|line| line.contains("ERROR") && line.contains("is lost")), "{log}");
+        says(&place.run(&config, &["migrate"], &[])?, 0, &[]);
+        says(&place.run(&config, &["status", "--json"], &[])?, 0, &["\"capture\": \"installed\""]);
+        let (ended, _) = up.terminate(Duration::from_secs(20)).await?;
+        assert_eq!(ended.code(), Some(0), "{}", up.tail());
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use crate::{on_both_databases, seed};
 on_both_databases! {
     the_home_page_says_what_is_stuck_why_and_what_comes_next(None);
     the_home_page_is_calm_when_all_is_fresh(None);
+    a_stream_whose_triggers_are_gone_says_so_on_its_card(None);
     hostile_text_is_shown_and_never_obeyed(None);
     an_empty_installation_says_so_in_words(None);
     a_database_that_is_gone_is_told_in_words(None);
@@ -89,6 +90,23 @@ async fn the_home_page_is_calm_when_all_is_fresh(site: Site) {
         Last hour 0 read, 0 changed
         ");
     }
+}
+
+async fn a_stream_whose_triggers_are_gone_says_so_on_its_card(site: Site) {
+    let now = site.store.now().await.unwrap();
+    seed::calm(&site.db, now).await;
+    seed::run(&site.db, "UPDATE tidemark_stream SET capture = 'missing'").await;
+    // One is well otherwise, the other is behind as well: the card tells both.
+    seed::run(&site.db, &format!("UPDATE tidemark_stream SET fresh_at = {now} - 732000 WHERE id = 2")).await;
+    let text = words(&site.page("/").await);
+    for expect in [
+        "hubspot.contacts hears of no edit in the order system: the capture triggers on customers are missing or disabled",
+        "needs a person",
+        "Capture the capture triggers on orders are missing or disabled: run tidemark migrate",
+    ] {
+        assert!(text.contains(expect), "{expect:?} is not in\n{text}");
+    }
+    assert!(words(&site.page("/streams/hubspot.contacts").await).contains("the capture triggers on customers are missing"));
 }
 
 const HOSTILE: &str = "<script>alert(1)</script>\"&";

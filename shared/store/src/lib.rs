@@ -26,6 +26,7 @@ pub mod settle;
 pub mod shape;
 pub mod streams;
 pub mod walk;
+pub mod watch;
 pub mod windows;
 pub mod workers;
 
