@@ -11,7 +11,7 @@ use tidemark_boot::QueueUrl;
 use tidemark_core::spec::StreamSpec;
 use tidemark_queue::{Queue, QueueConfig};
 use tidemark_scheduler::{http, run as scheduling};
-use tidemark_store::rows::Mapped;
+use tidemark_store::capture::Captured;
 use tidemark_store::{Store, StoreConfig, acts, capture, connections, shape, streams};
 use tidemark_worker::event::Event;
 use tidemark_worker::{Connection, Context, Tuning, agree as comparing};
@@ -59,10 +59,10 @@ impl House {
             connections::register(&self.store, connection).await?;
         }
         let mapped = tidemark_worker::map_streams(&self.store, &self.config.streams).await?;
-        for (shape, specs) in tables(&mapped) {
-            capture::apply(&self.store, shape, &specs)
+        for table in capture::tables(&mapped) {
+            capture::apply(&self.store, &table.shape, &table.specs())
                 .await
-                .wrap_err_with(|| format!("capture could not be installed on {}", shape.table))?;
+                .wrap_err_with(|| format!("capture could not be installed on {}", table.shape.table))?;
         }
         Ok(())
     }
@@ -142,18 +142,6 @@ fn with_words(error: tidemark_store::StoreError) -> eyre::Report {
     eyre::Report::new(error).wrap_err(words)
 }
 
-/// The mapped tables with the streams over each.
-pub(crate) fn tables(mapped: &[Mapped]) -> Vec<(&shape::TableShape, Vec<&StreamSpec>)> {
-    let mut tables: Vec<(&shape::TableShape, Vec<&StreamSpec>)> = Vec::new();
-    for one in mapped {
-        match tables.iter_mut().find(|(shape, _)| shape.table == one.shape.table) {
-            Some((_, specs)) => specs.push(&one.spec),
-            None => tables.push((&one.shape, vec![&one.spec])),
-        }
-    }
-    tables
-}
-
 pub(crate) fn names(specs: &[StreamSpec]) -> String {
     specs.iter().map(|spec| spec.name.as_str()).collect::<Vec<_>>().join(", ")
 }
@@ -205,9 +193,9 @@ pub(crate) async fn start(
     let queue = house.queue().await?;
     let mut running = Running { dashboard: None, parts: JoinSet::new(), shutdown: shutdown.clone() };
     let specs = Arc::new(house.config.streams.clone());
-    tidemark_worker::map_streams(&house.store, &specs).await?;
+    let tables = capture::tables(&tidemark_worker::map_streams(&house.store, &specs).await?);
     if roles.scheduler {
-        start_scheduler(house, &mut running, &queue, &specs, &shutdown).await?;
+        start_scheduler(house, &mut running, &queue, &specs, tables, &shutdown).await?;
     }
     if roles.worker {
         let (ctx, callouts) =
@@ -225,6 +213,7 @@ async fn start_scheduler(
     running: &mut Running,
     queue: &Queue,
     specs: &Arc<Vec<StreamSpec>>,
+    tables: Vec<Captured>,
     shutdown: &CancellationToken,
 ) -> eyre::Result<()> {
     let (scheduler, retention) = (&house.config.scheduler, &house.config.retention);
@@ -254,7 +243,7 @@ async fn start_scheduler(
     let (token, server_shutdown) = (house.config.server.token.clone(), shutdown.clone());
     running.parts.spawn(async move { Ok(http::serve_on(listener, token, state, server_shutdown).await?) });
     let (store, queue, specs, shutdown) = (house.store.clone(), queue.clone(), Arc::clone(specs), shutdown.clone());
-    running.parts.spawn(async move { Ok(scheduling::run(store, queue, specs, tuning, turns, shutdown).await?) });
+    running.parts.spawn(async move { Ok(scheduling::run(store, queue, specs, tables, tuning, turns, shutdown).await?) });
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! One day counter per connection: the moving time of searches joins the connection's row of the budget.
+//! One day counter per connection: the moving time of searches joins the connection's row of the budget. And how capture stands on each stream's table.
 
 use sea_orm_migration::prelude::*;
 
@@ -21,10 +21,21 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.get_connection().execute_unprepared("ALTER TABLE tidemark_budget DROP COLUMN search_tat_us").await?;
+        for column in [
+            "tidemark_budget DROP COLUMN search_tat_us",
+            "tidemark_stream DROP COLUMN capture",
+            "tidemark_stream DROP COLUMN capture_walk_at",
+        ] {
+            manager.get_connection().execute_unprepared(&format!("ALTER TABLE {column}")).await?;
+        }
         Ok(())
     }
 }
 
-/// The same on both databases.
-pub(crate) const STATEMENTS: [&str; 1] = ["ALTER TABLE tidemark_budget ADD COLUMN search_tat_us BIGINT NOT NULL DEFAULT 0"];
+/// The same on both databases. `capture` is `installed`, `missing` or `impossible` (a view), and NULL before anybody looked; while it is not `installed` every row is
+/// compared again at `capture_walk_at`.
+pub(crate) const STATEMENTS: [&str; 3] = [
+    "ALTER TABLE tidemark_budget ADD COLUMN search_tat_us BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE tidemark_stream ADD COLUMN capture TEXT",
+    "ALTER TABLE tidemark_stream ADD COLUMN capture_walk_at BIGINT",
+];

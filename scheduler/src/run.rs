@@ -8,11 +8,12 @@ use std::time::Duration;
 use tidemark_core::spec::StreamSpec;
 use tidemark_core::window::millis;
 use tidemark_queue::Queue;
+use tidemark_store::capture::Captured;
 use tidemark_store::{Store, callouts, lineage, windows, workers};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{dispatch, tick};
+use crate::{dispatch, tick, watch};
 
 /// How a scheduler works, from the configuration.
 #[derive(Debug, Clone)]
@@ -54,6 +55,7 @@ pub async fn run(
     store: Store,
     queue: Queue,
     specs: Arc<Vec<StreamSpec>>,
+    tables: Vec<Captured>,
     tuning: Tuning,
     turns: Turns,
     shutdown: CancellationToken,
@@ -62,12 +64,12 @@ pub async fn run(
         turn.store(now(), Ordering::Relaxed);
     }
     let loops = [
-        tokio::spawn(tick_loop(store.clone(), specs, tuning.clone(), Arc::clone(&turns.tick), shutdown.clone())),
+        tokio::spawn(tick_loop(store.clone(), specs, tables, tuning.clone(), Arc::clone(&turns.tick), shutdown.clone())),
         tokio::spawn(dispatch_loop(store.clone(), queue.clone(), tuning.clone(), Arc::clone(&turns.dispatch), shutdown.clone())),
         tokio::spawn(housekeeping(store.clone(), queue, tuning.clone(), shutdown.clone())),
     ];
     info!("scheduler {} is scheduling", tuning.name);
-    let watched = watch(&turns, &shutdown).await;
+    let watched = watch_loops(&turns, &shutdown).await;
     if watched.is_ok() {
         for task in loops {
             if let Err(error) = task.await {
@@ -82,7 +84,7 @@ pub async fn run(
     watched
 }
 
-async fn watch(turns: &Turns, shutdown: &CancellationToken) -> Result<(), Hung> {
+async fn watch_loops(turns: &Turns, shutdown: &CancellationToken) -> Result<(), Hung> {
     while pause(shutdown, Duration::from_secs(5)).await {
         for (which, turn) in [("tick", &turns.tick), ("dispatch", &turns.dispatch)] {
             let silent_ms = now() - turn.load(Ordering::Relaxed);
@@ -95,12 +97,22 @@ async fn watch(turns: &Turns, shutdown: &CancellationToken) -> Result<(), Hung> 
     Ok(())
 }
 
-async fn tick_loop(store: Store, specs: Arc<Vec<StreamSpec>>, tuning: Tuning, turn: Arc<AtomicI64>, shutdown: CancellationToken) {
-    let mut failing = false;
+async fn tick_loop(
+    store: Store,
+    specs: Arc<Vec<StreamSpec>>,
+    tables: Vec<Captured>,
+    tuning: Tuning,
+    turn: Arc<AtomicI64>,
+    shutdown: CancellationToken,
+) {
+    let (mut failing, mut blind) = (false, false);
     loop {
         let result = tick::once(&store, &specs, tuning.jitter).await;
         let problem = result.err().filter(|error| !error.is_contention()).map(|error| error.words());
         failing = say(failing, "tick", problem.as_deref());
+        let result = watch::once(&store, &tables).await;
+        let problem = result.err().filter(|error| !error.is_contention()).map(|error| error.words());
+        blind = say(blind, "look after capture", problem.as_deref());
         turn.store(now(), Ordering::Relaxed);
         if !pause(&shutdown, tuning.tick_every).await {
             return;

@@ -86,6 +86,9 @@ fn print(stream: &StreamOverview) {
         "    linked {}   owed out {}   owed reads {}   parked {}   wait for a parent {}   conflicts {}",
         stream.links, stream.owed_pushes, stream.owed_reads, stream.parked, stream.waiting_for_parent, stream.conflicts
     ));
+    if let Some(deaf) = stream.deaf() {
+        say(format_args!("    capture     {deaf}: run `tidemark migrate`"));
+    }
     if let Some(error) = stream.poll_error.as_ref().or(stream.debt_error.as_ref()) {
         say(format_args!("    last error  {error}"));
     }

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use eyre::{OptionExt, WrapErr};
 use serde_json::{Value, json};
 use tidemark_sandbox::ObjectType::{Contacts, Deals};
 use tidemark_sandbox::{Sandbox, SandboxConfig};
+use tidemark_tests::deadline::until;
 use tidemark_tests::{Kind, OrderDatabase, Rig, TOKEN, on_both_databases, processes};
 
 struct Place {
@@ -183,6 +185,32 @@ on_both_databases! {
         says(&run(&file, &["agree"], &[])?, 2, &[&pair, &alone, "altered by the CRM", "The sides differ."]);
         says(&run(&file, &["agree", "hubspot.deals"], &[])?, 0, &["hubspot.deals", "Both sides agree."]);
         says(&run(&file, &["agree", "hubspot.nothing"], &[])?, 1, &["hubspot.nothing", "hubspot.contacts"]);
+        Ok(())
+    }
+
+    async fn heavy_a_running_service_says_within_a_tick_that_a_trigger_is_gone(kind) {
+        let place = Place::new(kind).await?;
+        let config = format!("[server]\nlisten = \"127.0.0.1:0\"\n{}", place.configuration());
+        says(&place.run(&config, &["migrate"], &[])?, 0, &[]);
+        let folder = place.db.folder.path();
+        let mut up = processes::Service::start("up", folder, &[("HUBSPOT_TOKEN", TOKEN)], &["--config", "tidemark.toml", "up"])?;
+        let status = |words: &'static str| {
+            let place = &place;
+            let config = &config;
+            move || std::future::ready(place.run(config, &["status", "--json"], &[]).map(|said| said.text.contains(words).then_some(())))
+        };
+        let patience = Duration::from_secs(30);
+        until("capture was looked at", patience, status("\"capture\": \"installed\"")).await?;
+        let table = if kind == Kind::Postgres { " ON customers" } else { "" };
+        place.db.run(&format!("DROP TRIGGER tidemark_customers_delete{table}")).await?;
+        until("the loss is noticed", patience, status("\"capture\": \"missing\"")).await?;
+        says(&place.run(&config, &["status"], &[])?, 0, &["capture triggers on", "run `tidemark migrate`"]);
+        let log = up.tail();
+        assert!(log.lines().any(|line| line.contains("ERROR") && line.contains("is lost")), "{log}");
+        says(&place.run(&config, &["migrate"], &[])?, 0, &[]);
+        says(&place.run(&config, &["status", "--json"], &[])?, 0, &["\"capture\": \"installed\""]);
+        let (ended, _) = up.terminate(Duration::from_secs(20)).await?;
+        assert_eq!(ended.code(), Some(0), "{}", up.tail());
         Ok(())
     }
 

@@ -99,6 +99,19 @@ fn add_streams(text: &mut Text, snapshot: &Snapshot) {
         let loaded = if stream.overview.loaded_at.is_some() { 1.0 } else { 0.0 };
         text.sample("tidemark_stream_loaded", &[("stream", &stream.overview.name)], loaded);
     }
+    text.family(
+        "tidemark_stream_captured",
+        gauge,
+        "1 when edits in the order system are captured, 0 when a trigger is gone. Absent for views.",
+    );
+    for stream in &snapshot.streams {
+        let captured = match stream.overview.capture.as_deref() {
+            Some("installed") => 1.0,
+            Some("missing") => 0.0,
+            _ => continue,
+        };
+        text.sample("tidemark_stream_captured", &[("stream", &stream.overview.name)], captured);
+    }
     let counts: [(&str, &str, Count); 4] = [
         ("tidemark_stream_links", "Pairs of a row and a record.", |stream| stream.links),
         ("tidemark_stream_poll_attempts", "Failed reads in a row.", |stream| stream.poll_attempts.into()),

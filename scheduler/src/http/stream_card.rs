@@ -69,6 +69,7 @@ pub(crate) fn explanation(view: &StreamView) -> Markup {
     html! {
         dl.explanation {
             @if let Some(why) = &verdict.why { div.why { dt { (label) } dd { (why) } } }
+            @if let Some(deaf) = stream.deaf().filter(|deaf| verdict.why.as_ref() != Some(deaf)) { div.why { dt { "Capture" } dd { (deaf) ": run " code { "tidemark migrate" } } } }
             @if let Some(reason) = note { div.why { dt { "Note" } dd { (reason) } } }
             @if !view.configured { div.why { dt { "Note" } dd { "It is not in the configuration any more: nothing reads or writes it." } } }
             div { dt { "Next" } dd { (verdict.next) } }

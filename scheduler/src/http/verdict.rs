@@ -18,7 +18,7 @@ pub enum Mood {
     Behind,
     /// A person stopped it.
     Paused,
-    /// Fresh, except for what waits for a person.
+    /// Fresh, except for what waits for a person, or for edits that nothing tells us of.
     Person,
     /// Waits for somebody to say go.
     Plan,
@@ -122,6 +122,10 @@ pub(crate) fn judge(stream: &StreamOverview, fresh_within: Millis, house: House)
             why.or_else(|| Some("the work waits for a free worker".into())),
             next,
         );
+    }
+    if let Some(deaf) = stream.deaf() {
+        let next = format!("Until `tidemark migrate` puts them back, every row is compared from time to time. {next}");
+        return verdict(Mood::Person, "hears of no edit in the order system".into(), Some(deaf), next);
     }
     let why = obstacle(stream, house);
     if stream.parked > 0 {

@@ -32,6 +32,7 @@ fn stream() -> StreamOverview {
         poll_error: None,
         reader: None,
         walk_owed: false,
+        capture: Some("installed".into()),
         excluded: 0,
         conflicts: 0,
         links: 3,
@@ -185,4 +186,23 @@ fn the_headline_begins_with_the_worst_and_counts_the_rest() {
         "No worker is alive: nothing moves until one starts"
     );
     assert_eq!(line(&[], WELL), "No stream is configured yet");
+}
+
+#[test]
+fn a_stream_whose_triggers_are_gone_says_what_to_do_and_what_happens_meanwhile() {
+    check(
+        WELL,
+        |stream| stream.capture = Some("missing".into()),
+        Mood::Person,
+        "hubspot.contacts hears of no edit in the order system: the capture triggers on customers are missing or disabled",
+        "Until `tidemark migrate` puts them back, every row is compared from time to time. Reads again in 22 s.",
+    );
+    // What is worse is said first.
+    check(
+        WELL,
+        |stream| (stream.capture, stream.fresh_at) = (Some("missing".into()), Some(NOW - 732_000)),
+        Mood::Behind,
+        "hubspot.contacts is 12 min behind: the work waits for a free worker",
+        "Reads again in 22 s.",
+    );
 }

@@ -40,8 +40,11 @@ async fn the_metrics_parse_and_tell_what_is_so(site: Site) {
     let now = site.store.now().await.unwrap();
     seed::calm(&site.db, now).await;
     seed::storm(&site.db, now).await;
+    seed::run(&site.db, "UPDATE tidemark_stream SET capture = CASE id WHEN 1 THEN 'installed' WHEN 2 THEN 'missing' END").await;
     let samples = parse(&site.page("/metrics").await);
     for (name, value) in [
+        ("tidemark_stream_captured{stream=\"hubspot.contacts\"}", 1.0),
+        ("tidemark_stream_captured{stream=\"hubspot.deals\"}", 0.0),
         ("tidemark_database_up", 1.0),
         ("tidemark_queue_up", 1.0),
         ("tidemark_queue_depth{state=\"waiting\"}", 3.0),

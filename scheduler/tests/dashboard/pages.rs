@@ -6,6 +6,7 @@ use crate::{on_both_databases, seed};
 on_both_databases! {
     the_home_page_says_what_is_stuck_why_and_what_comes_next(None);
     the_home_page_is_calm_when_all_is_fresh(None);
+    a_stream_whose_triggers_are_gone_says_so_on_its_card(None);
     hostile_text_is_shown_and_never_obeyed(None);
     an_empty_installation_says_so_in_words(None);
     a_row_says_why_it_is_as_it_is(None);
@@ -117,6 +118,23 @@ async fn a_row_says_why_it_is_as_it_is(site: Site) {
     assert!(text.contains("knows no 99") && text.contains("tidemark why hubspot.contacts 99"), "{text}");
     assert_eq!(site.get("/streams/nothing/rows/1").await.status(), 404);
     assert!(site.page("/debts").await.contains("/streams/hubspot.contacts/rows/row%3A1041"));
+}
+
+async fn a_stream_whose_triggers_are_gone_says_so_on_its_card(site: Site) {
+    let now = site.store.now().await.unwrap();
+    seed::calm(&site.db, now).await;
+    seed::run(&site.db, "UPDATE tidemark_stream SET capture = 'missing'").await;
+    // One is well otherwise, the other is behind as well: the card tells both.
+    seed::run(&site.db, &format!("UPDATE tidemark_stream SET fresh_at = {now} - 732000 WHERE id = 2")).await;
+    let text = words(&site.page("/").await);
+    for expect in [
+        "hubspot.contacts hears of no edit in the order system: the capture triggers on customers are missing or disabled",
+        "needs a person",
+        "Capture the capture triggers on orders are missing or disabled: run tidemark migrate",
+    ] {
+        assert!(text.contains(expect), "{expect:?} is not in\n{text}");
+    }
+    assert!(words(&site.page("/streams/hubspot.contacts").await).contains("the capture triggers on customers are missing"));
 }
 
 const HOSTILE: &str = "<script>alert(1)</script>\"&";

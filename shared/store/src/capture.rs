@@ -10,11 +10,37 @@ use tidemark_core::spec::StreamSpec;
 
 use crate::dialect::{literal, quote};
 use crate::query::{get, one, run, scalar};
+use crate::rows::Mapped;
 use crate::shape::{NewKey, TableShape};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, watch};
 
 /// A statement that touches more rows than this leaves one marker, and the walk compares the whole table.
 const BULK_ROWS: u32 = 10_000;
+
+/// A mapped table with every stream over it.
+#[derive(Debug, Clone)]
+pub struct Captured {
+    pub shape: TableShape,
+    pub specs: Vec<StreamSpec>,
+}
+
+impl Captured {
+    pub fn specs(&self) -> Vec<&StreamSpec> {
+        self.specs.iter().collect()
+    }
+}
+
+/// The mapped tables, each once.
+pub fn tables(mapped: &[Mapped]) -> Vec<Captured> {
+    let mut tables: Vec<Captured> = Vec::new();
+    for one in mapped {
+        match tables.iter_mut().find(|table| table.shape.table == one.shape.table) {
+            Some(table) => table.specs.push(one.spec.clone()),
+            None => tables.push(Captured { shape: one.shape.clone(), specs: vec![one.spec.clone()] }),
+        }
+    }
+    tables
+}
 
 /// The statements that install capture on one table for these streams, in order.
 pub fn plan(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> Vec<String> {
@@ -113,11 +139,15 @@ fn plan_sqlite(shape: &TableShape, key: &str, columns: &[&str]) -> Vec<String> {
     statements
 }
 
-/// Installs capture in one transaction; installing again replaces it.
+/// Installs capture in one transaction; installing again replaces it. Where a trigger had been missing, nobody knows since when: every row is compared once.
 pub async fn apply(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> Result<(), StoreError> {
+    let was_missing = verify(store, shape, specs).await? == Standing::Missing;
     let tx = store.begin().await?;
     for statement in plan(store, shape, specs) {
         tx.execute_unprepared(&statement).await?;
+    }
+    if was_missing {
+        watch::installed_again(&tx, shape).await?;
     }
     tx.commit().await?;
     remember(store, shape, specs).await
@@ -137,6 +167,9 @@ fn fingerprint(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> Stri
     format!("{hash:016x}")
 }
 
+/// How many triggers a captured table has, on either database.
+const TRIGGERS: i64 = 4;
+
 /// How capture stands on a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -154,18 +187,19 @@ pub async fn verify(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) ->
     if shape.is_view {
         return Ok(Standing::NotPossible);
     }
-    let (sql, table, wanted) = if store.is_postgres() {
-        let sql = "SELECT count(*) FROM pg_trigger WHERE tgrelid = $1::regclass AND tgname LIKE 'tidemark\\_%' AND tgenabled IN ('O', 'A')";
-        (sql, shape.sql(), 4)
+    let name = shape.table.name.clone().into();
+    let (sql, table) = if store.is_postgres() {
+        // By name rather than `regclass`, which needs a right on the schema and fails when the table is gone.
+        let sql =
+            "SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relname = $1 AND n.nspname = $2 AND t.tgname LIKE 'tidemark\\_%' AND t.tgenabled IN ('O', 'A')";
+        (sql, vec![name, shape.table.schema.clone().into()])
     } else {
-        (
-            "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = $1 AND name LIKE 'tidemark\\_%' ESCAPE '\\'",
-            shape.table.name.clone(),
-            4,
-        )
+        let sql = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = $1 AND name LIKE 'tidemark\\_%' ESCAPE '\\'";
+        (sql, vec![name])
     };
-    let there: i64 = scalar(&store.db, sql, vec![table.into()]).await?;
-    if there < wanted {
+    let there: i64 = scalar(&store.db, sql, table).await?;
+    if there < TRIGGERS {
         return Ok(Standing::Missing);
     }
     let known =

@@ -27,6 +27,7 @@ pub mod settle;
 pub mod shape;
 pub mod streams;
 pub mod walk;
+pub mod watch;
 pub mod why;
 pub mod windows;
 pub mod workers;

@@ -44,6 +44,8 @@ pub struct StreamOverview {
     /// Who reads the stream now; `None` when nobody holds a live lease.
     pub reader: Option<String>,
     pub walk_owed: bool,
+    /// How capture stands on its table: `installed`, `missing`, `impossible` (a view), or nobody has looked.
+    pub capture: Option<String>,
     pub excluded: i64,
     pub conflicts: i64,
     pub links: i64,
@@ -77,6 +79,14 @@ pub struct StreamOverview {
     pub open_window: Option<ReadingWindow>,
 }
 
+impl StreamOverview {
+    /// Why edits in the order system are not heard of, if so.
+    pub fn deaf(&self) -> Option<String> {
+        let lost = self.capture.as_deref() == Some("missing");
+        lost.then(|| format!("the capture triggers on {} are missing or disabled", self.table_name))
+    }
+}
+
 /// A window that is being read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReadingWindow {
@@ -93,7 +103,7 @@ pub struct ReadingWindow {
 pub async fn streams(store: &Store) -> Result<Vec<StreamOverview>, StoreError> {
     let sql = "SELECT s.id, s.name, s.connection, s.object, s.table_name, s.state, s.reason, c.connector, COALESCE(c.state, 'missing'), c.reason,
             COALESCE(c.clock_offset_ms, 0), s.fast_until, s.settled_until, s.fresh_at, {now}, s.loaded_at, s.due_at, s.poll_owed_at, s.poll_attempts,
-            s.poll_class, s.poll_error, CASE WHEN s.lease_until > {now} THEN COALESCE(s.lease_owner, 'a worker') END, s.walk_owed, s.excluded, s.conflicts
+            s.poll_class, s.poll_error, CASE WHEN s.lease_until > {now} THEN COALESCE(s.lease_owner, 'a worker') END, s.walk_owed, s.excluded, s.conflicts, s.capture
         FROM tidemark_stream s LEFT JOIN tidemark_connection c ON c.name = s.connection ORDER BY s.name LIMIT 1000";
     let mut streams: Vec<StreamOverview> = all(&store.db, sql, vec![]).await?.iter().map(read).collect::<Result<_, _>>()?;
     let at: HashMap<i64, usize> = streams.iter().enumerate().map(|(at, stream)| (stream.id, at)).collect();
@@ -132,6 +142,7 @@ fn read(row: &QueryResult) -> Result<StreamOverview, StoreError> {
         walk_owed: get::<i64>(row, 22)? > 0,
         excluded: get(row, 23)?,
         conflicts: get(row, 24)?,
+        capture: get(row, 25)?,
         links: 0,
         owed_pushes: 0,
         owed_reads: 0,
