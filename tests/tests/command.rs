@@ -128,6 +128,27 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn migrate_leaves_the_order_tables_as_they_were_but_for_its_triggers(kind) {
+        let place = Place::new(kind).await?;
+        place.db.run("INSERT INTO customers (email, first_name) VALUES ('ana@acme.test', 'Ana')").await?;
+        // The shop's own trigger and rights are its own affair.
+        place.db.run(match kind {
+            Kind::Sqlite => "CREATE TRIGGER shop AFTER UPDATE ON orders BEGIN SELECT 1; END",
+            Kind::Postgres => "CREATE FUNCTION shop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER shop AFTER UPDATE ON orders EXECUTE FUNCTION shop();
+                GRANT SELECT ON customers TO PUBLIC",
+        }).await?;
+        let before = schema(&place.db).await?;
+        let config = place.configuration();
+        for _ in 0..2 {
+            says(&place.run(&config, &["migrate"], &[])?, 0, &["captured"]);
+            let after = schema(&place.db).await?;
+            let (ours, rest): (Vec<_>, Vec<_>) = after.into_iter().partition(|line| line[0].as_deref().is_some_and(|kind| kind == "trigger") && line[1].as_deref().is_some_and(|name| name.starts_with("tidemark_customers_")));
+            assert_eq!(rest, before);
+            assert_eq!(ours.len(), 4, "{ours:?}");
+        }
+        Ok(())
+    }
+
     async fn check_finds_what_would_fail_and_says_what_to_do(kind) {
         let place = Place::new(kind).await?;
         let config = place.configuration();
@@ -228,6 +249,23 @@ on_both_databases! {
         says(&place.run(&config.replace(&place.crm.base_url(), "http://127.0.0.1:9"), &["check"], &[])?, 2, &["can be reached"]);
         Ok(())
     }
+}
+
+/// All that makes up the two order tables, and their rows: what kind of thing, its name, its definition.
+async fn schema(db: &OrderDatabase) -> eyre::Result<Vec<Vec<Option<String>>>> {
+    let sql = match db.kind {
+        Kind::Sqlite => "SELECT type, name, sql FROM sqlite_master WHERE tbl_name IN ('customers', 'orders') UNION ALL SELECT 'row', CAST(id AS TEXT), email FROM customers ORDER BY 1, 2",
+        Kind::Postgres => "WITH t AS (SELECT * FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r')
+            SELECT 'table', relname::text, concat_ws(' ', relowner, relacl, reloptions, relpersistence, relrowsecurity, relreplident) FROM t UNION ALL
+            SELECT 'column', t.relname || '.' || attname, concat_ws(' ', attnum, format_type(atttypid, atttypmod), attnotnull, attidentity, attgenerated, attacl, pg_get_expr(adbin, adrelid))
+                FROM t JOIN pg_attribute a ON a.attrelid = t.oid LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = attnum WHERE attnum > 0 UNION ALL
+            SELECT 'constraint', conname::text, pg_get_constraintdef(p.oid) FROM t JOIN pg_constraint p ON p.conrelid = t.oid UNION ALL
+            SELECT 'index', indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'public' UNION ALL
+            SELECT 'trigger', tgname::text, pg_get_triggerdef(g.oid) FROM t JOIN pg_trigger g ON g.tgrelid = t.oid WHERE NOT tgisinternal UNION ALL
+            SELECT 'rule', rulename::text, definition FROM pg_rules WHERE schemaname = 'public' UNION ALL
+            SELECT 'row', xmin::text, c::text FROM customers c ORDER BY 1, 2",
+    };
+    db.rows(sql).await
 }
 
 #[tokio::test]
