@@ -91,21 +91,26 @@ async fn write_inserts<'a>(
         values.extend(spec.remote_id.as_ref().map(|_| Some(record.id.0.clone())));
         changes.push((at, NewRow { key, values }));
     }
-    let mut parts = vec![changes];
-    while let Some(mut part) = parts.pop() {
+    // Whether somebody may have linked one of the part's records meanwhile.
+    let mut parts = vec![(changes, false)];
+    while let Some((mut part, contested)) = parts.pop() {
         let savepoint = tx.savepoint().await?;
-        match insert_with_links(&savepoint, mapped, &columns, &inserts, &part, &made).await {
-            Ok(Inserted { rows, lost }) if lost.is_empty() => {
+        match insert_with_links(&savepoint, mapped, &columns, &inserts, &part, &made, contested).await {
+            Ok(Inserted::Contested) => {
+                savepoint.rollback().await?;
+                parts.push((part, true));
+            }
+            Ok(Inserted::Rows { rows, lost }) if lost.is_empty() => {
                 savepoint.commit().await?;
                 written.merged.extend(part.iter().map(|(at, _)| inserts[*at].0.id.clone()));
                 written.linked.extend(rows.iter().map(|row| row.key.0.clone()));
                 written.keys.extend(rows.into_iter().map(|row| row.key.0));
             }
-            Ok(Inserted { lost, .. }) => {
+            Ok(Inserted::Rows { lost, .. }) => {
                 savepoint.rollback().await?;
                 part.retain(|(at, _)| !lost.contains(&inserts[*at].0.id));
                 written.lost.extend(lost);
-                parts.extend((!part.is_empty()).then_some(part));
+                parts.extend((!part.is_empty()).then_some((part, contested)));
             }
             Err(error) if error.is_about_data() => {
                 savepoint.rollback().await?;
@@ -114,7 +119,7 @@ async fn write_inserts<'a>(
                     work.parked.push((inserts[*at].0.id.as_str(), cause, "correct the record in the CRM, or the mapping".into()));
                 } else {
                     let right = part.split_off(part.len() / 2);
-                    parts.extend([right, part]);
+                    parts.extend([(right, contested), (part, contested)]);
                 }
             }
             Err(error) => return Err(error),
@@ -123,10 +128,14 @@ async fn write_inserts<'a>(
     Ok(())
 }
 
-struct Inserted {
-    rows: Vec<Row>,
-    /// Records whose link somebody else holds.
-    lost: HashSet<RemoteId>,
+enum Inserted {
+    Rows {
+        rows: Vec<Row>,
+        /// Records whose link somebody else holds.
+        lost: HashSet<RemoteId>,
+    },
+    /// A link is taken: which one is asked for in a second go.
+    Contested,
 }
 
 async fn insert_with_links(
@@ -136,6 +145,7 @@ async fn insert_with_links(
     inserts: &[(&Record, Merged)],
     part: &[(usize, NewRow)],
     made: &str,
+    contested: bool,
 ) -> Result<Inserted, StoreError> {
     let rows = rows::insert(tx, mapped, columns, part.iter().map(|(_, row)| row)).await?;
     let by_key: HashMap<&RowKey, &Row> = rows.iter().map(|row| (&row.key, row)).collect();
@@ -147,9 +157,13 @@ async fn insert_with_links(
         NewLink { row_key: new.key.clone(), remote_id: record.id.clone(), base, seen: record.modified }
     };
     let links: Vec<NewLink> = part.iter().map(new_link).collect();
+    if !contested {
+        let free = links::insert_free(tx, mapped.id, &links, Some(made)).await?;
+        return Ok(if free { Inserted::Rows { rows, lost: HashSet::new() } } else { Inserted::Contested });
+    }
     let won = links::insert(tx, mapped.id, &links, Some(made)).await?;
     let lost = links.into_iter().map(|link| link.remote_id).filter(|id| !won.contains_key(id)).collect();
-    Ok(Inserted { rows, lost })
+    Ok(Inserted::Rows { rows, lost })
 }
 
 async fn write_merges<'a>(
