@@ -6,6 +6,7 @@
 use sea_orm_migration::prelude::*;
 
 mod m20261123_000001_first_tide;
+mod m20261125_000003_sweep;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_first_tide::Migration)]
+        vec![Box::new(m20261123_000001_first_tide::Migration), Box::new(m20261125_000003_sweep::Migration)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -24,5 +25,6 @@ impl MigratorTrait for Migrator {
 
 /// The SQL that a new database will run, for people who want to read it first.
 pub fn plan(postgres: bool) -> String {
-    m20261123_000001_first_tide::statements(postgres).join(";\n") + ";\n"
+    let statements = [m20261123_000001_first_tide::statements(postgres), m20261125_000003_sweep::statements(postgres)].concat();
+    statements.join(";\n") + ";\n"
 }

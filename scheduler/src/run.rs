@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidemark_core::spec::StreamSpec;
 use tidemark_core::window::millis;
 use tidemark_queue::Queue;
-use tidemark_store::{Store, callouts, windows, workers};
+use tidemark_store::{Store, callouts, sweeps, windows, workers};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -149,6 +149,7 @@ async fn tidy(store: &Store, queue: &Queue, tuning: &Tuning) -> Result<(), dispa
     let now = store.now().await?;
     callouts::prune(store, now - millis(tuning.keep_callouts)).await?;
     windows::prune(store, now - millis(tuning.keep_windows)).await?;
+    sweeps::prune(store, now - millis(tuning.keep_windows)).await?;
     queue.tidy().await?;
     Ok(())
 }

@@ -7,6 +7,7 @@ mod pause;
 mod sandbox;
 mod serve;
 mod status;
+mod sweep;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -34,6 +35,7 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
         Verb::Status { json, ping: false } => status::run(&open_migrated(&args.config).await?, json).await,
         Verb::Agree { streams, json } => agree::run(&open_migrated(&args.config).await?, &streams, json).await,
         Verb::Pause { subject, reason } => pause::pause(&open_migrated(&args.config).await?, &subject, reason.as_deref()).await,
+        Verb::Sweep { subject } => sweep::run(&open_migrated(&args.config).await?, &subject).await,
         Verb::Resume { subject } => pause::resume(&open_migrated(&args.config).await?, &subject).await,
     }
 }

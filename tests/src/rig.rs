@@ -9,7 +9,7 @@ use tidemark_boot::Config;
 use tidemark_core::hint::{Hint, HintKind};
 use tidemark_sandbox::{Limits, Sandbox, SandboxConfig, Weather};
 use tidemark_store::rows::Mapped;
-use tidemark_store::{Store, StoreConfig, capture, streams};
+use tidemark_store::{Store, StoreConfig, capture, streams, sweeps};
 use tidemark_worker::agree::{StreamReport, compare_stream};
 use tidemark_worker::{Connection, Context, Outcome, Tuning, handle, map_streams};
 use tokio_util::sync::CancellationToken;
@@ -123,6 +123,49 @@ impl Rig {
     pub async fn read(&self, name: &str) -> eyre::Result<Outcome> {
         self.debts_due(name).await?;
         self.job(HintKind::Read, name).await
+    }
+
+    /// Sweeps both sides of the stream to the end, however many slices that takes.
+    pub async fn sweep(&self, name: &str) -> eyre::Result<()> {
+        sweeps::owe(&self.store, self.stream(name)?.id).await?;
+        deadline::until("the sweep is over", Duration::from_secs(30), || async {
+            self.poll(name).await?;
+            self.sweep_slice(name).await?;
+            let owed = format!("{} WHERE name = '{name}' AND sweep_owed_at IS NOT NULL", self.db.own("tidemark_stream"));
+            Ok((self.db.count(&owed).await? == 0).then_some(()))
+        })
+        .await
+    }
+
+    /// Begins a sweep if none is owed and does one slice of it, with no poll before it: what it finds no reader has told meanwhile.
+    pub async fn sweep_alone(&self, name: &str) -> eyre::Result<Outcome> {
+        sweeps::owe(&self.store, self.stream(name)?.id).await?;
+        self.due(name, "poll_owed_at = NULL").await?;
+        self.sweep_slice(name).await
+    }
+
+    /// One slice of an owed sweep, due now.
+    pub async fn sweep_slice(&self, name: &str) -> eyre::Result<Outcome> {
+        self.due(name, "sweep_owed_at = CASE WHEN sweep_owed_at IS NULL THEN NULL ELSE 0 END").await?;
+        self.job(HintKind::Sweep, name).await
+    }
+
+    /// What sweeps found: side, subject, who missed it, fields, repair.
+    pub async fn drift(&self) -> eyre::Result<Vec<[String; 5]>> {
+        let sql = format!("SELECT side, subject, missed_by, fields, repair FROM {} ORDER BY id", self.db.own("tidemark_drift"));
+        let rows = self.db.rows(&sql).await?;
+        let line = |row: Vec<Option<String>>| {
+            let cells: Vec<String> = row.into_iter().map(Option::unwrap_or_default).collect();
+            cells.try_into().map_err(|cells| eyre!("five cells expected, not {cells:?}"))
+        };
+        rows.into_iter().map(line).collect()
+    }
+
+    /// How the stream's sweeps ended, oldest first.
+    pub async fn seals(&self, name: &str) -> eyre::Result<Vec<String>> {
+        let (windows, id) = (self.db.own("tidemark_window"), self.stream(name)?.id);
+        let sql = format!("SELECT COALESCE(seal, state) FROM {windows} WHERE stream_id = {id} AND reader = 'sweep' ORDER BY id");
+        Ok(self.db.rows(&sql).await?.into_iter().flatten().flatten().collect())
     }
 
     /// Everything that waits becomes due now.

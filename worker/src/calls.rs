@@ -17,6 +17,10 @@ use crate::context::{Connection, Context};
 
 /// A slot is good for this long: a process that was held up longer books another rather than bunch its calls.
 const SLOT_LIFE: Duration = Duration::from_millis(100);
+/// What a quiet background lane saves up.
+const LANE_BURST: Duration = Duration::from_secs(10);
+/// The background's own row beside the buckets of the vendor.
+const BACKGROUND: &str = "background";
 /// Longest wait for a slot while work is claimed; beyond it the work goes back.
 const SLOT_WAIT_MAX: Millis = 5_000;
 
@@ -29,6 +33,17 @@ pub(crate) enum NoAnswer {
     Paused,
     /// Our lease is too short for the call: somebody else may take the work over.
     LeaseShort,
+    /// The background's share of the calls is used for now.
+    LaneSpent { wait: Millis },
+}
+
+/// Whose share of the budget a call draws on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// All of it.
+    Live,
+    /// So many in a thousand, per second and per day, over all workers: what somebody waits for goes first.
+    Background { permille: u16 },
 }
 
 /// What a call is for, for the record.
@@ -42,6 +57,7 @@ pub(crate) struct Purpose<'a> {
     pub(crate) attempt: u32,
     /// The claim whose lease must outlast the call.
     pub(crate) fence: Option<&'a str>,
+    pub(crate) lane: Lane,
 }
 
 impl Purpose<'_> {
@@ -97,6 +113,9 @@ impl Purpose<'_> {
             wait_max: SLOT_WAIT_MAX,
         };
         let ctx = self.ctx;
+        if let Err(no) = self.book_lane(rate).await? {
+            return Ok(Err(no));
+        }
         if let Pace::Free = ctx.store.pace() {
             self.connection.smooth(bucket).await;
         }
@@ -119,6 +138,27 @@ impl Purpose<'_> {
                 Grant::Paused => NoAnswer::Paused,
             };
             return Ok(Err(no));
+        }
+    }
+
+    /// The background's share is a budget of its own beside the connection's. It is not waited for: the caller gives its stream back meanwhile.
+    async fn book_lane(&self, whole: Rate) -> Result<Result<(), NoAnswer>, StoreError> {
+        let Lane::Background { permille } = self.lane else { return Ok(Ok(())) };
+        let share = f64::from(permille) / 1_000.0;
+        let per_second = whole.per_second * share;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "calls of ten seconds")]
+        let burst = (per_second * LANE_BURST.as_secs_f64()).ceil().clamp(1.0, 1_000.0) as u32;
+        let per_day = whole.per_day.map(|per_day| per_day.saturating_mul(u64::from(permille)) / 1_000);
+        let rate = Rate { per_second, burst, per_day, wait_max: 0 };
+        loop {
+            let wait = match budget::book(&self.ctx.store, &self.connection.spec.name, BACKGROUND, rate).await? {
+                Grant::Slot { .. } => return Ok(Ok(())),
+                // The lane's row is being made.
+                Grant::Busy { wait } if wait <= 1 => continue,
+                Grant::Busy { wait } | Grant::DaySpent { wait } => wait,
+                Grant::Paused => return Ok(Err(NoAnswer::Paused)),
+            };
+            return Ok(Err(NoAnswer::LaneSpent { wait }));
         }
     }
 

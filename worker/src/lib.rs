@@ -14,6 +14,7 @@ mod read;
 mod references;
 mod relay;
 mod run;
+mod sweep;
 
 pub use context::{Connection, Context, Tuning, map_streams};
 pub use outcome::Outcome;
@@ -28,6 +29,7 @@ pub async fn handle(ctx: &Context, hint: Hint) -> Outcome {
         HintKind::Poll => poll::handle(ctx, mapped).await,
         HintKind::Push => push::handle(ctx, mapped).await,
         HintKind::Read => read::handle(ctx, mapped).await,
+        HintKind::Sweep => sweep::handle(ctx, mapped).await,
     };
     match result {
         Ok(outcome) => outcome,

@@ -17,7 +17,7 @@ use tidemark_store::push::{self as pushing, Prepared};
 use tidemark_store::rows::Mapped;
 use tidemark_store::settle::{Settlement, settle};
 
-use crate::calls::{NoAnswer, Purpose, pause_connection, prove_account};
+use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
 use crate::context::Context;
 use crate::event::Event;
 use crate::outcome::Outcome;
@@ -44,7 +44,7 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
         }
         units += claims.len();
         let attempt = claims.iter().map(|claim| u32::try_from(claim.attempts).unwrap_or(0)).max().unwrap_or(0) + 1;
-        let purpose = Purpose { ctx, connection, stream: mapped, word: "push", attempt, fence: Some(&fence) };
+        let purpose = Purpose { ctx, connection, stream: mapped, word: "push", attempt, fence: Some(&fence), lane: Lane::Live };
         let result = Push {
             purpose: &purpose,
             fence: &fence,

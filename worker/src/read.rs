@@ -12,7 +12,7 @@ use tidemark_store::page::{OwedReads, apply_reads};
 use tidemark_store::rows::Mapped;
 use tidemark_store::{StoreError, links, push};
 
-use crate::calls::{NoAnswer, Purpose, pause_connection, prove_account};
+use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
 use crate::context::Context;
 use crate::event::Event;
 use crate::outcome::Outcome;
@@ -35,7 +35,7 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
             return Ok(Outcome::Done { units });
         }
         let attempt = claims.iter().map(|claim| u32::try_from(claim.attempts).unwrap_or(0)).max().unwrap_or(0) + 1;
-        let purpose = Purpose { ctx, connection, stream: mapped, word: "read", attempt, fence: Some(&fence) };
+        let purpose = Purpose { ctx, connection, stream: mapped, word: "read", attempt, fence: Some(&fence), lane: Lane::Live };
         let result = read(&purpose, &fence, &claims, Millis::from(traits.precision_ms)).await;
         match result {
             Ok(Ok(())) => units += claims.len(),

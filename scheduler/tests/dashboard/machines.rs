@@ -42,6 +42,9 @@ async fn the_metrics_parse_and_tell_what_is_so(site: Site) {
     seed::storm(&site.db, now).await;
     let samples = parse(&site.page("/metrics").await);
     for (name, value) in [
+        ("tidemark_drift_day{stream=\"hubspot.contacts\",missed_by=\"settled\"}", 1.0),
+        ("tidemark_drift_day{stream=\"hubspot.contacts\",missed_by=\"none\"}", 0.0),
+        ("tidemark_sweep_sealed{stream=\"hubspot.contacts\"}", 1.0),
         ("tidemark_database_up", 1.0),
         ("tidemark_queue_up", 1.0),
         ("tidemark_queue_depth{state=\"waiting\"}", 3.0),

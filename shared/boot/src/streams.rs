@@ -2,11 +2,12 @@
 
 use tidemark_core::spec::{
     BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, PollSpec, RetrySpec, StreamSpec,
+    SweepSpec,
 };
 use tidemark_core::transform::Transform;
 
 use crate::config::Secrets;
-use crate::raw::{RawConnection, RawField, RawPoll, RawStream};
+use crate::raw::{RawConnection, RawField, RawPoll, RawStream, RawSweep};
 
 /// A connection, its secrets and its streams; `None` where something was found missing or wrong.
 pub(crate) fn checked(raw: RawConnection) -> Option<((ConnectionSpec, Secrets), Vec<StreamSpec>)> {
@@ -53,6 +54,7 @@ fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
         external_key: raw.external_key.map(|property| property.value),
         deletes: Deletes { outbound },
         poll: checked_poll(inherited.poll?)?,
+        sweep: checked_sweep(inherited.sweep?)?,
         retry: RetrySpec { first: inherited.retry_first?.value, cap: inherited.retry_cap?.value },
         fresh_within: inherited.fresh_within?.value,
     })
@@ -80,4 +82,8 @@ fn checked_poll(raw: RawPoll) -> Option<PollSpec> {
         overlap: raw.overlap?.value,
         page_rows_max: raw.page_rows_max?.value,
     })
+}
+
+fn checked_sweep(raw: RawSweep) -> Option<SweepSpec> {
+    Some(SweepSpec { every: raw.every?.value, share_permille: raw.share_permille?.value })
 }

@@ -15,6 +15,7 @@ pub mod record;
 pub mod schedule;
 pub mod source;
 pub mod spec;
+pub mod sweep;
 pub mod transform;
 pub mod window;
 

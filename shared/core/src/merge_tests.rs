@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::push::Sent;
 use crate::record::RemoteId;
-use crate::spec::{DeletePolicy, Deletes, Direction, Inbound, PollSpec, RetrySpec, TableName};
+use crate::spec::{DeletePolicy, Deletes, Direction, Inbound, PollSpec, RetrySpec, SweepSpec, TableName};
 use crate::transform::Transform;
 
 pub(crate) fn field(property: &str, owner: Owner) -> FieldSpec {
@@ -46,6 +46,7 @@ pub(crate) fn spec() -> StreamSpec {
             overlap: Duration::from_secs(2),
             page_rows_max: 200,
         },
+        sweep: SweepSpec { every: Some(Duration::from_secs(86_400)), share_permille: 100 },
         retry: RetrySpec { first: Duration::from_secs(2), cap: Duration::from_secs(900) },
         fresh_within: Duration::from_secs(120),
     }

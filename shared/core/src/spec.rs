@@ -143,6 +143,15 @@ pub struct PollSpec {
     pub page_rows_max: u16,
 }
 
+/// How often everything is read, and what it may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepSpec {
+    /// Time between the beginnings of two sweeps; `None` when there are none.
+    pub every: Option<Duration>,
+    /// Of the connection's calls, per second and per day, how many in a thousand a sweep may make.
+    pub share_permille: u16,
+}
+
 /// When failed work runs again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetrySpec {
@@ -191,6 +200,7 @@ pub struct StreamSpec {
     pub external_key: Option<String>,
     pub deletes: Deletes,
     pub poll: PollSpec,
+    pub sweep: SweepSpec,
     pub retry: RetrySpec,
     /// The staleness that alerts are about.
     pub fresh_within: Duration,

@@ -24,6 +24,7 @@ mod session;
 pub mod settle;
 pub mod shape;
 pub mod streams;
+pub mod sweeps;
 pub mod walk;
 pub mod windows;
 pub mod workers;

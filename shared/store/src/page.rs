@@ -10,6 +10,8 @@ use tidemark_core::merge::Heard;
 use tidemark_core::page::{Known, Step, plan};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::Position;
+use tidemark_core::sweep::Cursors;
+use tidemark_core::window::Reader;
 
 use crate::debts::{self, Claim, Kind};
 use crate::known::{load, resolve_references};
@@ -19,7 +21,7 @@ use crate::rows::Mapped;
 use crate::session::Tx;
 use crate::streams::{self, Fence};
 use crate::windows::{self, OpenWindow, PageCounts};
-use crate::{Store, StoreError, changes};
+use crate::{Store, StoreError, changes, sweeps};
 
 /// One or more pages of a window, one after the other.
 #[derive(Debug)]
@@ -48,8 +50,9 @@ pub async fn apply_page(
     let tx = store.begin().await?;
     let held = streams::hold(&tx, page.fence).await?;
     let heard = Heard::Page { asked_at: page.asked_at, commit_lag: page.commit_lag };
-    let inside =
-        page.records.iter().filter(|record| record.modified.is_none_or(|stamp| page.window.window.contains(stamp))).count();
+    let sweeping = page.window.reader == Reader::Sweep;
+    let counts_as_read = |record: &&Record| sweeping || record.modified.is_none_or(|stamp| page.window.window.contains(stamp));
+    let inside = page.records.iter().filter(counts_as_read).count();
     let batch = Batch {
         mapped,
         parents,
@@ -60,6 +63,7 @@ pub async fn apply_page(
         undecided_creates: held.undecided_creates,
         read_debts: held.read_debts,
         moved: HashSet::new(),
+        sweep: sweeping.then_some(Sweeping { window: page.window.id, cursors: held.cursors }),
     };
     let mut counts = apply(&tx, batch).await?.counts;
     counts.records = i64::try_from(inside).unwrap_or(0);
@@ -112,6 +116,7 @@ pub async fn apply_reads(
         undecided_creates: false,
         read_debts: false,
         moved: moved.clone(),
+        sweep: None,
     };
     let applied = apply(&tx, batch).await?;
     // What is owed again was moved to its next generation by `apply`, so that paying leaves it; what was parked is no longer ours to pay.
@@ -136,6 +141,14 @@ struct Batch<'a> {
     undecided_creates: bool,
     read_debts: bool,
     moved: HashSet<RemoteId>,
+    sweep: Option<Sweeping>,
+}
+
+/// The sweep a batch belongs to, and how far the readers were.
+#[derive(Clone, Copy)]
+struct Sweeping {
+    window: i64,
+    cursors: Cursors,
 }
 
 struct Applied {
@@ -154,6 +167,11 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     let known = Known { undecided_creates: batch.undecided_creates, moved: batch.moved, ..known };
     let steps = plan(&mapped.spec, &batch.records, &known, batch.heard, batch.precision);
     let mark = changes::mark(tx).await?;
+    let found = match batch.sweep {
+        Some(sweep) => sweeps::found(tx, mapped, &batch.records, &known, &steps, sweep.cursors).await?,
+        None => Vec::new(),
+    };
+    applied.counts.drift = i64::try_from(found.len()).unwrap_or(0);
 
     let mut work = Work::default();
     for (record, step) in batch.records.iter().zip(steps) {
@@ -204,5 +222,8 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         applied.parked.insert((*id).to_owned());
     }
     applied.counts.parked = i64::try_from(work.parked.len()).unwrap_or(0);
+    if let Some(sweep) = batch.sweep {
+        sweeps::note(tx, mapped, sweep.window, &batch.records, &found).await?;
+    }
     Ok(applied)
 }

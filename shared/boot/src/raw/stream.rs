@@ -80,6 +80,7 @@ pub(crate) struct Inherited {
     pub(crate) blanks: Option<Located<Blanks>>,
     pub(crate) fresh_within: Option<Located<Duration>>,
     pub(crate) poll: Option<RawPoll>,
+    pub(crate) sweep: Option<RawSweep>,
     pub(crate) retry_first: Option<Located<Duration>>,
     pub(crate) retry_cap: Option<Located<Duration>>,
     pub(crate) deletes_outbound: Option<Located<DeletePolicy>>,
@@ -94,6 +95,11 @@ pub(crate) struct RawPoll {
     pub(crate) page_rows_max: Option<Located<u16>>,
 }
 
+pub(crate) struct RawSweep {
+    pub(crate) every: Option<Located<Option<Duration>>>,
+    pub(crate) share_permille: Option<Located<u16>>,
+}
+
 impl Inherited {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let direction = section.choice("direction", &DIRECTIONS);
@@ -101,6 +107,7 @@ impl Inherited {
         let blanks = section.choice("blanks", &BLANKS);
         let fresh_within = section.duration("fresh_within", Duration::from_secs(1)..=30 * DAY);
         let poll = section.section("poll").map(RawPoll::read);
+        let sweep = section.section("sweep").map(RawSweep::read);
         let (mut retry_first, mut retry_cap, mut deletes_outbound) = (None, None, None);
         if let Some(mut retry) = section.section("retry") {
             retry_first = retry.duration("first", Duration::from_millis(10)..=HOUR);
@@ -111,7 +118,7 @@ impl Inherited {
             deletes_outbound = deletes.choice("outbound", &DELETES);
             deletes.close();
         }
-        Self { direction, inbound, blanks, fresh_within, poll, retry_first, retry_cap, deletes_outbound }
+        Self { direction, inbound, blanks, fresh_within, poll, sweep, retry_first, retry_cap, deletes_outbound }
     }
 }
 
@@ -128,6 +135,17 @@ impl RawPoll {
         };
         section.close();
         poll
+    }
+}
+
+impl RawSweep {
+    fn read(mut section: Section<'_>) -> Self {
+        let sweep = Self {
+            every: section.duration_or_never("every", Duration::from_secs(1)..=30 * DAY),
+            share_permille: section.permille("share", 0.001..=1.0),
+        };
+        section.close();
+        sweep
     }
 }
 
