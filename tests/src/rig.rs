@@ -1,12 +1,16 @@
 //! One order database, one or two practice CRMs, one worker's context; and the jobs, done by name.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use eyre::{bail, eyre};
 use serde_json::json;
 use tidemark_boot::Config;
 use tidemark_core::hint::{Hint, HintKind};
+use tidemark_core::spec::ConnectionSpec;
+use tidemark_crm::description::Description;
+use tidemark_crm::{Crm, hubspot};
 use tidemark_sandbox::{Limits, Sandbox, SandboxConfig, Weather};
 use tidemark_store::rows::Mapped;
 use tidemark_store::{Store, StoreConfig, capture, streams, sweeps};
@@ -27,6 +31,8 @@ pub struct Setup {
     pub contacts: &'static str,
     pub lease: Duration,
     pub keys: Keys,
+    /// The connector declares that archived records can be read by id; else a delete shows by absence alone.
+    pub archive_view: bool,
 }
 
 impl Default for Setup {
@@ -37,6 +43,7 @@ impl Default for Setup {
             contacts: "",
             lease: Duration::from_secs(60),
             keys: Keys::default(),
+            archive_view: true,
         }
     }
 }
@@ -49,6 +56,7 @@ pub struct Rig {
     pub ctx: Context,
     pub config: Config,
     specs: Vec<Mapped>,
+    archive_view: bool,
 }
 
 impl Rig {
@@ -72,13 +80,14 @@ impl Rig {
             capture::apply(&store, &mapped.shape, &over).await?;
             streams::set_state(&store, &mapped.spec.name, "running", None).await?;
         }
-        let ctx = context(&store, &config, setup.lease).await?;
-        Ok(Self { db, crm, other, store, ctx, config, specs })
+        let archive_view = setup.archive_view;
+        let ctx = context(&store, &config, setup.lease, archive_view).await?;
+        Ok(Self { db, crm, other, store, ctx, config, specs, archive_view })
     }
 
     /// Another worker over the same database: its own leases, its own clock of the CRM.
     pub async fn second_worker(&self) -> eyre::Result<Context> {
-        context(&self.store, &self.config, Duration::from_secs(60)).await
+        context(&self.store, &self.config, Duration::from_secs(60), self.archive_view).await
     }
 
     pub fn stream(&self, name: &str) -> eyre::Result<&Mapped> {
@@ -267,16 +276,24 @@ fn store_config(url: &str) -> StoreConfig {
     StoreConfig { url: url.to_owned(), schema: "tidemark".into(), orders_schema: "public".into(), pool_max: 8 }
 }
 
-async fn context(store: &Store, config: &Config, lease: Duration) -> eyre::Result<Context> {
+async fn context(store: &Store, config: &Config, lease: Duration, archive_view: bool) -> eyre::Result<Context> {
     let mut connections = Vec::new();
     for (spec, secrets) in &config.connections {
-        connections.push(Connection::new(spec.clone(), tidemark_crm::connect(spec, secrets)?));
+        let crm = if archive_view { tidemark_crm::connect(spec, secrets)? } else { without_archive(spec)? };
+        connections.push(Connection::new(spec.clone(), crm));
     }
     let tuning = Tuning { name: "test".into(), lease, slice: Duration::from_secs(20), relay_every: Duration::from_millis(100) };
     let (ctx, callouts) =
         Context::open(store.clone(), connections, &config.streams, tuning, None, CancellationToken::new()).await?;
     drop(callouts);
     Ok(ctx)
+}
+
+/// The same CRM by a connector that knows of no archive.
+fn without_archive(spec: &ConnectionSpec) -> eyre::Result<Arc<dyn Crm>> {
+    let text = include_str!("../../connectors/hubspot.toml").replace("archive_view = true", "archive_view = false");
+    let description = Description::load("hubspot", "connectors/hubspot.toml", &text)?;
+    Ok(Arc::new(hubspot::connect_described(spec, TOKEN.into(), description)?))
 }
 
 fn configuration(database: &str, crm: &Sandbox, other: Option<&Sandbox>, contacts: &str) -> String {

@@ -3,6 +3,7 @@
 //! A handler is safe to run twice, late, or never: the work is in the database, guarded by leases and fences; what the queue carries is only a hint.
 
 pub mod agree;
+mod ask_again;
 mod calls;
 mod context;
 pub mod event;

@@ -172,7 +172,7 @@ struct Fetched {
 }
 
 impl Reading<'_> {
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.purpose.ctx.now() >= self.until || self.purpose.ctx.shutdown.is_cancelled()
     }
 

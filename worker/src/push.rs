@@ -236,7 +236,9 @@ impl Push<'_> {
         for ((going, outcome), failure) in going.into_iter().zip(outcomes).zip(&failures) {
             let prepared = going.prepared;
             match (outcome, failure) {
-                (Ok(_), _) if kind == WriteKind::Archive => settlements.push(Settlement::Buried { claim: &prepared.claim }),
+                (Ok(_), _) if kind == WriteKind::Archive => {
+                    settlements.push(Settlement::Buried { claim: &prepared.claim, archived: true });
+                }
                 (Ok(Written { id, modified, created, fields }), _) => {
                     sent_count += 1;
                     let complete = going.references.is_empty();
@@ -407,7 +409,7 @@ fn settle_plan<'a>(claim: &'a Claim, prepared: &'a Prepared, plan: Plan, now: Mi
     };
     match plan {
         Plan::Nothing { base, .. } => Settlement::Nothing { claim, base },
-        Plan::Bury => Settlement::Buried { claim },
+        Plan::Bury => Settlement::Buried { claim, archived: false },
         Plan::Park { cause, next_step } => parked(cause, next_step),
         Plan::WaitForParent { object, row } => {
             Settlement::Unpaid { claim, unpaid: Unpaid::Parent { object, row, due_at: now + PARENT_RECHECK_MS } }

@@ -19,6 +19,8 @@ use crate::poll::{Read, Reading};
 
 /// A sweep that used its share is gone on with no sooner: its share fills up meanwhile, and one claim serves several pages.
 const PAUSE_MS: Millis = 10_000;
+/// Records that are suspected in one transaction.
+const SUSPECTS: u32 = 1_000;
 
 /// How a slice ended.
 enum Ended {
@@ -98,7 +100,12 @@ async fn sweep(purpose: &Purpose<'_>, fence: Fence) -> Result<Ended, StoreError>
             Read::Failed(no) => return Ok(Ended::Failed(no)),
         }
     }
-    let seal = sweeps::conclude(&ctx.store, mapped, fence, window, order).await?;
+    let seal = if open.sealed { Seal::Sealed } else { sweeps::conclude(&ctx.store, mapped, fence, window, order).await? };
+    while seal == Seal::Sealed && !sweeps::suspect(&ctx.store, mapped, fence, window, SUSPECTS).await? {
+        if reading.is_over() {
+            return Ok(Ended::Paused { at: ctx.store.now().await?, pages: reading.pages });
+        }
+    }
     Ok(Ended::Concluded { seal, pages: reading.pages })
 }
 

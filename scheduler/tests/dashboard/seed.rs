@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use tidemark_core::spec::{
-    Blanks, Condition, DeletePolicy, Deletes, Direction, FieldSpec, Inbound, Owner, PollSpec, RetrySpec, StreamSpec, SweepSpec,
-    TableName, Test,
+    Blanks, Condition, DeletePolicy, Deletes, Direction, FieldSpec, Inbound, InboundDelete, Owner, PollSpec, RetrySpec,
+    StreamSpec, SweepSpec, TableName, Test,
 };
 use tidemark_core::transform::Transform;
 use tidemark_store::{Store, StoreConfig};
@@ -67,7 +67,7 @@ pub(crate) fn spec(connection: &str, object: &str, table: &str, direction: Direc
         match_on: vec![if object == "deals" { "dealname" } else { "email" }.into()],
         remote_id: None,
         external_key: None,
-        deletes: Deletes { outbound: DeletePolicy::Ignore },
+        deletes: Deletes { outbound: DeletePolicy::Ignore, inbound: InboundDelete::Ignore },
         poll: PollSpec {
             every: Duration::from_secs(30),
             lag: Duration::from_secs(5),

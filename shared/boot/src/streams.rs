@@ -1,8 +1,8 @@
 //! Turns what the file says into what the core works with. Refuses nothing: `rules` has done that.
 
 use tidemark_core::spec::{
-    BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, PollSpec, RetrySpec, StreamSpec,
-    SweepSpec,
+    BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, InboundDelete, PollSpec, RetrySpec,
+    StreamSpec, SweepSpec,
 };
 use tidemark_core::transform::Transform;
 
@@ -36,8 +36,9 @@ fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
     let direction = inherited.direction?.value;
     let mut fields = raw.fields.into_iter().map(checked_field).collect::<Option<Vec<_>>>()?;
     fields.sort_by(|one, other| one.property.cmp(&other.property));
-    // Inherited by a stream that sends nothing, a policy for deleted rows has nothing to say.
+    // Inherited by a stream that sends nothing, a policy for deleted rows has nothing to say; by one that writes no rows, a policy for deleted records.
     let outbound = if direction == Direction::In { DeletePolicy::Ignore } else { inherited.deletes_outbound?.value };
+    let inbound_delete = if direction == Direction::Out { InboundDelete::Ignore } else { inherited.deletes_inbound?.value };
     let conditions = raw.send_when.into_iter();
     Some(StreamSpec {
         name: format!("{connection}.{object}"),
@@ -52,7 +53,7 @@ fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
         match_on: raw.match_on.into_iter().map(|property| property.value).collect(),
         remote_id: raw.remote_id.map(|column| column.value),
         external_key: raw.external_key.map(|property| property.value),
-        deletes: Deletes { outbound },
+        deletes: Deletes { outbound, inbound: inbound_delete },
         poll: checked_poll(inherited.poll?)?,
         sweep: checked_sweep(inherited.sweep?)?,
         retry: RetrySpec { first: inherited.retry_first?.value, cap: inherited.retry_cap?.value },

@@ -5,6 +5,7 @@
 pub mod agree;
 pub mod backoff;
 pub mod base;
+pub mod delete;
 pub mod failure;
 pub mod ghost;
 pub mod hint;

@@ -13,6 +13,7 @@
 
 use crate::Millis;
 use crate::base::{Base, FieldBase, State};
+use crate::delete::Gone;
 use crate::ghost::{Ghost, Ghosts};
 use crate::record::{Record, RowKey, Value};
 use crate::spec::{Blanks, FieldSpec, Owner, StreamSpec};
@@ -41,8 +42,10 @@ impl LinkState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkView {
     pub state: LinkState,
+    /// Of a tombstone: which side is gone, where that is known.
+    pub gone: Option<Gone>,
     pub base: Base,
-    /// Newest remote version the link incorporates, by the CRM's stamp.
+    /// Newest remote version the link incorporates, by the CRM's stamp; of a tombstone the version that was deleted.
     pub seen: Option<Millis>,
     /// When a push of this link last settled, database clock.
     pub written_at: Option<Millis>,

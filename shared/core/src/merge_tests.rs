@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::push::Sent;
 use crate::record::RemoteId;
-use crate::spec::{DeletePolicy, Deletes, Direction, Inbound, PollSpec, RetrySpec, SweepSpec, TableName};
+use crate::spec::{DeletePolicy, Deletes, Direction, Inbound, InboundDelete, PollSpec, RetrySpec, SweepSpec, TableName};
 use crate::transform::Transform;
 
 pub(crate) fn field(property: &str, owner: Owner) -> FieldSpec {
@@ -37,7 +37,7 @@ pub(crate) fn spec() -> StreamSpec {
         match_on: Vec::new(),
         remote_id: None,
         external_key: Some("order_key".into()),
-        deletes: Deletes { outbound: DeletePolicy::Ignore },
+        deletes: Deletes { outbound: DeletePolicy::Ignore, inbound: InboundDelete::Ignore },
         poll: PollSpec {
             every: Duration::from_secs(30),
             lag: Duration::from_secs(5),
@@ -151,6 +151,7 @@ fn a_stage_that_the_rows_status_already_maps_to_changes_nothing() {
 fn link(seen: Option<Millis>, written_at: Option<Millis>) -> LinkView {
     LinkView {
         state: LinkState::Linked,
+        gone: None,
         base: agreed(&["Rome", "Ana", "1"]),
         seen,
         written_at,

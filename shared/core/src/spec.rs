@@ -111,10 +111,33 @@ pub enum DeletePolicy {
     Archive,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What becomes of a row whose record was deleted in the CRM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InboundDelete {
+    /// Nothing: the row stays as it is and is no longer sent.
+    Ignore,
+    /// A column of it takes a mark, where the order system marks what is deleted.
+    Set { column: String, value: Mark },
+    /// It is deleted.
+    Delete,
+}
+
+/// What a mark says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// The database's time.
+    Now,
+    Text(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletes {
     /// A row was deleted: what happens to its record.
     pub outbound: DeletePolicy,
+    /// A record was deleted: what happens to its row.
+    pub inbound: InboundDelete,
 }
 
 /// Whether records without a row become rows.
@@ -223,6 +246,14 @@ impl StreamSpec {
             }
         }
         columns
+    }
+
+    /// The column that marks a row whose record was deleted.
+    pub fn delete_mark(&self) -> Option<&str> {
+        match &self.deletes.inbound {
+            InboundDelete::Set { column, .. } => Some(column),
+            InboundDelete::Ignore | InboundDelete::Delete => None,
+        }
     }
 
     /// The properties to ask the CRM for, in field order, references left out.

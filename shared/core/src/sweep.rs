@@ -80,6 +80,7 @@ pub fn drift(record: &Record, link: Option<&LinkView>, step: &Step, cursors: Cur
         Step::Park { .. } => "parked",
         Step::Insert { .. } => "inserted",
         Step::Merge { .. } => "merged",
+        Step::Lift { .. } => "restored",
         Step::Bind { .. } => "bound",
     };
     let Some(link) = link else {

@@ -45,6 +45,7 @@ fn link(seen: Millis, texts: &[&str]) -> KnownLink {
     let base = Base { fields: values(texts).into_iter().map(|value| Some(FieldBase::agreed(value.clone(), value))).collect() };
     let view = LinkView {
         state: LinkState::Linked,
+        gone: None,
         base,
         seen: Some(seen),
         written_at: None,

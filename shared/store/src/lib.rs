@@ -11,6 +11,7 @@ pub mod changes;
 pub mod connections;
 pub mod debts;
 mod dialect;
+pub mod gone;
 pub mod known;
 pub mod links;
 pub mod overview;

@@ -6,18 +6,21 @@
 use std::collections::{HashMap, HashSet};
 
 use tidemark_core::Millis;
-use tidemark_core::merge::Heard;
-use tidemark_core::page::{Known, Step, plan};
-use tidemark_core::record::{Record, RemoteId};
+use tidemark_core::ghost::Ghosts;
+use tidemark_core::merge::{Heard, LinkState};
+use tidemark_core::page::{Known, KnownLink, Step, plan};
+use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_core::source::Position;
+use tidemark_core::spec::InboundDelete;
 use tidemark_core::sweep::Cursors;
 use tidemark_core::window::Reader;
 
-use crate::debts::{self, Claim, Kind};
+use crate::debts::{self, Claim, Kind, Parking, Unpaid};
+use crate::gone::{self, Round};
 use crate::known::{load, resolve_references};
 use crate::links::{self, By, LinkUpdate};
 use crate::page_rows::{Merge, Work, write};
-use crate::rows::Mapped;
+use crate::rows::{self, Mapped};
 use crate::session::Tx;
 use crate::streams::{self, Fence};
 use crate::windows::{self, OpenWindow, PageCounts};
@@ -85,9 +88,11 @@ pub struct OwedReads<'a> {
     pub versions: HashMap<RemoteId, i64>,
     pub precision: Millis,
     pub read_delay: Millis,
+    /// What asking again for those that were not answered came to.
+    pub round: Round,
 }
 
-/// Merges records that were read by id and pays their debts. A record that is gone leaves a tombstone.
+/// Merges records that were read by id and pays their debts. What was not found is concluded as the round says, or asked for again.
 pub async fn apply_reads(
     store: &Store,
     mapped: &Mapped,
@@ -97,15 +102,20 @@ pub async fn apply_reads(
     let tx = store.begin().await?;
     let ids: Vec<&str> = reads.claims.iter().map(|claim| claim.subject.as_str()).collect();
     let now = links::locked(&tx, mapped, By::Remote, ids.iter().copied()).await?;
-    let moved = now.into_iter().filter_map(|link| {
-        let id = link.remote_id?;
+    let moved = now.iter().filter_map(|link| {
+        let id = link.remote_id.clone()?;
         (reads.versions.get(&id) != Some(&link.version)).then_some(id)
     });
     let moved: HashSet<RemoteId> = moved.collect();
     let answered: HashSet<String> = reads.records.iter().map(|record| record.id.0.clone()).collect();
-    let gone: Vec<&str> =
-        ids.iter().copied().filter(|id| !answered.contains(*id) && !moved.contains(&RemoteId::new(*id))).collect();
-    links::bury(&tx, mapped.id, gone.iter().copied()).await?;
+    let is_missing =
+        |link: &&KnownLink| link.remote_id.as_ref().is_some_and(|id| !answered.contains(id.as_str()) && !moved.contains(id));
+    let missing: Vec<&KnownLink> = now.iter().filter(is_missing).collect();
+    let gone = gone::settle(&tx, mapped, &missing, reads.claims, reads.asked_at, &reads.round).await?;
+    // Linked and not found, but not asked for again in this round: nothing is known of it.
+    let asked_again: HashSet<&RemoteId> = reads.round.missing.iter().map(|missing| &missing.id).collect();
+    let unasked = missing.iter().filter(|link| link.view.state == LinkState::Linked).filter_map(|link| link.remote_id.as_ref());
+    let unasked: HashSet<&str> = unasked.filter(|id| !asked_again.contains(*id)).map(RemoteId::as_str).collect();
     let batch = Batch {
         mapped,
         parents,
@@ -118,15 +128,26 @@ pub async fn apply_reads(
         moved: moved.clone(),
         sweep: None,
     };
-    let applied = apply(&tx, batch).await?;
+    let mut applied = apply(&tx, batch).await?;
+    applied.counts.rows_changed += i64::try_from(gone.rows_changed).unwrap_or(0);
     // What is owed again was moved to its next generation by `apply`, so that paying leaves it; what was parked is no longer ours to pay.
     let unanswered = |id: &String| moved.contains(&RemoteId::new(id.as_str())) && !answered.contains(id);
-    let paid: Vec<&Claim> =
-        reads.claims.iter().filter(|claim| !applied.parked.contains(&claim.subject) && !unanswered(&claim.subject)).collect();
+    let later = |id: &String| gone.waiting.contains_key(id) || unasked.contains(id.as_str());
+    let parked = |id: &String| applied.parked.contains(id) || gone.parked.contains(id);
+    let (again, rest): (Vec<&Claim>, Vec<&Claim>) = reads.claims.iter().partition(|claim| later(&claim.subject));
+    let paid: Vec<&Claim> = rest.into_iter().filter(|claim| !parked(&claim.subject) && !unanswered(&claim.subject)).collect();
     debts::pay(&tx, reads.fence, &paid).await?;
+    for claim in again {
+        let cause = gone.waiting.get(&claim.subject).copied().unwrap_or("it was not found and is asked for again");
+        let unpaid = Unpaid::Later { due_at: reads.asked_at + WAIT_MS, cause };
+        debts::leave(&tx, reads.fence, claim, &unpaid).await?;
+    }
     tx.commit().await?;
     Ok(applied.counts)
 }
+
+/// A record whose delete is in doubt is asked for again after this long.
+const WAIT_MS: Millis = 60_000;
 
 /// Streams of the same connection by object: whose links turn a referenced record's id into its row's key.
 pub type Parents<'a> = HashMap<&'a str, &'a Mapped>;
@@ -163,7 +184,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         return Ok(applied);
     }
     resolve_references(tx, mapped, batch.parents, &mut batch.records).await?;
-    let known = load(tx, mapped, &batch.records).await?;
+    let known = load(tx, mapped, &batch.records, batch.heard).await?;
     let known = Known { undecided_creates: batch.undecided_creates, moved: batch.moved, ..known };
     let steps = plan(&mapped.spec, &batch.records, &known, batch.heard, batch.precision);
     let mark = changes::mark(tx).await?;
@@ -174,6 +195,8 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     applied.counts.drift = i64::try_from(found.len()).unwrap_or(0);
 
     let mut work = Work::default();
+    // Tombstones of records that are met again, and rows whose mark goes with their record's return.
+    let (mut returned, mut unmark): (Vec<i64>, Vec<(i64, RowKey)>) = (Vec::new(), Vec::new());
     for (record, step) in batch.records.iter().zip(steps) {
         match step {
             Step::Pass => {}
@@ -183,20 +206,34 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
             Step::Exclude { .. } => applied.counts.excluded += 1,
             Step::OweRead { .. } => work.owed_reads.push(record.id.as_str()),
             Step::Park { cause, next_step } => work.parked.push((record.id.as_str(), cause, next_step)),
-            Step::Insert { merged } => work.inserts.push((record, merged)),
+            Step::Insert { merged } => {
+                returned.extend(known.lifted.get(&record.id));
+                work.inserts.push((record, merged));
+            }
+            Step::Lift { link, key, merged } => {
+                unmark.push((link, key.clone()));
+                let ghosts = Ghosts::default();
+                work.merges.push(Merge { record, link: Some(link), key, merged, ghosts, bind: false });
+            }
             Step::Merge { link, key, merged, ghosts } => {
                 applied.counts.conflicts += i64::from(merged.conflicts);
                 work.merges.push(Merge { record, link: Some(link), key, merged, ghosts, bind: false });
             }
             Step::Bind { link, key, merged, ghosts } => {
+                returned.extend(known.lifted.get(&record.id));
                 applied.counts.conflicts += i64::from(merged.conflicts);
                 work.merges.push(Merge { record, link, key, merged, ghosts, bind: true });
             }
         }
     }
+    links::forget(tx, &returned).await?;
+    if let InboundDelete::Set { column, .. } = &mapped.spec.deletes.inbound {
+        rows::unmark(tx, mapped, column, &unmark.iter().map(|(link, _)| *link).collect::<Vec<_>>()).await?;
+    }
     let written = write(tx, mapped, &known, &mut work).await?;
     applied.counts.rows_changed = i64::try_from(written.keys.len()).unwrap_or(0);
-    let keys: Vec<&str> = written.keys.iter().map(String::as_str).collect();
+    let keys = written.keys.iter().map(String::as_str).chain(unmark.iter().map(|(_, key)| key.as_str()));
+    let keys: Vec<&str> = keys.collect();
     changes::clear_own(tx, mapped, mark, &keys).await?;
     debts::free_children(
         tx,
@@ -218,7 +255,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         debts::owe(tx, mapped.id, Kind::Read, std::iter::once(id.as_str()), delay, false).await?;
     }
     for (id, cause, next_step) in &work.parked {
-        debts::park_new(tx, mapped.id, Kind::Read, id, cause, next_step).await?;
+        debts::park_new(tx, mapped.id, Kind::Read, id, Parking { class: "rejected", code: None, cause, next_step }).await?;
         applied.parked.insert((*id).to_owned());
     }
     applied.counts.parked = i64::try_from(work.parked.len()).unwrap_or(0);

@@ -5,13 +5,14 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::base::Base;
+use tidemark_core::delete::Gone;
 use tidemark_core::page::KnownLink;
 use tidemark_core::push::{Sent, settled};
 use tidemark_core::record::{RemoteId, RowKey, Value};
 
 use crate::debts::{self, Claim, Kind, Unpaid};
 use crate::dialect::{in_list, list, table};
-use crate::links::{self, By};
+use crate::links::{self, Buried, By};
 use crate::query::run;
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
@@ -41,9 +42,10 @@ pub enum Settlement<'a> {
         fields: Vec<(usize, Value)>,
         complete: bool,
     },
-    /// The record is archived, or left alone because its row is gone.
+    /// The row is gone; its record is archived now, or left alone.
     Buried {
         claim: &'a Claim,
+        archived: bool,
     },
     /// The record has to be read by id before anything is sent; the push is looked at again after it.
     ReadFirst {
@@ -74,7 +76,7 @@ impl Settlement<'_> {
             Self::Nothing { claim, .. }
             | Self::Written { claim, .. }
             | Self::Referred { claim, .. }
-            | Self::Buried { claim }
+            | Self::Buried { claim, .. }
             | Self::ReadFirst { claim, .. }
             | Self::Unheard { claim, .. }
             | Self::Unpaid { claim, .. } => claim,
@@ -144,7 +146,7 @@ struct LinkSettled {
 struct Settling<'a> {
     links: Vec<LinkSettled>,
     remote_ids: Vec<(&'a str, &'a str)>,
-    buried: Vec<i64>,
+    buried: Vec<Buried>,
     paid: Vec<&'a Claim>,
     unpaid: Vec<(&'a Claim, Unpaid<'a>)>,
     reads: Vec<(&'a str, Millis)>,
@@ -235,8 +237,11 @@ impl<'a> Settling<'a> {
                     self.paid.push(claim);
                 }
             }
-            Settlement::Buried { claim } => {
-                self.buried.extend(link.map(|link| link.id));
+            Settlement::Buried { claim, archived } => {
+                self.buried.extend(link.map(|link| {
+                    let gone = if *archived || link.view.gone == Some(Gone::Record) { Gone::Both } else { Gone::Row };
+                    Buried { id: link.id, gone, modified: None, mark: None }
+                }));
                 self.paid.push(claim);
             }
             Settlement::ReadFirst { claim, remote_id, due_at, cause } => {
@@ -252,7 +257,7 @@ impl<'a> Settling<'a> {
     async fn write(self, tx: &Tx, mapped: &Mapped, fence: &str) -> Result<(), StoreError> {
         write_links(tx, &self.links).await?;
         forget(tx, &self.forget).await?;
-        bury(tx, &self.buried).await?;
+        links::bury(tx, &self.buried).await?;
         unmark(tx, fence, &self.unmark).await?;
         if mapped.spec.remote_id.is_some() && !self.remote_ids.is_empty() {
             // Rows somebody else holds are left alone: the next read of the record writes its id.
@@ -316,18 +321,6 @@ async fn forget(tx: &Tx, links: &[(i64, Option<String>)]) -> Result<(), StoreErr
     let (source, values) = table(tx.get_database_backend(), 1, 2, &cells);
     let sql = format!("UPDATE tidemark_link AS t SET ghosts = v.c1 FROM {source} WHERE t.id = CAST(v.c0 AS BIGINT)");
     run(tx, &sql, values).await?;
-    Ok(())
-}
-
-async fn bury(tx: &Tx, ids: &[i64]) -> Result<(), StoreError> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let backend = tx.get_database_backend();
-    let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
-    let sql =
-        format!("UPDATE tidemark_link SET state = 'tombstone', version = version + 1 WHERE id {}", in_list(backend, 1, "bigint"));
-    run(tx, &sql, vec![list(backend, texts.iter().map(String::as_str))]).await?;
     Ok(())
 }
 

@@ -4,13 +4,16 @@ use std::collections::HashSet;
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
+use tidemark_core::delete::{Unseen, is_suspected};
 use tidemark_core::failure::Failure;
+use tidemark_core::merge::LinkState;
 use tidemark_core::page::{Known, Step};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::{Order, Position};
 use tidemark_core::sweep::{Course, Cursors, Drift, Seal, drift, seal};
 use tidemark_core::window::{Reader, Window};
 
+use crate::debts::{self, Kind};
 use crate::dialect::{in_list, list, table};
 use crate::query::{all, get, one, run, scalar};
 use crate::rows::Mapped;
@@ -71,6 +74,8 @@ pub struct OpenSweep {
     pub window: OpenWindow,
     /// Its last page is applied; only its end is to be concluded.
     pub drained: bool,
+    /// It is sealed; only what it did not see is to be suspected.
+    pub sealed: bool,
 }
 
 /// Takes over the sweep that was left open, or begins one at `crm_now`. What was read with another query is abandoned: its pages say nothing about this one's.
@@ -82,7 +87,7 @@ pub async fn resume(store: &Store, fence: Fence, query_digest: &str, crm_now: Mi
     run(&tx, sql, vec![fence.stream.into(), query_digest.into()]).await?;
     // The claim takes the window over from the one before it: that chain is what the seal asks for.
     let sql = "UPDATE tidemark_window SET fence = $2 WHERE stream_id = $1 AND reader = 'sweep' AND state IN ('open', 'drained')
-        RETURNING id, from_stamp, until_stamp, position, pages, records, state";
+        RETURNING id, from_stamp, until_stamp, position, pages, records, state, seal";
     let open = match one(&tx, sql, vec![fence.stream.into(), fence.number.into()]).await? {
         Some(row) => OpenSweep {
             window: OpenWindow {
@@ -94,6 +99,7 @@ pub async fn resume(store: &Store, fence: Fence, query_digest: &str, crm_now: Mi
                 records: get(&row, 5)?,
             },
             drained: get::<String>(&row, 6)? == "drained",
+            sealed: get::<Option<String>>(&row, 7)?.is_some(),
         },
         None => {
             let sql = "INSERT INTO tidemark_window (stream_id, reader, from_stamp, until_stamp, query_digest, fence) VALUES ($1, 'sweep', 0, $2, $3, $4) RETURNING id";
@@ -103,6 +109,7 @@ pub async fn resume(store: &Store, fence: Fence, query_digest: &str, crm_now: Mi
             OpenSweep {
                 window: OpenWindow { id, reader: Reader::Sweep, window, position: None, pages: 0, records: 0 },
                 drained: false,
+                sealed: false,
             }
         }
     };
@@ -201,7 +208,7 @@ pub(crate) async fn write_drift(db: &impl ConnectionTrait, stream: i64, lines: &
     Ok(())
 }
 
-/// Ends a drained sweep: sealed, or not and why. Links made after it began say nothing about it.
+/// Seals a drained sweep, or ends it with why not. Links made after it began say nothing about it.
 pub async fn conclude(store: &Store, mapped: &Mapped, fence: Fence, window: i64, order: Order) -> Result<Seal, StoreError> {
     let tx = store.begin().await?;
     streams::hold(&tx, fence).await?;
@@ -221,10 +228,44 @@ pub async fn conclude(store: &Store, mapped: &Mapped, fence: Fence, window: i64,
         links_seen: get(&row, 4)?,
     };
     let seal = seal(course);
-    let sql = "UPDATE tidemark_window SET state = 'completed', ended_at = {now}, seal = $2 WHERE id = $1";
+    let sql = match seal {
+        Seal::Sealed => "UPDATE tidemark_window SET seal = $2 WHERE id = $1",
+        Seal::Void(_) => "UPDATE tidemark_window SET seal = $2, state = 'completed', ended_at = {now} WHERE id = $1",
+    };
     run(&tx, sql, vec![window.into(), seal.word().into()]).await?;
     tx.commit().await?;
     Ok(seal)
+}
+
+/// Owes a read of each record that a sealed sweep did not see, up to `limit` links in one transaction. True when none is left, and the sweep over.
+pub async fn suspect(store: &Store, mapped: &Mapped, fence: Fence, window: i64, limit: u32) -> Result<bool, StoreError> {
+    let tx = store.begin().await?;
+    streams::hold(&tx, fence).await?;
+    let sql = "SELECT COALESCE(CAST(position AS BIGINT), 0), started_at FROM tidemark_window WHERE id = $1 AND fence = $2 AND state = 'drained' AND seal = 'sealed'";
+    let row = one(&tx, sql, vec![window.into(), fence.number.into()]).await?;
+    let row = row.ok_or_else(|| StoreError::LeaseLost { what: format!("sweep {window}") })?;
+    let (position, begun_at): (i64, Millis) = (get(&row, 0)?, get(&row, 1)?);
+    let sql = format!(
+        "SELECT id, remote_id, created_at, written_at FROM tidemark_link WHERE stream_id = $1 AND id > $2 AND COALESCE(swept, 0) <> $3
+            AND state = 'linked' AND remote_id IS NOT NULL ORDER BY id LIMIT {limit}"
+    );
+    let unseen = all(&tx, &sql, vec![mapped.id.into(), position.into(), window.into()]).await?;
+    let (mut last, mut suspects) = (position, Vec::new());
+    for row in &unseen {
+        last = get(row, 0)?;
+        let link = Unseen { state: LinkState::Linked, created_at: get(row, 2)?, written_at: get(row, 3)? };
+        if is_suspected(link, begun_at) {
+            suspects.push(get::<String>(row, 1)?);
+        }
+    }
+    debts::owe(&tx, mapped.id, Kind::Read, suspects.iter().map(String::as_str), 0, false).await?;
+    let done = unseen.len() < limit as usize;
+    let end = if done { ", state = 'completed', ended_at = {now}" } else { "" };
+    let sql = format!("UPDATE tidemark_window SET position = $2, suspected = suspected + $3{end} WHERE id = $1");
+    let found = i64::try_from(suspects.len()).unwrap_or(0);
+    run(&tx, &sql, vec![window.into(), last.to_string().into(), found.into()]).await?;
+    tx.commit().await?;
+    Ok(done)
 }
 
 /// Forgets repairs made before `before`, a bounded number at a time.
