@@ -85,6 +85,11 @@ pub(crate) enum Verb {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Sweep a stream now: compare every row and read every record, whatever no stamp and no trigger told. It happens by itself as `sweep.every` says.
+    Sweep {
+        /// A stream.
+        subject: String,
+    },
     /// Resume what was paused; or say go to a new stream whose plan is ready: nothing is read or written before.
     Resume {
         /// A stream, a connection, or `all`: every stream whose plan is ready, not what is paused.

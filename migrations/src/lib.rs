@@ -8,6 +8,7 @@ use sea_orm_migration::prelude::*;
 mod m20261123_000001_first_tide;
 mod m20261125_000001_day_and_capture;
 mod m20261125_000002_lineage;
+mod m20261125_000003_sweep;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_first_tide::Migration),
             Box::new(m20261125_000001_day_and_capture::Migration),
             Box::new(m20261125_000002_lineage::Migration),
+            Box::new(m20261125_000003_sweep::Migration),
         ]
     }
 
@@ -33,5 +35,6 @@ pub fn plan(postgres: bool) -> String {
     let mut statements = m20261123_000001_first_tide::statements(postgres);
     statements.extend(m20261125_000001_day_and_capture::STATEMENTS.map(str::to_owned));
     statements.extend(m20261125_000002_lineage::statements(postgres));
+    statements.extend(m20261125_000003_sweep::statements(postgres));
     statements.join(";\n") + ";\n"
 }

@@ -78,6 +78,10 @@ fn routed(crm: &Crm, call: &Call) -> Result<Answer, Refusal> {
             crm.delete(known(object)?, id)?;
             Ok(Answer::empty(204))
         }
+        ("POST", ["records", object, id, "restore"]) => {
+            crm.restore(known(object)?, id)?;
+            Ok(Answer::empty(204))
+        }
         ("GET", ["versions", object, id]) => Ok(plain(&crm.versions(known(object)?, id)?)),
         ("POST", ["merge"]) => {
             let merge: Merge = call.read()?;

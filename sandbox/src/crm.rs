@@ -46,6 +46,13 @@ impl Crm {
         world.store.archive(object, id, Author::Human, moment).map(drop)
     }
 
+    /// A human takes an archived record out of the archive.
+    pub fn restore(&self, object: ObjectType, id: &str) -> Result<(), Refusal> {
+        let (mut world, now_ms) = self.look();
+        let moment = world.moment(now_ms);
+        world.store.restore(object, id, Author::Human, moment)
+    }
+
     /// A human merges two records; the loser's id stops working.
     pub fn merge(&self, object: ObjectType, winner: &str, loser: &str) -> Result<(), Refusal> {
         let (mut world, now_ms) = self.look();

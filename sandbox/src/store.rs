@@ -105,6 +105,19 @@ impl Store {
         Ok(id)
     }
 
+    /// An archived record comes back; its links do not.
+    pub(crate) fn restore(&mut self, object: ObjectType, id: &str, author: Author, moment: Moment) -> Result<(), Refusal> {
+        let missing = || Refusal::not_found(object, id);
+        let number: u64 = id.parse().map_err(|_| missing())?;
+        let table = self.table_mut(object);
+        let archived = table.find(number).is_some_and(|record| record.head().life == Life::Archived);
+        if !archived {
+            return Err(missing());
+        }
+        table.restore(number, author, moment);
+        Ok(())
+    }
+
     pub(crate) fn merge(&mut self, object: ObjectType, winner: &str, loser: &str, moment: Moment) -> Result<(), Refusal> {
         let winner = self.target(object, winner, false)?;
         let loser = self.target(object, loser, false)?;
@@ -151,6 +164,19 @@ mod tests {
         let id = create(&mut store, "ana@acme.test", "").unwrap();
         store.archive(ObjectType::Contacts, &id.to_string(), Author::Human, AT).unwrap();
         assert_ne!(create(&mut store, "ana@acme.test", "").unwrap(), id);
+    }
+
+    #[test]
+    fn a_restored_contact_lives_again_without_what_was_taken_meanwhile() {
+        let mut store = Store::new(0);
+        let id = create(&mut store, "ana@acme.test", "1").unwrap().to_string();
+        assert!(store.restore(ObjectType::Contacts, &id, Author::Human, AT).is_err(), "it is not archived");
+        store.archive(ObjectType::Contacts, &id, Author::Human, AT).unwrap();
+        create(&mut store, "ana@acme.test", "").unwrap();
+        store.restore(ObjectType::Contacts, &id, Author::Human, AT).unwrap();
+        let record = store.table(ObjectType::Contacts).find(id.parse().unwrap()).unwrap();
+        assert_eq!(record.head().life, Life::Active);
+        assert_eq!((record.head().props.get("email"), record.head().props.get("phone").map(String::as_str)), (None, Some("1")));
     }
 
     #[test]

@@ -107,6 +107,17 @@ impl Table {
         }
     }
 
+    /// Brings an archived record back, with the values nobody took meanwhile.
+    pub(crate) fn restore(&mut self, id: u64, author: Author, moment: Moment) {
+        let Some(record) = self.records.get(&id) else { return };
+        let mut props = (*record.head().props).clone();
+        props.retain(|name, value| !self.owners.contains_key(&(name.clone(), value.clone())));
+        if let Some(record) = self.records.get_mut(&id) {
+            record.push(props.clone(), Life::Active, author, moment);
+        }
+        self.claim(id, &props);
+    }
+
     /// Folds `loser` into `winner`: gaps are filled, the ids are noted, the loser's e-mail leads to the winner.
     pub(crate) fn merge(&mut self, winner: u64, loser: u64, author: Author, moment: Moment) {
         let (Some(kept), Some(lost)) = (self.records.get(&winner), self.records.get(&loser)) else {

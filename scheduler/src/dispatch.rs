@@ -42,7 +42,7 @@ pub async fn once(store: &Store, queue: &Queue, depth_max: u64) -> Result<usize,
 
 fn hints_for(kind: HintKind, units: i64) -> u64 {
     let hints = match kind {
-        HintKind::Poll => 1,
+        HintKind::Poll | HintKind::Sweep => 1,
         HintKind::Push | HintKind::Read => units.div_euclid(BATCH) + 1,
     };
     u64::try_from(hints.clamp(1, HINTS_PER_STREAM)).unwrap_or(1)

@@ -91,9 +91,13 @@ fn line(event: &Event) -> Option<(Colour, String)> {
     Some(match event {
         Event::WindowCompleted { records: 0, .. } => return None,
         // What it reads again was mostly read before; only what it still had to change is news.
-        Event::WindowCompleted { reader: Reader::Settled, rows_changed: 0, .. } => return None,
+        Event::WindowCompleted { reader: Reader::Settled | Reader::Sweep, rows_changed: 0, .. } => return None,
         Event::WindowCompleted { stream, reader, records, rows_changed, .. } => {
-            let late = if *reader == Reader::Settled { ", seen late" } else { "" };
+            let late = match reader {
+                Reader::Fast => "",
+                Reader::Settled => ", seen late",
+                Reader::Sweep => ", found by the sweep",
+            };
             let words =
                 format!("{} {}, {} changed{late}", pad(stream, "read"), count(*records, "record"), count(*rows_changed, "row"));
             (Colour::Read, words)

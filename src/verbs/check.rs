@@ -199,6 +199,17 @@ fn look_at_columns(spec: &StreamSpec, shape: &TableShape, findings: &mut Finding
             Some(_) => {}
         }
     }
+    if let Some(mark) = spec.delete_mark() {
+        match shape.column(mark) {
+            None => findings.error(&spec.name, format!("{table} has no column {mark} for deletes.inbound"), shape.near(mark)),
+            Some(column) if !column.nullable => findings.note(
+                &spec.name,
+                format!("{table}.{mark} is NOT NULL: a record that is restored cannot take its mark off"),
+                "allow NULL in it",
+            ),
+            Some(_) => {}
+        }
+    }
     if !spec.direction.writes_rows() || spec.inbound == Inbound::UpdateOnly {
         return;
     }

@@ -7,6 +7,7 @@ mod pause;
 mod sandbox;
 mod serve;
 mod status;
+mod sweep;
 mod why;
 
 use std::ffi::OsString;
@@ -38,6 +39,7 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
             why::run(&open_migrated(&args.config).await?, &stream, &thing, field.as_deref(), json).await
         }
         Verb::Pause { subject, reason } => pause::pause(&open_migrated(&args.config).await?, &subject, reason.as_deref()).await,
+        Verb::Sweep { subject } => sweep::run(&open_migrated(&args.config).await?, &subject).await,
         Verb::Resume { subject } => pause::resume(&open_migrated(&args.config).await?, &subject).await,
     }
 }

@@ -89,7 +89,26 @@ fn print(stream: &StreamOverview) {
     if let Some(deaf) = stream.deaf() {
         say(format_args!("    capture     {deaf}: run `tidemark migrate`"));
     }
+    say(format_args!("    {}", sweep(stream)));
     if let Some(error) = stream.poll_error.as_ref().or(stream.debt_error.as_ref()) {
         say(format_args!("    last error  {error}"));
+    }
+}
+
+/// The sweep in a line: how far, how it ended, what it found.
+fn sweep(stream: &StreamOverview) -> String {
+    let (view, now) = (&stream.sweep, stream.now);
+    let found: Vec<String> = view.drift_day.iter().map(|(by, count)| format!("{count} missed by {by}")).collect();
+    let found = if found.is_empty() { "nothing found in a day".to_owned() } else { found.join(", ") };
+    let last = match (&view.last_seal, view.last_ended_at) {
+        (Some(seal), Some(at)) => format!("last {} min ago ({seal})", (now - at) / 60_000),
+        _ => "none ended yet".to_owned(),
+    };
+    match (&view.under_way, &view.error) {
+        (_, Some(error)) => format!("sweep       failing ({error}), {last}, {found}"),
+        (Some(window), None) => {
+            format!("sweep       {} records in {} pages so far, {last}, {found}", window.records, window.pages)
+        }
+        (None, None) => format!("sweep       {last}, {found}"),
     }
 }

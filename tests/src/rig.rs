@@ -1,15 +1,19 @@
 //! One order database, one or two practice CRMs, one worker's context; and the jobs, done by name.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use eyre::{bail, eyre};
 use serde_json::json;
 use tidemark_boot::Config;
 use tidemark_core::hint::{Hint, HintKind};
+use tidemark_core::spec::ConnectionSpec;
+use tidemark_crm::description::Description;
+use tidemark_crm::{Crm, hubspot};
 use tidemark_sandbox::{Limits, Sandbox, SandboxConfig, Weather};
 use tidemark_store::rows::Mapped;
-use tidemark_store::{Store, StoreConfig, capture, streams};
+use tidemark_store::{Store, StoreConfig, capture, streams, sweeps};
 use tidemark_worker::agree::{StreamReport, compare_stream};
 use tidemark_worker::{Connection, Context, Outcome, Tuning, handle, map_streams};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +34,8 @@ pub struct Setup {
     pub keys: Keys,
     /// Tidemark works as a role of its own with the least rights (PostgreSQL).
     pub own_role: bool,
+    /// The connector declares that archived records can be read by id; else a delete shows by absence alone.
+    pub archive_view: bool,
 }
 
 impl Default for Setup {
@@ -41,6 +47,7 @@ impl Default for Setup {
             lease: Duration::from_secs(60),
             keys: Keys::default(),
             own_role: false,
+            archive_view: true,
         }
     }
 }
@@ -57,6 +64,7 @@ pub struct Rig {
     /// The configuration as it would stand in a file.
     pub text: String,
     specs: Vec<Mapped>,
+    archive_view: bool,
 }
 
 impl Rig {
@@ -86,13 +94,14 @@ impl Rig {
             capture::apply(&store, &mapped.shape, &over).await?;
             streams::set_state(&store, &mapped.spec.name, "running", None).await?;
         }
-        let ctx = context(&store, &config, setup.lease).await?;
-        Ok(Self { db, crm, other, store, ctx, config, role, text, specs })
+        let archive_view = setup.archive_view;
+        let ctx = context(&store, &config, setup.lease, archive_view).await?;
+        Ok(Self { db, crm, other, store, ctx, config, role, text, specs, archive_view })
     }
 
     /// Another worker over the same database: its own leases, its own clock of the CRM.
     pub async fn second_worker(&self) -> eyre::Result<Context> {
-        context(&self.store, &self.config, Duration::from_secs(60)).await
+        context(&self.store, &self.config, Duration::from_secs(60), self.archive_view).await
     }
 
     pub fn stream(&self, name: &str) -> eyre::Result<&Mapped> {
@@ -142,6 +151,49 @@ impl Rig {
     pub async fn read(&self, name: &str) -> eyre::Result<Outcome> {
         self.debts_due(name).await?;
         self.job(HintKind::Read, name).await
+    }
+
+    /// Sweeps both sides of the stream to the end, however many slices that takes.
+    pub async fn sweep(&self, name: &str) -> eyre::Result<()> {
+        sweeps::owe(&self.store, self.stream(name)?.id).await?;
+        deadline::until("the sweep is over", Duration::from_secs(30), || async {
+            self.poll(name).await?;
+            self.sweep_slice(name).await?;
+            let owed = format!("{} WHERE name = '{name}' AND sweep_owed_at IS NOT NULL", self.db.own("tidemark_stream"));
+            Ok((self.db.count(&owed).await? == 0).then_some(()))
+        })
+        .await
+    }
+
+    /// Begins a sweep if none is owed and does one slice of it, with no poll before it: what it finds no reader has told meanwhile.
+    pub async fn sweep_alone(&self, name: &str) -> eyre::Result<Outcome> {
+        sweeps::owe(&self.store, self.stream(name)?.id).await?;
+        self.due(name, "poll_owed_at = NULL").await?;
+        self.sweep_slice(name).await
+    }
+
+    /// One slice of an owed sweep, due now.
+    pub async fn sweep_slice(&self, name: &str) -> eyre::Result<Outcome> {
+        self.due(name, "sweep_owed_at = CASE WHEN sweep_owed_at IS NULL THEN NULL ELSE 0 END").await?;
+        self.job(HintKind::Sweep, name).await
+    }
+
+    /// What sweeps found: side, subject, who missed it, fields, repair.
+    pub async fn drift(&self) -> eyre::Result<Vec<[String; 5]>> {
+        let sql = format!("SELECT side, subject, missed_by, fields, repair FROM {} ORDER BY id", self.db.own("tidemark_drift"));
+        let rows = self.db.rows(&sql).await?;
+        let line = |row: Vec<Option<String>>| {
+            let cells: Vec<String> = row.into_iter().map(Option::unwrap_or_default).collect();
+            cells.try_into().map_err(|cells| eyre!("five cells expected, not {cells:?}"))
+        };
+        rows.into_iter().map(line).collect()
+    }
+
+    /// How the stream's sweeps ended, oldest first.
+    pub async fn seals(&self, name: &str) -> eyre::Result<Vec<String>> {
+        let (windows, id) = (self.db.own("tidemark_window"), self.stream(name)?.id);
+        let sql = format!("SELECT COALESCE(seal, state) FROM {windows} WHERE stream_id = {id} AND reader = 'sweep' ORDER BY id");
+        Ok(self.db.rows(&sql).await?.into_iter().flatten().flatten().collect())
     }
 
     /// Everything that waits becomes due now.
@@ -243,16 +295,24 @@ fn store_config(url: &str) -> StoreConfig {
     StoreConfig { url: url.to_owned(), schema: "tidemark".into(), orders_schema: "public".into(), pool_max: 8 }
 }
 
-async fn context(store: &Store, config: &Config, lease: Duration) -> eyre::Result<Context> {
+async fn context(store: &Store, config: &Config, lease: Duration, archive_view: bool) -> eyre::Result<Context> {
     let mut connections = Vec::new();
     for (spec, secrets) in &config.connections {
-        connections.push(Connection::new(spec.clone(), tidemark_crm::connect(spec, secrets)?));
+        let crm = if archive_view { tidemark_crm::connect(spec, secrets)? } else { without_archive(spec)? };
+        connections.push(Connection::new(spec.clone(), crm));
     }
     let tuning = Tuning { name: "test".into(), lease, slice: Duration::from_secs(20), relay_every: Duration::from_millis(100) };
     let (ctx, callouts) =
         Context::open(store.clone(), connections, &config.streams, tuning, None, CancellationToken::new()).await?;
     drop(callouts);
     Ok(ctx)
+}
+
+/// The same CRM by a connector that knows of no archive.
+fn without_archive(spec: &ConnectionSpec) -> eyre::Result<Arc<dyn Crm>> {
+    let text = include_str!("../../connectors/hubspot.toml").replace("archive_view = true", "archive_view = false");
+    let description = Description::load("hubspot", "connectors/hubspot.toml", &text)?;
+    Ok(Arc::new(hubspot::connect_described(spec, TOKEN.into(), description)?))
 }
 
 fn configuration(database: &str, crm: &Sandbox, other: Option<&Sandbox>, contacts: &str) -> String {

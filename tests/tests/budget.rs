@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidemark_core::source::Bucket;
-use tidemark_store::budget::{Grant, Rate, book};
+use tidemark_store::budget::{Grant, Purse, Rate, book};
 use tidemark_store::{Store, StoreConfig};
 use tidemark_tests::{OrderDatabase, on_both_databases};
 use tokio::sync::Barrier;
@@ -34,7 +34,7 @@ async fn book_at_once(
             let mut grants = Vec::new();
             while grants.len() < each {
                 let bucket = buckets[(task + grants.len()) % buckets.len()];
-                match book(&store, "hubspot", bucket, rate).await? {
+                match book(&store, "hubspot", Purse::Of(bucket), rate).await? {
                     // The row is being made: ask again.
                     Grant::Busy { wait: 1 } => {}
                     grant => grants.push((bucket, grant)),
@@ -61,7 +61,7 @@ on_both_databases! {
         assert_eq!((slots, spent), (50, 70), "{grants:?}");
         // The next day begins at nought.
         db.run(&format!("UPDATE {} SET day = day - 1", db.own("tidemark_budget"))).await?;
-        assert!(matches!(book(&stores[1], "hubspot", Bucket::Search, rate).await?, Grant::Slot { .. }));
+        assert!(matches!(book(&stores[1], "hubspot", Purse::Of(Bucket::Search), rate).await?, Grant::Slot { .. }));
         Ok(())
     }
 

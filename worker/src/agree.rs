@@ -16,7 +16,7 @@ use tidemark_store::debts::{self, Kind};
 use tidemark_store::rows::{self, Mapped};
 use tidemark_store::{StoreError, known, links};
 
-use crate::calls::{NoAnswer, Purpose, prove_account};
+use crate::calls::{Lane, NoAnswer, Purpose, prove_account};
 use crate::context::Context;
 use crate::poll::wanted;
 use crate::{read, references};
@@ -57,7 +57,9 @@ impl From<NoAnswer> for AgreeError {
     fn from(no: NoAnswer) -> Self {
         match no {
             NoAnswer::Failed(failure) => Self::Crm(failure),
-            NoAnswer::Paused | NoAnswer::LeaseShort | NoAnswer::Stopping | NoAnswer::CutOff => Self::Paused(String::new()),
+            NoAnswer::Paused | NoAnswer::LeaseShort | NoAnswer::Stopping | NoAnswer::CutOff | NoAnswer::LaneSpent { .. } => {
+                Self::Paused(String::new())
+            }
         }
     }
 }
@@ -65,7 +67,7 @@ impl From<NoAnswer> for AgreeError {
 /// Compares one stream.
 pub async fn compare_stream(ctx: &Context, mapped: &Mapped) -> Result<StreamReport, AgreeError> {
     let connection = ctx.connection(mapped)?;
-    let purpose = Purpose { ctx, connection, stream: mapped, word: "agree", attempt: 1, fence: None };
+    let purpose = Purpose { ctx, connection, stream: mapped, word: "agree", attempt: 1, fence: None, lane: Lane::Live };
     let mut comparing = Comparing {
         purpose,
         report: StreamReport { stream: mapped.spec.name.clone(), ..StreamReport::default() },
@@ -89,7 +91,7 @@ where
         let failure = match ask().await? {
             Ok(answer) => return Ok(answer),
             Err(NoAnswer::Failed(failure)) => failure,
-            Err(NoAnswer::Paused | NoAnswer::LeaseShort | NoAnswer::Stopping | NoAnswer::CutOff) => {
+            Err(NoAnswer::Paused | NoAnswer::LeaseShort | NoAnswer::Stopping | NoAnswer::CutOff | NoAnswer::LaneSpent { .. }) => {
                 return Err(AgreeError::Paused(spec.connection.clone()));
             }
         };

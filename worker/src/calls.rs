@@ -9,7 +9,7 @@ use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::window::millis;
 use tidemark_crm::{Answer, Bucket};
-use tidemark_store::budget::{self, Grant, Rate};
+use tidemark_store::budget::{self, Grant, Purse, Rate};
 use tidemark_store::callouts::CalloutRow;
 use tidemark_store::pace::Pace;
 use tidemark_store::rows::Mapped;
@@ -19,6 +19,8 @@ use crate::context::{Connection, Context};
 
 /// A slot is good for this long: a process that was held up longer books another rather than bunch its calls.
 const SLOT_LIFE: Duration = Duration::from_millis(100);
+/// What a quiet background lane saves up.
+const LANE_BURST: Duration = Duration::from_secs(10);
 /// Longest wait for a slot while work is claimed; beyond it the work goes back.
 const SLOT_WAIT_MAX: Millis = 5_000;
 
@@ -35,6 +37,8 @@ pub(crate) enum NoAnswer {
     Stopping,
     /// The process could wait no longer: whether the CRM did what it was asked, nobody heard.
     CutOff,
+    /// The background's share of the calls is used for now.
+    LaneSpent { wait: Millis },
 }
 
 impl NoAnswer {
@@ -44,6 +48,15 @@ impl NoAnswer {
         failure.maybe_done = true;
         failure
     }
+}
+
+/// Whose share of the budget a call draws on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// All of it.
+    Live,
+    /// So many in a thousand, per second and per day, over all workers: what somebody waits for goes first.
+    Background { permille: u16 },
 }
 
 /// What a call is for, for the record.
@@ -57,6 +70,7 @@ pub(crate) struct Purpose<'a> {
     pub(crate) attempt: u32,
     /// The claim whose lease must outlast the call.
     pub(crate) fence: Option<&'a str>,
+    pub(crate) lane: Lane,
 }
 
 impl Purpose<'_> {
@@ -126,11 +140,14 @@ impl Purpose<'_> {
     /// Waits for the slot, too.
     async fn book_slot(&self, bucket: Bucket, rate: Rate) -> Result<Result<(), NoAnswer>, StoreError> {
         let ctx = self.ctx;
+        if let Err(no) = self.book_lane(rate).await? {
+            return Ok(Err(no));
+        }
         if let Pace::Free = ctx.store.pace() {
             self.connection.smooth(bucket).await;
         }
         loop {
-            let no = match budget::book(&ctx.store, &self.connection.spec.name, bucket, rate).await? {
+            let no = match budget::book(&ctx.store, &self.connection.spec.name, Purse::Of(bucket), rate).await? {
                 Grant::Slot { wait } => {
                     let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
                     let good_until = ctx.now() + millis(wait + SLOT_LIFE);
@@ -147,6 +164,27 @@ impl Purpose<'_> {
                 Grant::Paused => NoAnswer::Paused,
             };
             return Ok(Err(no));
+        }
+    }
+
+    /// The background's share is a budget of its own beside the connection's. It is not waited for: the caller gives its stream back meanwhile.
+    async fn book_lane(&self, whole: Rate) -> Result<Result<(), NoAnswer>, StoreError> {
+        let Lane::Background { permille } = self.lane else { return Ok(Ok(())) };
+        let share = f64::from(permille) / 1_000.0;
+        let per_second = whole.per_second * share;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "calls of ten seconds")]
+        let burst = (per_second * LANE_BURST.as_secs_f64()).ceil().clamp(1.0, 1_000.0) as u32;
+        let per_day = whole.per_day.map(|per_day| per_day.saturating_mul(u64::from(permille)) / 1_000);
+        let rate = Rate { per_second, burst, per_day, wait_max: 0 };
+        loop {
+            let wait = match budget::book(&self.ctx.store, &self.connection.spec.name, Purse::Background, rate).await? {
+                Grant::Slot { .. } => return Ok(Ok(())),
+                // The lane's row is being made.
+                Grant::Busy { wait } if wait <= 1 => continue,
+                Grant::Busy { wait } | Grant::DaySpent { wait } => wait,
+                Grant::Paused => return Ok(Err(NoAnswer::Paused)),
+            };
+            return Ok(Err(NoAnswer::LaneSpent { wait }));
         }
     }
 

@@ -3,6 +3,7 @@
 //! A handler is safe to run twice, late, or never: the work is in the database, guarded by leases and fences; what the queue carries is only a hint.
 
 pub mod agree;
+mod ask_again;
 mod calls;
 mod context;
 pub mod event;
@@ -15,6 +16,7 @@ mod read;
 mod references;
 mod relay;
 mod run;
+mod sweep;
 
 pub use context::{Connection, Context, Tuning, map_streams};
 pub use outcome::Outcome;
@@ -29,6 +31,7 @@ pub async fn handle(ctx: &Context, hint: Hint) -> Outcome {
         HintKind::Poll => poll::handle(ctx, mapped).await,
         HintKind::Push => push::handle(ctx, mapped).await,
         HintKind::Read => read::handle(ctx, mapped).await,
+        HintKind::Sweep => sweep::handle(ctx, mapped).await,
     };
     match result {
         Ok(outcome) => outcome,

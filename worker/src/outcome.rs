@@ -39,6 +39,7 @@ pub(crate) fn report(stream: &str, hint: Hint, outcome: &Outcome, elapsed: Durat
         HintKind::Poll => "poll",
         HintKind::Push => "push",
         HintKind::Read => "read",
+        HintKind::Sweep => "sweep",
     };
     counter!("tidemark_jobs_total", "kind" => kind, "outcome" => outcome.word()).increment(1);
     histogram!("tidemark_job_seconds", "kind" => kind).record(elapsed.as_secs_f64());

@@ -7,17 +7,18 @@ use tidemark_core::crm_clock::Step;
 use tidemark_core::failure::Failure;
 use tidemark_core::push::{Verdict, after_failure};
 use tidemark_core::source::{Next, Page, Position, SourceTraits};
+use tidemark_core::sweep::EVERY_STAMP;
 use tidemark_core::window::{Reader, millis, next_window, settled_start};
 use tidemark_crm::PageRequest;
 use tidemark_store::page::{WindowPage, apply_page};
 use tidemark_store::rows::Mapped;
 use tidemark_store::streams::{self, Fence, Stream};
 use tidemark_store::windows::{self, OpenWindow};
-use tidemark_store::{StoreError, acts, walk};
+use tidemark_store::{StoreError, acts, sweeps, walk};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::calls::{NoAnswer, Purpose, pause_connection, prove_account};
+use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
 use crate::context::Context;
 use crate::event::Event;
 use crate::outcome::Outcome;
@@ -36,8 +37,9 @@ enum Ended {
         fresh_at: Option<Millis>,
         pages: usize,
     },
-    /// Its time is up, or we are stopping: the rest is owed.
+    /// Its time is up, or we are stopping: the rest is owed. Fresh when only rows are left to compare.
     Yielded {
+        fresh_at: Option<Millis>,
         pages: usize,
     },
     Failed(NoAnswer),
@@ -50,20 +52,20 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
     };
     let connection = ctx.connection(mapped)?;
     let attempt = u32::try_from(stream.poll_attempts).unwrap_or(0) + 1;
-    let purpose = Purpose { ctx, connection, stream: mapped, word: "poll", attempt, fence: None };
+    let purpose = Purpose { ctx, connection, stream: mapped, word: "poll", attempt, fence: None, lane: Lane::Live };
     match poll(&purpose, fence, &stream).await {
         Ok(Ended::Finished { fresh_at, pages }) => {
             streams::finish_poll(&ctx.store, fence, fresh_at).await?;
             Ok(Outcome::Done { units: pages })
         }
-        Ok(Ended::Yielded { pages }) => {
-            streams::yield_poll(&ctx.store, fence).await?;
+        Ok(Ended::Yielded { fresh_at, pages }) => {
+            streams::yield_poll(&ctx.store, fence, fresh_at).await?;
             Ok(Outcome::Done { units: pages })
         }
         Ok(Ended::Failed(no)) => settle_failure(&purpose, fence, no).await,
         Err(StoreError::LeaseLost { .. }) => Ok(Outcome::LeaseLost),
         Err(error) if error.is_contention() => {
-            streams::yield_poll(&ctx.store, fence).await?;
+            streams::yield_poll(&ctx.store, fence, None).await?;
             Ok(Outcome::Deferred("the database was busy".into()))
         }
         Err(error) => {
@@ -79,7 +81,7 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
 async fn settle_failure(purpose: &Purpose<'_>, fence: Fence, no: NoAnswer) -> Result<Outcome, StoreError> {
     let ctx = purpose.ctx;
     let NoAnswer::Failed(failure) = no else {
-        streams::yield_poll(&ctx.store, fence).await?;
+        streams::yield_poll(&ctx.store, fence, None).await?;
         return Ok(Outcome::Skipped("the connection is paused, or the worker stops"));
     };
     let now = ctx.store.now().await?;
@@ -109,14 +111,14 @@ async fn poll(purpose: &Purpose<'_>, fence: Fence, stream: &Stream) -> Result<En
     };
     if let Some(step) = purpose.connection.take_step().filter(|step| step.by < 0) {
         go_back(purpose, step).await?;
-        return Ok(Ended::Yielded { pages: 0 });
+        return Ok(Ended::Yielded { fresh_at: None, pages: 0 });
     }
     let until = purpose.ctx.slice_end();
     let mut reading = Reading { purpose, fence, traits, until, pages: 0 };
     let started = purpose.ctx.store.now().await?;
     match reading.read(Reader::Fast, stream.fast_until, stream).await? {
         Read::Drained => {}
-        Read::TimeUp => return Ok(Ended::Yielded { pages: reading.pages }),
+        Read::TimeUp => return Ok(Ended::Yielded { fresh_at: None, pages: reading.pages }),
         Read::Failed(no) => return Ok(Ended::Failed(no)),
     }
     let fresh_at = Some(started - Reader::Fast.lag(&spec.poll));
@@ -125,12 +127,12 @@ async fn poll(purpose: &Purpose<'_>, fence: Fence, stream: &Stream) -> Result<En
             Read::Drained => {
                 streams::set_settled_due(&purpose.ctx.store, fence, started + millis(spec.poll.settled_every)).await?;
             }
-            Read::TimeUp => return Ok(Ended::Yielded { pages: reading.pages }),
+            Read::TimeUp => return Ok(Ended::Yielded { fresh_at, pages: reading.pages }),
             Read::Failed(no) => return Ok(Ended::Failed(no)),
         }
     }
     if (stream.walk_owed || stream.loaded_at.is_none()) && !walk_rows(&reading).await? {
-        return Ok(Ended::Yielded { pages: reading.pages });
+        return Ok(Ended::Yielded { fresh_at, pages: reading.pages });
     }
     Ok(Ended::Finished { fresh_at, pages: reading.pages })
 }
@@ -160,19 +162,20 @@ async fn walk_rows(reading: &Reading<'_>) -> Result<bool, StoreError> {
 }
 
 /// How a window was left.
-enum Read {
+pub(crate) enum Read {
     Drained,
     TimeUp,
     Failed(NoAnswer),
 }
 
-struct Reading<'a> {
-    purpose: &'a Purpose<'a>,
-    fence: Fence,
-    traits: SourceTraits,
+/// One claim's reading of windows; polls and sweeps read alike.
+pub(crate) struct Reading<'a> {
+    pub(crate) purpose: &'a Purpose<'a>,
+    pub(crate) fence: Fence,
+    pub(crate) traits: SourceTraits,
     /// End of the slice, on this process's clock.
-    until: Millis,
-    pages: usize,
+    pub(crate) until: Millis,
+    pub(crate) pages: usize,
 }
 
 /// A page with the moment it was asked for, database clock.
@@ -182,7 +185,7 @@ struct Fetched {
 }
 
 impl Reading<'_> {
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.purpose.ctx.now() >= self.until || self.purpose.ctx.shutdown.is_cancelled()
     }
 
@@ -209,8 +212,10 @@ impl Reading<'_> {
     }
 
     /// Pages are fetched while earlier ones are applied. What has arrived meanwhile is applied together, up to a bound that keeps the transaction short.
-    async fn read_pages(&mut self, mut window: OpenWindow) -> Result<Read, StoreError> {
-        let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
+    pub(crate) async fn read_pages(&mut self, mut window: OpenWindow) -> Result<Read, StoreError> {
+        // A sweep stops often, and what was fetched for nothing was paid for.
+        let ahead = if window.reader == Reader::Sweep { 1 } else { PAGES_AHEAD };
+        let (sender, receiver) = mpsc::channel(ahead);
         let stop = CancellationToken::new();
         let reading = &*self;
         let (start, fixed) = (window.position.clone(), window.clone());
@@ -297,22 +302,28 @@ impl Reading<'_> {
             }
             self.purpose.ctx.tell(Event::PageApplied { stream, reader: window.reader, records: window.records });
             window.position = position;
-            if self.is_over() {
+            if self.is_over() || self.gives_way(window).await? {
                 return Ok((count, false));
             }
         }
         Ok((count, false))
     }
 
+    /// A sweep lets a poll that is owed go first: freshness is worth more than completeness a minute sooner.
+    async fn gives_way(&self, window: &OpenWindow) -> Result<bool, StoreError> {
+        Ok(window.reader == Reader::Sweep && sweeps::gives_way(&self.purpose.ctx.store, self.purpose.stream.id).await?)
+    }
+
     async fn fetch(&self, window: &OpenWindow, position: Option<&Position>) -> Result<Result<Fetched, NoAnswer>, StoreError> {
         let spec = &self.purpose.stream.spec;
         let properties = wanted(self.purpose.stream);
+        let asked = if window.reader == Reader::Sweep { EVERY_STAMP } else { window.window };
         let request = PageRequest {
             object: &spec.object,
             properties: &properties,
             external_key: spec.external_key.as_deref(),
-            from: window.window.from,
-            until: window.window.until,
+            from: asked.from,
+            until: asked.until,
             position,
             rows_max: spec.poll.page_rows_max.min(self.traits.page_rows_max),
         };

@@ -18,7 +18,7 @@ use tidemark_store::push::{self as pushing, Prepared};
 use tidemark_store::rows::Mapped;
 use tidemark_store::settle::{Settlement, settle};
 
-use crate::calls::{NoAnswer, Purpose, pause_connection, prove_account};
+use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
 use crate::context::Context;
 use crate::event::Event;
 use crate::outcome::Outcome;
@@ -45,7 +45,7 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
         }
         units += claims.len();
         let attempt = claims.iter().map(|claim| u32::try_from(claim.attempts).unwrap_or(0)).max().unwrap_or(0) + 1;
-        let purpose = Purpose { ctx, connection, stream: mapped, word: "push", attempt, fence: Some(&fence) };
+        let purpose = Purpose { ctx, connection, stream: mapped, word: "push", attempt, fence: Some(&fence), lane: Lane::Live };
         let result = Push {
             purpose: &purpose,
             fence: &fence,
@@ -255,7 +255,9 @@ impl Push<'_> {
         for ((going, outcome), failure) in going.into_iter().zip(outcomes).zip(&failures) {
             let prepared = going.prepared;
             match (outcome, failure) {
-                (Ok(_), _) if kind == WriteKind::Archive => settlements.push(Settlement::Buried { claim: &prepared.claim }),
+                (Ok(_), _) if kind == WriteKind::Archive => {
+                    settlements.push(Settlement::Buried { claim: &prepared.claim, archived: true });
+                }
                 (Ok(Written { id, modified, created, fields }), _) => {
                     sent_count += 1;
                     let complete = going.references.is_empty();
@@ -381,7 +383,7 @@ fn settle_plan<'a>(claim: &'a Claim, prepared: &'a Prepared, plan: Plan, now: Mi
     };
     match plan {
         Plan::Nothing { base, .. } => Settlement::Nothing { claim, base },
-        Plan::Bury => Settlement::Buried { claim },
+        Plan::Bury => Settlement::Buried { claim, archived: false },
         Plan::Park { cause, next_step } => parked(cause, next_step),
         Plan::WaitForParent { object, row } => {
             Settlement::Unpaid { claim, unpaid: Unpaid::Parent { object, row, due_at: now + PARENT_RECHECK_MS } }

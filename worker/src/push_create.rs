@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use tidemark_core::bug::{Bug, planted};
+use tidemark_core::merge::LinkState;
 use tidemark_core::record::{Record, RowKey};
 use tidemark_crm::{Bucket, LookUp, WriteKind};
 use tidemark_store::debts::Unpaid;
@@ -68,12 +69,21 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
                 None => make.push(going),
             }
         } else {
-            let cause = if taken {
-                "the record with the same match key belongs to another row"
+            let left = found.get(&claim.id).into_iter().flatten().filter_map(|record| known.get(&record.id));
+            let left = left.filter(|link| link.view.state == LinkState::Tombstone).count() > 0;
+            let (cause, next_step) = if left {
+                (
+                    "a record in the CRM still carries the key of a row that was deleted",
+                    "archive that record, or clear the key in it, then retry",
+                )
+            } else if taken {
+                (
+                    "the record with the same match key belongs to another row",
+                    "merge the doubles, or correct the match key, then retry",
+                )
             } else {
-                "several records in the CRM carry the same match key"
+                ("several records in the CRM carry the same match key", "merge the doubles, or correct the match key, then retry")
             };
-            let next_step = "merge the doubles, or correct the match key, then retry";
             settlements.push(Settlement::Unpaid {
                 claim,
                 unpaid: Unpaid::Parked { class: "duplicate", code: Some("match_on"), cause, next_step },
@@ -115,7 +125,7 @@ pub(crate) async fn find_lost(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<
                 created: false,
                 complete: false,
             },
-            _ if now > shown => Settlement::Buried { claim },
+            _ if now > shown => Settlement::Buried { claim, archived: false },
             _ => {
                 let cause = "the row was deleted while its record was being made";
                 Settlement::Unpaid { claim, unpaid: Unpaid::Later { due_at: shown + 1, cause } }
@@ -181,8 +191,8 @@ async fn look_up(push: &Push<'_>, going: &[Going<'_>]) -> Result<Result<HashMap<
     Ok(Ok(found))
 }
 
-/// A create that was begun before may have made its record: it is looked for by our key. It is then read and bound, never written again as a whole, because people
-/// may have edited it meanwhile.
+/// A create that was begun before may have made its record, and a key that was used before may still stand in one: it is looked for by our key. It is then read and
+/// bound, never written again as a whole, because people may have edited it meanwhile, or because it is somebody else's.
 async fn look_up_begun(
     push: &Push<'_>,
     going: &[Going<'_>],
@@ -191,7 +201,7 @@ async fn look_up_begun(
     let spec = &push.purpose.stream.spec;
     let begun: HashMap<&str, i64> = going
         .iter()
-        .filter(|going| going.prepared.link.is_some())
+        .filter(|going| going.prepared.link.is_some() || going.prepared.former.is_some())
         .map(|going| (going.prepared.claim.subject.as_str(), going.prepared.claim.id))
         .collect();
     let Some(property) = spec.external_key.as_deref().filter(|_| !begun.is_empty()) else { return Ok(Ok(HashMap::new())) };

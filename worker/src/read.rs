@@ -6,13 +6,15 @@ use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::push::{Verdict, after_failure};
 use tidemark_core::record::{Record, RemoteId};
+use tidemark_core::source::SourceTraits;
 use tidemark_crm::{Bucket, ReadIds};
 use tidemark_store::debts::{self, Claim, Kind, Unpaid};
 use tidemark_store::page::{OwedReads, apply_reads};
 use tidemark_store::rows::Mapped;
 use tidemark_store::{StoreError, links, push};
 
-use crate::calls::{NoAnswer, Purpose, pause_connection, prove_account};
+use crate::ask_again;
+use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
 use crate::context::Context;
 use crate::event::Event;
 use crate::outcome::Outcome;
@@ -35,8 +37,8 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
             return Ok(Outcome::Done { units });
         }
         let attempt = claims.iter().map(|claim| u32::try_from(claim.attempts).unwrap_or(0)).max().unwrap_or(0) + 1;
-        let purpose = Purpose { ctx, connection, stream: mapped, word: "read", attempt, fence: Some(&fence) };
-        let result = read(&purpose, &fence, &claims, Millis::from(traits.precision_ms)).await;
+        let purpose = Purpose { ctx, connection, stream: mapped, word: "read", attempt, fence: Some(&fence), lane: Lane::Live };
+        let result = read(&purpose, &fence, &claims, &traits).await;
         match result {
             Ok(Ok(())) => units += claims.len(),
             Ok(Err(no)) => return give_back(&purpose, &fence, &claims, no).await,
@@ -54,7 +56,7 @@ async fn read(
     purpose: &Purpose<'_>,
     fence: &str,
     claims: &[Claim],
-    precision: Millis,
+    traits: &SourceTraits,
 ) -> Result<Result<(), NoAnswer>, StoreError> {
     if let Err(no) = prove_account(purpose).await? {
         return Ok(Err(no));
@@ -64,12 +66,19 @@ async fn read(
     // The links' versions before asking: a link that moves meanwhile is read once more rather than merged with an answer that may be older.
     let links = links::of_records(&ctx.store, purpose.stream, &ids).await?;
     let asked_at = ctx.store.now().await?;
-    let versions: HashMap<RemoteId, i64> = links.into_iter().map(|(id, link)| (id, link.version)).collect();
     let records = match by_ids(purpose, &ids).await? {
         Ok(records) => records,
         Err(no) => return Ok(Err(no)),
     };
-    let reads = OwedReads { fence, claims, asked_at, records, versions, precision, read_delay: READ_DELAY_MS };
+    let is_known = |id: &&RemoteId| links.contains_key(*id) && records.iter().all(|record| record.id != **id);
+    let missing: Vec<RemoteId> = ids.iter().filter(is_known).cloned().collect();
+    let round = match ask_again::round(purpose, &missing, &ids, traits).await? {
+        Ok(round) => round,
+        Err(no) => return Ok(Err(no)),
+    };
+    let versions: HashMap<RemoteId, i64> = links.into_iter().map(|(id, link)| (id, link.version)).collect();
+    let precision = Millis::from(traits.precision_ms);
+    let reads = OwedReads { fence, claims, asked_at, records, versions, precision, read_delay: READ_DELAY_MS, round };
     apply_reads(&ctx.store, purpose.stream, &ctx.parents(purpose.stream), reads).await?;
     Ok(Ok(()))
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Json, body::Bytes};
 use serde::Deserialize;
 use serde_json::json;
-use tidemark_store::{StoreError, acts, connections, debts, overview, streams};
+use tidemark_store::{StoreError, acts, connections, debts, overview, streams, sweeps};
 use tracing::info;
 
 use super::login::local;
@@ -89,6 +89,16 @@ async fn perform(shared: &Shared, who: &str, place: &(String, String, String), r
                     streams::set_state(store, name, "running", None).await?
                 }
             }
+        }
+        ("streams", "sweep") => {
+            let Some(stream) = streams::find(store, name).await? else { return Ok(Deed::Missing) };
+            if stream.loaded_at.is_none() {
+                return Ok(Deed::Refused("The stream was not loaded once: its first load reads everything."));
+            }
+            if !sweeps::owe(store, stream.id).await? {
+                return Ok(Deed::Refused("A sweep of the stream is owed or under way already."));
+            }
+            true
         }
         ("connections", "pause") => connections::set_state(store, name, "paused", Some(&paused)).await?,
         ("connections", "resume") => connections::set_state(store, name, "running", None).await?,

@@ -124,6 +124,7 @@ fn add_streams(text: &mut Text, snapshot: &Snapshot) {
             text.sample(name, &[("stream", &stream.overview.name)], value(&stream.overview) as f64);
         }
     }
+    add_sweeps(text, snapshot);
     text.family("tidemark_debt_oldest_seconds", gauge, "How long the longest unpaid change has been owed.");
     for stream in &snapshot.streams {
         text.sample(
@@ -142,6 +143,30 @@ fn add_streams(text: &mut Text, snapshot: &Snapshot) {
                 &[("stream", name), ("kind", kind), ("state", state)],
                 found.map_or(0, |debts| debts.count) as f64,
             );
+        }
+    }
+}
+
+fn add_sweeps(text: &mut Text, snapshot: &Snapshot) {
+    text.family("tidemark_sweep_age_seconds", "gauge", "Time since the last sealed sweep ended. Absent before the first.");
+    for stream in &snapshot.streams {
+        if let Some(at) = stream.overview.sweep.sealed_at {
+            text.sample("tidemark_sweep_age_seconds", &[("stream", &stream.overview.name)], seconds(stream.overview.now - at));
+        }
+    }
+    text.family("tidemark_sweep_sealed", "gauge", "1 when the last sweep that ended was sealed, 0 when it concludes nothing.");
+    for stream in &snapshot.streams {
+        if let Some(seal) = &stream.overview.sweep.last_seal {
+            let sealed = if seal == "sealed" { 1.0 } else { 0.0 };
+            text.sample("tidemark_sweep_sealed", &[("stream", &stream.overview.name)], sealed);
+        }
+    }
+    text.family("tidemark_drift_day", "gauge", "Differences found by sweeps within 24 hours, by who should have told of them.");
+    for stream in &snapshot.streams {
+        for missed_by in ["fast", "settled", "none", "capture"] {
+            let found = stream.overview.sweep.drift_day.iter().find(|(by, _)| by == missed_by).map_or(0, |(_, count)| *count);
+            let labels = [("stream", stream.overview.name.as_str()), ("missed_by", missed_by)];
+            text.sample("tidemark_drift_day", &labels, found as f64);
         }
     }
 }

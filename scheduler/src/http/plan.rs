@@ -1,7 +1,9 @@
 //! The mapping of a stream in a table, and the plan a person reads before saying go.
 
 use maud::{Markup, html};
-use tidemark_core::spec::{Blanks, Condition, DeletePolicy, Direction, FieldSpec, Inbound, Owner, StreamSpec, Test};
+use tidemark_core::spec::{
+    Blanks, Condition, DeletePolicy, Direction, FieldSpec, Inbound, InboundDelete, Mark, Owner, StreamSpec, Test,
+};
 use tidemark_core::transform::Transform;
 
 use super::words::{number, span};
@@ -82,7 +84,17 @@ pub(crate) fn plan(spec: &StreamSpec, vendor: &str, rows: Option<i64>) -> Markup
                 }
             } @else { li { "Writes nothing to " (vendor) "." } }
             @if !spec.match_on.is_empty() { li { "Takes a record and a row for the same thing when they agree on " code { (spec.match_on.join(", ")) } "." } }
-            @if spec.deletes.outbound == DeletePolicy::Archive { li { "Archives a record when its row is deleted." } } @else { li { "Deletes nothing, on either side." } }
+            @if spec.deletes.outbound == DeletePolicy::Archive { li { "Archives a record when its row is deleted." } }
+            @match &spec.deletes.inbound {
+                InboundDelete::Delete => li { "Deletes a row when its record was deleted." },
+                InboundDelete::Set { column, value } => li {
+                    "Marks a row when its record was deleted: " code { (column) } " becomes "
+                    @match value { Mark::Now => "the time.", Mark::Text(text) => { code { (text) } "." } }
+                },
+                InboundDelete::Ignore if spec.deletes.outbound == DeletePolicy::Archive => li { "Deletes no row." },
+                InboundDelete::Ignore => li { "Deletes nothing, on either side." },
+            }
+            @if let Some(every) = spec.sweep.every { li { "Reads every record and compares every row again each " (span_of(every)) "." } }
             @if let Some(column) = &spec.remote_id { li { "Writes the CRM's id into the column " code { (column) } "." } }
             @if let Some(rows) = rows { li { code { (spec.table) } " holds about " strong { (number(rows)) } " rows." } }
         }

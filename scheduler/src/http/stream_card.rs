@@ -9,7 +9,7 @@ use super::frame::{act, badge, maybe_when, pause};
 use super::plan::{arrow, mapping, plan};
 use super::snapshot::StreamView;
 use super::verdict::{BY_PERSON, Mood};
-use super::words::{number, part, span, vendor};
+use super::words::{count, number, part, span, vendor};
 
 /// What the card shows besides the stream itself.
 pub(crate) struct Beside<'a> {
@@ -91,9 +91,39 @@ pub(crate) fn facts(view: &StreamView) -> Markup {
             div { dt { "Reads owed" } dd { (debts("kind=read", stream.owed_reads)) small { @if stream.retrying == 0 { "none failed before" } @else { (number(stream.retrying)) " failed before" } } } }
             div.person[stream.parked > 0] { dt { "Wait for a person" } dd { (debts("state=parked", stream.parked)) small { (number(stream.conflicts)) " conflicts ever" } } }
             div { dt { "Linked pairs" } dd { (number(stream.links)) small { (number(stream.excluded)) " left out" } } }
+            (sweep_fact(stream))
             div { dt { "Last hour" } dd { (number(stream.records_hour)) small { "read, " (number(stream.rows_changed_hour)) " changed" } } }
         }
     }
+}
+
+/// How far the sweep is, or when the last one that counts ended, and what it found.
+fn sweep_fact(stream: &StreamOverview) -> Markup {
+    let (sweep, now) = (&stream.sweep, stream.now);
+    let found = match sweep.drifted() {
+        0 => "nothing found in a day".to_owned(),
+        found => format!("{} in a day", count(found, "repair", "repairs")),
+    };
+    html! {
+        div.person[sweep.error.is_some() || void(stream).is_some()] {
+            dt { "Swept" }
+            dd {
+                @match &sweep.under_way {
+                    Some(window) => { (number(window.records)) " read" }
+                    None => (maybe_when(now, sweep.sealed_at, "not yet")),
+                }
+                small {
+                    @if sweep.under_way.is_some() { "so far, " }
+                    @if let Some(error) = &sweep.error { "failing: " (error) } @else if let Some(why) = void(stream) { "the last one concludes nothing: " (why) } @else { (found) }
+                }
+            }
+        }
+    }
+}
+
+/// Why the last sweep concludes nothing; a change of the mapping explains itself.
+fn void(stream: &StreamOverview) -> Option<&str> {
+    stream.sweep.last_seal.as_deref().filter(|seal| *seal != "sealed" && !seal.starts_with("the mapping changed"))
 }
 
 fn owed_note(stream: &StreamOverview) -> String {

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
-use tidemark_store::overview::{self, CalloutFilter, DebtFilter, WindowRow};
+use tidemark_store::overview::{self, CalloutFilter, DebtFilter, DriftRow, WindowRow};
 
 use super::frame::{Page, badge};
 use super::plan::{arrow, mapping, plan};
@@ -26,6 +26,7 @@ async fn body(shared: &Shared, view: &StreamView) -> Result<Markup, Trouble> {
     let store = &shared.app.store;
     let stream = &view.overview;
     let windows = overview::windows(store, Some(stream.id), 120).await?;
+    let drift = overview::drift(store, stream.id, 20).await?;
     let filter = DebtFilter { stream: Some(stream.name.clone()), ..DebtFilter::default() };
     let debts = overview::debts(store, &filter, 20, 0).await?;
     let calls =
@@ -50,8 +51,15 @@ async fn body(shared: &Shared, view: &StreamView) -> Result<Markup, Trouble> {
             @if windows.is_empty() { p.quiet { "No window has been read yet." } }
             @else {
                 (chart::tide(&windows.iter().collect::<Vec<_>>(), 120, "large"))
-                p.legend { span.key.fast { "fast reader" } span.key.settled { "settled reader" } span.key.changed { "rows changed" } span.quiet { "one bar per window, oldest left; height grows with the logarithm of the records" } }
+                p.legend { span.key.fast { "fast reader" } span.key.settled { "settled reader" } span.key.sweep { "sweep" } span.key.changed { "rows changed" } span.quiet { "one bar per window, oldest left; height grows with the logarithm of the records" } }
                 (window_table(&windows))
+            }
+        }
+        @if !drift.is_empty() {
+            section.panel {
+                h2 { "Found by sweeps" }
+                p.quiet { "Differences that no reader and no trigger told of, each repaired. " em { "Should have told" } " says who passed it by: nobody could see a change under an old stamp." }
+                (drift_table(&drift))
             }
         }
         section.panel {
@@ -85,6 +93,36 @@ async fn body(shared: &Shared, view: &StreamView) -> Result<Markup, Trouble> {
     })
 }
 
+fn drift_table(drift: &[DriftRow]) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th scope="col" { "Found" } th scope="col" { "What" } th scope="col" { "Fields" } th scope="col" { "Should have told" } th scope="col" { "Repair" } } }
+            tbody {
+                @for one in drift {
+                    tr {
+                        td.nowrap { (when(one.now, one.at)) }
+                        td { (one.side) " " code { (one.subject) } }
+                        td { @if one.fields.is_empty() { "all of it" } @else { (one.fields) } }
+                        td { (told(&one.missed_by)) }
+                        td { (one.repair) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+/// Who should have told of a difference, in words.
+fn told(missed_by: &str) -> &str {
+    match missed_by {
+        "fast" => "the fast reader",
+        "settled" => "both readers: it came later than the settled lag",
+        "none" => "nobody: its stamp did not move",
+        "capture" => "a trigger",
+        other => other,
+    }
+}
+
 fn window_table(windows: &[WindowRow]) -> Markup {
     html! {
         details #windows {
@@ -105,7 +143,10 @@ fn window_table(windows: &[WindowRow]) -> Markup {
                             td.num { (number(window.records)) }
                             td.num { (number(window.rows_changed)) }
                             td.num { (number(window.parked)) }
-                            td.nowrap { @if let Some(ended) = window.ended_at { (span(ended - window.started_at)) } @else { "still being read" } }
+                            td.nowrap {
+                                @if let Some(ended) = window.ended_at { (span(ended - window.started_at)) } @else { "still being read" }
+                                @if let Some(seal) = &window.seal { ", " (seal) }
+                            }
                         }
                     }
                 }

@@ -53,6 +53,7 @@ fn stream() -> StreamOverview {
         records_hour: 0,
         rows_changed_hour: 0,
         open_window: None,
+        sweep: tidemark_store::overview::SweepView::default(),
     }
 }
 

@@ -41,6 +41,9 @@ async fn pausing_and_resuming_a_stream_is_recorded_with_its_reason(site: Site) {
     assert!(site.page("/acts").await.contains("import runs"));
     assert_eq!(site.post("/acts/streams/hubspot.deals/resume", "").await.status(), 409);
     assert_eq!(site.post("/acts/streams/nothing/pause", "").await.status(), 404);
+    assert_eq!(site.post("/acts/streams/hubspot.deals/sweep", "").await.status(), 303);
+    assert_eq!(last_act(&site).await, "dashboard sweep stream hubspot.deals: ");
+    assert_eq!(site.post("/acts/streams/hubspot.deals/sweep", "").await.status(), 409, "it is owed already");
     assert_eq!(site.post("/acts/streams/hubspot.deals/explode", "").await.status(), 404);
 }
 

@@ -45,6 +45,9 @@ async fn the_metrics_parse_and_tell_what_is_so(site: Site) {
     for (name, value) in [
         ("tidemark_stream_captured{stream=\"hubspot.contacts\"}", 1.0),
         ("tidemark_stream_captured{stream=\"hubspot.deals\"}", 0.0),
+        ("tidemark_drift_day{stream=\"hubspot.contacts\",missed_by=\"settled\"}", 1.0),
+        ("tidemark_drift_day{stream=\"hubspot.contacts\",missed_by=\"none\"}", 0.0),
+        ("tidemark_sweep_sealed{stream=\"hubspot.contacts\"}", 1.0),
         ("tidemark_database_up", 1.0),
         ("tidemark_queue_up", 1.0),
         ("tidemark_queue_depth{state=\"waiting\"}", 3.0),

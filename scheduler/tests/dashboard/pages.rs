@@ -47,6 +47,8 @@ async fn the_home_page_says_what_is_stuck_why_and_what_comes_next(site: Site) {
     for page in PAGES {
         site.page(page).await;
     }
+    let stream = words(&site.page("/streams/hubspot.contacts").await);
+    assert!(stream.contains("record 55300 phone both readers: it came later than the settled lag merged"), "{stream}");
     let debts = words(&site.page("/debts?state=parked&stream=hubspot.contacts").await);
     assert!(debts.contains("decide which one stands") && !debts.contains("502 Bad Gateway"), "{debts}");
     assert_eq!(site.get("/streams/nothing").await.status(), 404);
@@ -77,6 +79,7 @@ async fn the_home_page_is_calm_when_all_is_fresh(site: Site) {
         Reads owed 0 none failed before
         Wait for a person 0 0 conflicts ever
         Linked pairs 3 0 left out
+        Swept not yet nothing found in a day
         Last hour 0 read, 0 changed
         hubspot.deals
         fresh
@@ -88,6 +91,7 @@ async fn the_home_page_is_calm_when_all_is_fresh(site: Site) {
         Reads owed 0 none failed before
         Wait for a person 0 0 conflicts ever
         Linked pairs 3 0 left out
+        Swept not yet nothing found in a day
         Last hour 0 read, 0 changed
         ");
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use tidemark_core::spec::{
-    Blanks, Condition, DeletePolicy, Deletes, Direction, FieldSpec, Inbound, Lineage, Owner, PollSpec, RetrySpec, StreamSpec,
-    TableName, Test,
+    Blanks, Condition, DeletePolicy, Deletes, Direction, FieldSpec, Inbound, InboundDelete, Lineage, Owner, PollSpec, RetrySpec,
+    StreamSpec, SweepSpec, TableName, Test,
 };
 use tidemark_core::transform::Transform;
 use tidemark_store::{Store, StoreConfig};
@@ -68,7 +68,7 @@ pub(crate) fn spec(connection: &str, object: &str, table: &str, direction: Direc
         match_on: vec![if object == "deals" { "dealname" } else { "email" }.into()],
         remote_id: None,
         external_key: None,
-        deletes: Deletes { outbound: DeletePolicy::Ignore },
+        deletes: Deletes { outbound: DeletePolicy::Ignore, inbound: InboundDelete::Ignore },
         poll: PollSpec {
             every: Duration::from_secs(30),
             lag: Duration::from_secs(5),
@@ -77,6 +77,7 @@ pub(crate) fn spec(connection: &str, object: &str, table: &str, direction: Direc
             overlap: Duration::from_secs(2),
             page_rows_max: 200,
         },
+        sweep: SweepSpec { every: Some(Duration::from_secs(86_400)), share_permille: 100 },
         retry: RetrySpec { first: Duration::from_secs(2), cap: Duration::from_secs(900) },
         fresh_within: Duration::from_secs(120),
     }
@@ -239,6 +240,21 @@ pub(crate) async fn storm(db: &DatabaseConnection, now: i64) {
         )
         .await;
     }
+    run(
+        db,
+        &format!(
+            "INSERT INTO tidemark_window (stream_id, reader, from_stamp, until_stamp, state, seal, query_digest, pages, records, drift, started_at, ended_at)
+             VALUES (1, 'sweep', 0, {now} - 7200000, 'completed', 'sealed', 'q', 21, 4200, 1, {now} - 7200000, {now} - 3600000)"
+        ),
+    )
+    .await;
+    run(
+        db,
+        &format!(
+            "INSERT INTO tidemark_drift (stream_id, side, subject, missed_by, fields, repair, at) VALUES (1, 'record', '55300', 'settled', 'phone', 'merged', {now} - 3700000)"
+        ),
+    )
+    .await;
     for nth in 0..9 {
         run(
             db,

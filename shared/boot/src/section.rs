@@ -67,6 +67,32 @@ impl<'f> Section<'f> {
         self.defaulted(name).and_then(|node| duration(node, &bounds, self.findings))
     }
 
+    /// A duration, or "never".
+    pub(crate) fn duration_or_never(
+        &mut self,
+        name: &'static str,
+        bounds: RangeInclusive<Duration>,
+    ) -> Option<Located<Option<Duration>>> {
+        let node = self.defaulted(name)?;
+        if matches!(&node.value, Value::Text(word) if word == "never") {
+            return Some(Located { value: None, at: node.at });
+        }
+        duration(node, &bounds, self.findings).map(|found| Located { value: Some(found.value), at: found.at })
+    }
+
+    /// A share from 0 to 1, in thousandths.
+    pub(crate) fn permille(&mut self, name: &'static str, bounds: RangeInclusive<f64>) -> Option<Located<u16>> {
+        let Located { value, at } = self.decimal(name)?;
+        if !bounds.contains(&value) {
+            let remedy = format!("Write a share from {} to {}.", bounds.start(), bounds.end());
+            self.findings.add(&at, format!("{value} is out of bounds."), remedy);
+            return None;
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 and 1")]
+        let value = (value * 1_000.0).round() as u16;
+        Some(Located { value, at })
+    }
+
     pub(crate) fn integer<T: TryFrom<i64> + Display + Copy>(
         &mut self,
         name: &'static str,

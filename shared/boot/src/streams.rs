@@ -1,12 +1,13 @@
 //! Turns what the file says into what the core works with. Refuses nothing: `rules` has done that.
 
 use tidemark_core::spec::{
-    BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, PollSpec, RetrySpec, StreamSpec,
+    BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, InboundDelete, PollSpec, RetrySpec,
+    StreamSpec, SweepSpec,
 };
 use tidemark_core::transform::Transform;
 
 use crate::config::Secrets;
-use crate::raw::{RawConnection, RawField, RawPoll, RawStream};
+use crate::raw::{RawConnection, RawField, RawPoll, RawStream, RawSweep};
 
 /// A connection, its secrets and its streams; `None` where something was found missing or wrong.
 pub(crate) fn checked(raw: RawConnection) -> Option<((ConnectionSpec, Secrets), Vec<StreamSpec>)> {
@@ -35,8 +36,9 @@ fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
     let direction = inherited.direction?.value;
     let mut fields = raw.fields.into_iter().map(checked_field).collect::<Option<Vec<_>>>()?;
     fields.sort_by(|one, other| one.property.cmp(&other.property));
-    // Inherited by a stream that sends nothing, a policy for deleted rows has nothing to say.
+    // Inherited by a stream that sends nothing, a policy for deleted rows has nothing to say; by one that writes no rows, a policy for deleted records.
     let outbound = if direction == Direction::In { DeletePolicy::Ignore } else { inherited.deletes_outbound?.value };
+    let inbound_delete = if direction == Direction::Out { InboundDelete::Ignore } else { inherited.deletes_inbound?.value };
     let conditions = raw.send_when.into_iter();
     Some(StreamSpec {
         name: format!("{connection}.{object}"),
@@ -51,8 +53,9 @@ fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
         match_on: raw.match_on.into_iter().map(|property| property.value).collect(),
         remote_id: raw.remote_id.map(|column| column.value),
         external_key: raw.external_key.map(|property| property.value),
-        deletes: Deletes { outbound },
+        deletes: Deletes { outbound, inbound: inbound_delete },
         poll: checked_poll(inherited.poll?)?,
+        sweep: checked_sweep(inherited.sweep?)?,
         retry: RetrySpec { first: inherited.retry_first?.value, cap: inherited.retry_cap?.value },
         fresh_within: inherited.fresh_within?.value,
     })
@@ -81,4 +84,8 @@ fn checked_poll(raw: RawPoll) -> Option<PollSpec> {
         overlap: raw.overlap?.value,
         page_rows_max: raw.page_rows_max?.value,
     })
+}
+
+fn checked_sweep(raw: RawSweep) -> Option<SweepSpec> {
+    Some(SweepSpec { every: raw.every?.value, share_permille: raw.share_permille?.value })
 }

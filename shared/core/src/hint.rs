@@ -12,6 +12,8 @@ pub enum HintKind {
     Push,
     /// Pay the due read debts of a stream.
     Read,
+    /// Go on with the sweep of a stream.
+    Sweep,
 }
 
 /// "There may be work of this kind in this stream." Disposable: losing one costs at most a dispatch interval, doubling one costs a look.

@@ -14,6 +14,7 @@
 use crate::Millis;
 use crate::base::{Base, FieldBase, State};
 use crate::bug::{Bug, planted};
+use crate::delete::Gone;
 use crate::ghost::{Ghost, Ghosts};
 use crate::lineage::Because;
 use crate::record::{Record, RowKey, Value};
@@ -44,8 +45,10 @@ impl LinkState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkView {
     pub state: LinkState,
+    /// Of a tombstone: which side is gone, where that is known.
+    pub gone: Option<Gone>,
     pub base: Base,
-    /// Newest remote version the link incorporates, by the CRM's stamp.
+    /// Newest remote version the link incorporates, by the CRM's stamp; of a tombstone the version that was deleted.
     pub seen: Option<Millis>,
     /// When a push of this link last settled, database clock.
     pub written_at: Option<Millis>,

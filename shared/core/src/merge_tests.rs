@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::push::Sent;
 use crate::record::RemoteId;
-use crate::spec::{DeletePolicy, Deletes, Direction, Inbound, Lineage, PollSpec, RetrySpec, TableName};
+use crate::spec::{DeletePolicy, Deletes, Direction, Inbound, InboundDelete, Lineage, PollSpec, RetrySpec, SweepSpec, TableName};
 use crate::transform::Transform;
 
 pub(crate) fn field(property: &str, owner: Owner) -> FieldSpec {
@@ -38,7 +38,7 @@ pub(crate) fn spec() -> StreamSpec {
         match_on: Vec::new(),
         remote_id: None,
         external_key: Some("order_key".into()),
-        deletes: Deletes { outbound: DeletePolicy::Ignore },
+        deletes: Deletes { outbound: DeletePolicy::Ignore, inbound: InboundDelete::Ignore },
         poll: PollSpec {
             every: Duration::from_secs(30),
             lag: Duration::from_secs(5),
@@ -47,6 +47,7 @@ pub(crate) fn spec() -> StreamSpec {
             overlap: Duration::from_secs(2),
             page_rows_max: 200,
         },
+        sweep: SweepSpec { every: Some(Duration::from_secs(86_400)), share_permille: 100 },
         retry: RetrySpec { first: Duration::from_secs(2), cap: Duration::from_secs(900) },
         fresh_within: Duration::from_secs(120),
     }
@@ -165,6 +166,7 @@ fn a_stage_that_the_rows_status_already_maps_to_changes_nothing() {
 fn link(seen: Option<Millis>, written_at: Option<Millis>) -> LinkView {
     LinkView {
         state: LinkState::Linked,
+        gone: None,
         base: agreed(&["Rome", "Ana", "1"]),
         seen,
         written_at,

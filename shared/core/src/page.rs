@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::Millis;
 use crate::base::Base;
 use crate::bug::{Bug, planted};
+use crate::delete::lifts;
 use crate::ghost::Ghosts;
 use crate::merge::{Candidate, Freshness, Heard, LinkState, LinkView, Meeting, Merged, freshness, insertion, meet, merge};
 use crate::record::{Record, RemoteId, Row, RowKey};
@@ -34,6 +35,8 @@ pub struct Known {
     pub candidates: HashMap<RemoteId, Vec<Candidate>>,
     /// A create of this stream is under way or unresolved.
     pub undecided_creates: bool,
+    /// Records without a row that came back, with their tombstones: they are met like strangers, and the tombstone ends with the meeting.
+    pub lifted: HashMap<RemoteId, i64>,
     /// Links that changed since the records were asked for by id.
     pub moved: HashSet<RemoteId>,
 }
@@ -67,6 +70,12 @@ pub enum Step {
         merged: Merged,
         ghosts: Ghosts,
     },
+    /// A record came back: its link lives again, and the row's mark is taken off.
+    Lift {
+        link: i64,
+        key: RowKey,
+        merged: Merged,
+    },
     /// A first meeting: binds the record to a row, by a new link or by the one that is `creating`.
     Bind {
         link: Option<i64>,
@@ -93,7 +102,7 @@ pub fn plan(spec: &StreamSpec, records: &[Record], known: &Known, heard: Heard, 
 
 fn plan_linked(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Known, heard: Heard, precision: Millis) -> Step {
     if link.view.state == LinkState::Tombstone {
-        return Step::Pass;
+        return plan_tombstone(spec, record, link, known, heard);
     }
     match freshness(&link.view, record, heard, precision) {
         Freshness::Stale => return Step::Pass,
@@ -124,6 +133,26 @@ fn plan_linked(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Kno
             }
         }
         Ok(merged) => Step::Merge { link: link.id, key: key.clone(), merged, ghosts },
+    }
+}
+
+/// A page may show the version that was deleted, or one from right before it: only a read by id brings a record back.
+fn plan_tombstone(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Known, heard: Heard) -> Step {
+    if !lifts(&link.view, record) {
+        return Step::Pass;
+    }
+    if let Heard::Page { .. } = heard {
+        return Step::OweRead { reason: "it was deleted and shows a newer version" };
+    }
+    let Some(key) = &link.row_key else { return Step::Pass };
+    if known.locked.contains(key) {
+        return Step::OweRead { reason: "somebody else holds the row" };
+    }
+    // Row and record are both gone by now, and the push that is owed for the row has yet to say so.
+    let Some(row) = known.rows.get(key) else { return Step::Pass };
+    match merge(spec, &link.view.base, &Ghosts::default(), &row.values(spec), &record.values) {
+        Ok(merged) => Step::Lift { link: link.id, key: key.clone(), merged },
+        Err(error) => unmergeable(&error, record),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::Millis;
 use crate::backoff;
 use crate::base::{Base, FieldBase, State};
 use crate::bug::{Bug, planted};
+use crate::delete::Gone;
 use crate::failure::{Class, Failure};
 use crate::merge::{LinkState, LinkView};
 use crate::record::{RemoteId, Row, Value};
@@ -84,6 +85,7 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
     let linked = subject.link.filter(|link| link.state != LinkState::Tombstone);
     let Some(row) = subject.row else {
         return match linked {
+            None if subject.link.is_some_and(|link| link.gone == Some(Gone::Record)) => Plan::Bury,
             None => Plan::Nothing { base: None, why: "row and record are gone" },
             // Nothing ever left: there is no record to look for.
             Some(link) if link.state == LinkState::Creating && link.ghosts.is_empty() => Plan::Bury,
@@ -134,7 +136,8 @@ pub fn looks_like_email(text: &str) -> bool {
     clean(local) && local.len() <= 64 && labels && domain.contains('.') && text.len() <= 254
 }
 
-fn is_somebody_else(spec: &StreamSpec, link: &LinkView, row: &Row) -> bool {
+/// The row's key stands for another thing than the one that was agreed on: no match key says the same any more.
+pub fn is_somebody_else(spec: &StreamSpec, link: &LinkView, row: &Row) -> bool {
     let mut keys = spec.match_on.iter().filter_map(|property| spec.field(property)).peekable();
     keys.peek().is_none()
         || !keys.any(|(at, field)| link.base.get(at).is_some_and(|base| base.row.as_deref() == row.get(spec, &field.column)))

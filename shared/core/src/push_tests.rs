@@ -16,6 +16,7 @@ fn link(values: &[&str]) -> LinkView {
     let fields = values.iter().map(|text| Some(FieldBase::agreed(Some((*text).to_owned()), Some((*text).to_owned()))));
     LinkView {
         state: LinkState::Linked,
+        gone: None,
         base: Base { fields: fields.collect() },
         seen: None,
         written_at: None,

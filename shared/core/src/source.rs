@@ -49,6 +49,8 @@ pub struct SourceTraits {
     pub request_life: Duration,
     /// Whether a write can be guarded by the version read before.
     pub guarded: bool,
+    /// Whether archived records can be read by id, as such: what is neither there nor archived is then no plain delete.
+    pub archive_view: bool,
 }
 
 mod secs {

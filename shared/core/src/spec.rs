@@ -127,10 +127,33 @@ pub enum DeletePolicy {
     Archive,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What becomes of a row whose record was deleted in the CRM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InboundDelete {
+    /// Nothing: the row stays as it is and is no longer sent.
+    Ignore,
+    /// A column of it takes a mark, where the order system marks what is deleted.
+    Set { column: String, value: Mark },
+    /// It is deleted.
+    Delete,
+}
+
+/// What a mark says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// The database's time.
+    Now,
+    Text(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletes {
     /// A row was deleted: what happens to its record.
     pub outbound: DeletePolicy,
+    /// A record was deleted: what happens to its row.
+    pub inbound: InboundDelete,
 }
 
 /// Whether records without a row become rows.
@@ -157,6 +180,15 @@ pub struct PollSpec {
     pub overlap: Duration,
     /// Records asked for per page; a connector lowers it to its vendor's cap.
     pub page_rows_max: u16,
+}
+
+/// How often everything is read, and what it may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepSpec {
+    /// Time between the beginnings of two sweeps; `None` when there are none.
+    pub every: Option<Duration>,
+    /// Of the connection's calls, per second and per day, how many in a thousand a sweep may make.
+    pub share_permille: u16,
 }
 
 /// When failed work runs again.
@@ -207,6 +239,7 @@ pub struct StreamSpec {
     pub external_key: Option<String>,
     pub deletes: Deletes,
     pub poll: PollSpec,
+    pub sweep: SweepSpec,
     pub retry: RetrySpec,
     /// The staleness that alerts are about.
     pub fresh_within: Duration,
@@ -229,6 +262,14 @@ impl StreamSpec {
             }
         }
         columns
+    }
+
+    /// The column that marks a row whose record was deleted.
+    pub fn delete_mark(&self) -> Option<&str> {
+        match &self.deletes.inbound {
+            InboundDelete::Set { column, .. } => Some(column),
+            InboundDelete::Ignore | InboundDelete::Delete => None,
+        }
     }
 
     /// The properties to ask the CRM for, in field order, references left out.

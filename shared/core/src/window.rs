@@ -6,7 +6,7 @@ use crate::Millis;
 use crate::bug::{Bug, planted};
 use crate::spec::PollSpec;
 
-/// Who reads a window. Both read the same stream; each has a cursor of its own.
+/// Who reads a window. All read the same stream; the fast and the settled one have a cursor each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reader {
@@ -14,6 +14,8 @@ pub enum Reader {
     Fast,
     /// Stays behind the CRM's commit lag: truth.
     Settled,
+    /// Reads everything, whatever its stamp, now and then.
+    Sweep,
 }
 
 impl Reader {
@@ -21,6 +23,7 @@ impl Reader {
         match self {
             Self::Fast => "fast",
             Self::Settled => "settled",
+            Self::Sweep => "sweep",
         }
     }
 
@@ -29,6 +32,7 @@ impl Reader {
         let lag = match self {
             Self::Fast => poll.lag,
             Self::Settled => poll.settled_lag,
+            Self::Sweep => std::time::Duration::ZERO,
         };
         millis(lag)
     }

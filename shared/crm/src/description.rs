@@ -155,6 +155,7 @@ struct ObjectText {
     batch_rows_max: Option<u16>,
     request_life_secs: Option<u32>,
     guarded: Option<bool>,
+    archive_view: Option<bool>,
     unique: Option<Vec<String>>,
     lower_case: Option<Vec<String>>,
     property_group: Option<String>,
@@ -237,6 +238,7 @@ impl ObjectText {
                 .or(base.map(|t| t.request_life))
                 .ok_or_else(|| missing("request_life_secs"))?,
             guarded: self.guarded.or(base.map(|t| t.guarded)).ok_or_else(|| missing("guarded"))?,
+            archive_view: self.archive_view.or(base.map(|t| t.archive_view)).ok_or_else(|| missing("archive_view"))?,
         };
         if traits.page_rows_max == 0 || traits.batch_rows_max == 0 || traits.precision_ms == 0 {
             return Err(format!("{place}: page_rows_max, batch_rows_max and precision_ms must be above zero"));

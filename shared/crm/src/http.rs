@@ -204,7 +204,10 @@ impl Client {
 
     async fn start(&self, request: &Request) -> Result<Response, Failure> {
         let mut url = self.base.clone();
-        url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), request.path));
+        let (path, query) =
+            request.path.split_once('?').map_or((request.path.as_str(), None), |(path, query)| (path, Some(query)));
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        url.set_query(query);
         let method = if request.body.is_some() { Method::POST } else { Method::GET };
         let mut call = self.http.request(method, url);
         if let Some(header) = bearer(&self.token) {

@@ -168,6 +168,8 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     async fn create_key_property(&self, object: &str, property: &str) -> Answer<()>;
     async fn read_page(&self, request: &PageRequest<'_>) -> Answer<Page>;
     async fn read_ids(&self, request: &ReadIds<'_>) -> Answer<Vec<Record>>;
+    /// Of these records those that are archived, as they were then. Asked only where the object declares `archive_view`.
+    async fn read_archived(&self, request: &ReadIds<'_>) -> Answer<Vec<Record>>;
     async fn look_up(&self, request: &LookUp<'_>) -> Answer<Vec<Record>>;
     async fn write(&self, batch: &WriteBatch<'_>) -> Answer<Outcomes>;
     /// For each id the ids of the `target` records it refers to, lowest first; ids without any are absent.

@@ -189,3 +189,14 @@ async fn a_name_that_cannot_be_an_object_is_never_sent() {
     assert!(server.crm.traits("../account").is_err());
     assert_eq!(server.crm.traits("p123_cars").unwrap(), server.crm.traits("deals").unwrap());
 }
+
+#[tokio::test]
+async fn the_archive_is_asked_under_its_own_flag() {
+    let mut answer = json!({ "status": "COMPLETE", "results": [record("7", "a@x.test")] });
+    answer["results"][0]["archived"] = json!(true);
+    let server = Server::saying(vec![say(200, &answer)]).await;
+    let (properties, ids) = (properties(), [RemoteId::new("7"), RemoteId::new("8")]);
+    let records = server.crm.read_archived(&ids_of(&properties, &ids)).await.result.unwrap();
+    assert_eq!((records.len(), records[0].archived, records[0].modified), (1, true, Some(1_500)));
+    assert_eq!(server.asked()[0].path, "/crm/v3/objects/contacts/batch/read?archived=true");
+}

@@ -34,28 +34,48 @@ pub enum Grant {
     Paused,
 }
 
-/// The column of a bucket's moving time. The row's key still names the bucket that each had a row for once; `general` is the connection's.
-fn tat(bucket: Bucket) -> &'static str {
-    match bucket {
-        Bucket::General => "tat_us",
-        Bucket::Search => "search_tat_us",
+/// What a call is booked from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purse {
+    /// A bucket of the connection; the day is counted over all of them.
+    Of(Bucket),
+    /// The background's share, with a day of its own, beside the connection's.
+    Background,
+}
+
+impl Purse {
+    /// The row. Its key still names the bucket that each had a row for once; `general` is the connection's.
+    fn row(self) -> &'static str {
+        match self {
+            Self::Of(_) => "general",
+            Self::Background => "background",
+        }
+    }
+
+    /// The column of its moving time.
+    fn tat(self) -> &'static str {
+        match self {
+            Self::Of(Bucket::General) | Self::Background => "tat_us",
+            Self::Of(Bucket::Search) => "search_tat_us",
+        }
     }
 }
 
 /// Books one call. One statement decides over rate, day and pause, so that any number of workers share them exactly.
-pub async fn book(store: &Store, connection: &str, bucket: Bucket, rate: Rate) -> Result<Grant, StoreError> {
+pub async fn book(store: &Store, connection: &str, purse: Purse, rate: Rate) -> Result<Grant, StoreError> {
     #[expect(clippy::cast_possible_truncation, reason = "microseconds between two calls")]
     let interval = (1_000_000.0 / rate.per_second.max(0.000_1)) as i64;
     let slack = interval * i64::from(rate.burst.saturating_sub(1));
     let per_day = rate.per_day.and_then(|per_day| i64::try_from(per_day).ok()).unwrap_or(i64::MAX);
-    let (now, today, tat) = ("({now} * 1000)", "({now} / 86400000)", tat(bucket));
+    let (now, today, tat) = ("({now} * 1000)", "({now} / 86400000)", purse.tat());
+    let purse_row = purse.row();
     // slot = the later of the moving time and now less the burst's slack; a slot in the past is due now.
     let greatest = if store.is_postgres() { "GREATEST" } else { "max" };
     let slot = format!("{greatest}(b.{tat}, {now} - $2)");
     let row = if store.is_postgres() { "b." } else { "" };
     let sql = format!(
         "UPDATE tidemark_budget AS b SET {tat} = {slot} + $3, day = {today}, day_calls = CASE WHEN b.day = {today} THEN b.day_calls + 1 ELSE 1 END
-         WHERE b.connection = $1 AND b.bucket = 'general' AND {slot} - {now} <= $4 AND (b.day <> {today} OR b.day_calls < $5)
+         WHERE b.connection = $1 AND b.bucket = '{purse_row}' AND {slot} - {now} <= $4 AND (b.day <> {today} OR b.day_calls < $5)
            AND EXISTS (SELECT 1 FROM tidemark_connection c WHERE c.name = $1 AND c.state = 'running')
          RETURNING {row}{tat} - $3 - {now}"
     );
@@ -64,13 +84,14 @@ pub async fn book(store: &Store, connection: &str, bucket: Bucket, rate: Rate) -
         let ahead: i64 = get(&row, 0)?;
         return Ok(Grant::Slot { wait: (ahead.max(0) + 999) / 1_000 });
     }
-    why_not(store, connection, tat, per_day, rate.wait_max).await
+    why_not(store, connection, purse, per_day, rate.wait_max).await
 }
 
-async fn why_not(store: &Store, connection: &str, tat: &str, per_day: i64, wait_max: Millis) -> Result<Grant, StoreError> {
+async fn why_not(store: &Store, connection: &str, purse: Purse, per_day: i64, wait_max: Millis) -> Result<Grant, StoreError> {
+    let (tat, purse_row) = (purse.tat(), purse.row());
     let sql = format!(
         "SELECT c.state, b.{tat} / 1000 - {{now}}, b.day = {{now}} / 86400000 AND b.day_calls >= $2, 86400000 - {{now}} % 86400000
-        FROM tidemark_connection c LEFT JOIN tidemark_budget b ON b.connection = c.name AND b.bucket = 'general' WHERE c.name = $1"
+        FROM tidemark_connection c LEFT JOIN tidemark_budget b ON b.connection = c.name AND b.bucket = '{purse_row}' WHERE c.name = $1"
     );
     let row = one(&store.db, &sql, vec![connection.into(), per_day.into()]).await?;
     let row = row.ok_or_else(|| StoreError::Missing {
@@ -81,8 +102,8 @@ async fn why_not(store: &Store, connection: &str, tat: &str, per_day: i64, wait_
         return Ok(Grant::Paused);
     }
     let Some(wait) = get::<Option<i64>>(&row, 1)? else {
-        let sql = "INSERT INTO tidemark_budget (connection, bucket) VALUES ($1, 'general') ON CONFLICT DO NOTHING";
-        crate::query::run(&store.db, sql, vec![connection.into()]).await?;
+        let sql = "INSERT INTO tidemark_budget (connection, bucket) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        crate::query::run(&store.db, sql, vec![connection.into(), purse_row.into()]).await?;
         return Ok(Grant::Busy { wait: 1 });
     };
     if get::<Option<bool>>(&row, 2)?.unwrap_or(false) {

@@ -6,7 +6,7 @@
 //! never a failure of the shop. A statement that touches very many rows leaves one marker instead. On SQLite there is one row-level trigger per event.
 
 use sea_orm::ConnectionTrait;
-use tidemark_core::spec::StreamSpec;
+use tidemark_core::spec::{InboundDelete, StreamSpec};
 
 use crate::dialect::{literal, quote};
 use crate::query::{get, one, run, scalar};
@@ -228,6 +228,13 @@ pub fn grants(store: &Store, shape: &TableShape, spec: &StreamSpec, role: &str) 
     }
     written.extend(spec.remote_id.as_deref());
     written.dedup();
+    if let Some(mark) = spec.delete_mark() {
+        // It is read where it is written: a mark of the order system's own is left alone.
+        grants.push(format!("GRANT SELECT ({0}), UPDATE ({0}) ON {table} TO {role}", quote(mark)));
+    }
+    if spec.deletes.inbound == InboundDelete::Delete {
+        grants.push(format!("GRANT DELETE ON {table} TO {role}"));
+    }
     if !written.is_empty() {
         grants.push(format!("GRANT UPDATE ({}) ON {table} TO {role}", columns(written.clone())));
     }

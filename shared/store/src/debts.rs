@@ -50,7 +50,7 @@ pub(crate) async fn owe<'a>(
     values.splice(0..0, [stream.into(), kind.word().into(), delay.into()]);
     // A change of the row itself frees a parked debt and forgets its failures; anything else only makes sure it is not late.
     let again = if release {
-        "state = 'waiting', attempts = 0, due_at = excluded.due_at, changed_at = excluded.changed_at"
+        "state = 'waiting', attempts = 0, due_at = excluded.due_at, changed_at = excluded.changed_at, passed = NULL"
     } else {
         "due_at = CASE WHEN excluded.due_at < tidemark_debt.due_at OR tidemark_debt.attempts = 0 THEN excluded.due_at ELSE tidemark_debt.due_at END"
     };
@@ -61,19 +61,37 @@ pub(crate) async fn owe<'a>(
     run(db, &sql, values).await
 }
 
+/// Why a debt waits for a person.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parking<'a> {
+    pub(crate) class: &'static str,
+    pub(crate) code: Option<&'a str>,
+    pub(crate) cause: &'a str,
+    pub(crate) next_step: &'a str,
+}
+
 /// Parks a debt, making it if need be: it waits for a person, with the cause and the next step.
 pub(crate) async fn park_new(
     db: &impl ConnectionTrait,
     stream: i64,
     kind: Kind,
     subject: &str,
-    cause: &str,
-    next_step: &str,
+    why: Parking<'_>,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO tidemark_debt (stream_id, kind, subject, state, class, cause, next_step) VALUES ($1, $2, $3, 'parked', 'rejected', $4, $5)
-        ON CONFLICT (stream_id, kind, subject) DO UPDATE SET state = 'parked', class = 'rejected', cause = excluded.cause, next_step = excluded.next_step,
-            lease_until = NULL, lease_fence = NULL, generation = tidemark_debt.generation + 1";
-    run(db, sql, vec![stream.into(), kind.word().into(), subject.into(), cause.into(), next_step.into()]).await?;
+    let sql = "INSERT INTO tidemark_debt (stream_id, kind, subject, state, class, code, cause, next_step) VALUES ($1, $2, $3, 'parked', $4, $5, $6, $7)
+        ON CONFLICT (stream_id, kind, subject) DO UPDATE SET state = 'parked', class = excluded.class, code = excluded.code, cause = excluded.cause,
+            next_step = excluded.next_step, passed = NULL, lease_until = NULL, lease_fence = NULL, generation = tidemark_debt.generation + 1";
+    let code = why.code.map(str::to_owned);
+    let values = vec![
+        stream.into(),
+        kind.word().into(),
+        subject.into(),
+        why.class.into(),
+        code.into(),
+        why.cause.into(),
+        why.next_step.into(),
+    ];
+    run(db, sql, values).await?;
     Ok(())
 }
 
@@ -99,6 +117,8 @@ pub struct Claim {
     pub attempts: i32,
     pub reborn: bool,
     pub created_at: Millis,
+    /// What it was parked for and a person lets through.
+    pub passed: Option<String>,
 }
 
 fn read_claim(row: &QueryResult) -> Result<Claim, StoreError> {
@@ -109,6 +129,7 @@ fn read_claim(row: &QueryResult) -> Result<Claim, StoreError> {
         attempts: get(row, 3)?,
         reborn: get::<i64>(row, 4)? > 0,
         created_at: get(row, 5)?,
+        passed: get(row, 6)?,
     })
 }
 
@@ -125,7 +146,7 @@ pub async fn claim(
             SELECT d.id FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id JOIN tidemark_connection c ON c.name = s.connection
             WHERE d.stream_id = $1 AND d.kind = $2 AND d.state <> 'parked' AND d.due_at <= {now} AND (d.lease_until IS NULL OR d.lease_until < {now})
               AND s.state = 'running' AND c.state = 'running' ORDER BY d.due_at, d.id LIMIT $5 {of_debt})
-        RETURNING id, subject, generation, attempts, reborn, created_at";
+        RETURNING id, subject, generation, attempts, reborn, created_at, passed";
     let sql = sql.replace("{of_debt}", if store.is_postgres() { "FOR UPDATE OF d SKIP LOCKED" } else { "" });
     let limit = i64::try_from(limit).unwrap_or(100);
     let values = vec![stream.into(), kind.word().into(), fence.into(), lease.into(), limit.into()];
@@ -284,9 +305,9 @@ pub async fn free_linked_children(store: &Store) -> Result<u64, StoreError> {
     run(&store.db, sql, vec![]).await
 }
 
-/// A person's act on one debt: due now, whatever it waited for.
+/// A person's act on one debt: due now, whatever it waited for. What it was parked for is let through this time.
 pub async fn retry(store: &Store, id: i64) -> Result<bool, StoreError> {
-    let sql = "UPDATE tidemark_debt SET state = 'waiting', due_at = {now}, lease_until = NULL, lease_fence = NULL, generation = generation + 1 WHERE id = $1";
+    let sql = "UPDATE tidemark_debt SET passed = CASE WHEN state = 'parked' THEN class ELSE passed END, state = 'waiting', due_at = {now}, lease_until = NULL, lease_fence = NULL, generation = generation + 1 WHERE id = $1";
     Ok(run(&store.db, sql, vec![id.into()]).await? == 1)
 }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sea_orm::ConnectionTrait;
-use tidemark_core::merge::Candidate;
+use tidemark_core::delete::{Gone, lifts};
+use tidemark_core::merge::{Candidate, Heard};
 use tidemark_core::page::{Known, KnownLink};
 use tidemark_core::record::{Record, RemoteId, RowKey};
 
@@ -46,10 +47,19 @@ pub async fn resolve_parents(
 }
 
 /// Loads and locks what the plan needs to know.
-pub(crate) async fn load(tx: &Tx, mapped: &Mapped, records: &[Record]) -> Result<Known, StoreError> {
+pub(crate) async fn load(tx: &Tx, mapped: &Mapped, records: &[Record], heard: Heard) -> Result<Known, StoreError> {
     let links = links::locked(tx, mapped, By::Remote, records.iter().map(|record| record.id.as_str())).await?;
     let links = links.into_iter().filter_map(|link| Some((link.remote_id.clone()?, link))).collect();
     let mut known = Known { links, ..Known::default() };
+    if let Heard::ById { .. } = heard {
+        for record in records {
+            let back = known.links.get(&record.id).filter(|link| link.view.gone == Some(Gone::Both) && lifts(&link.view, record));
+            if let Some(id) = back.map(|link| link.id) {
+                known.links.remove(&record.id);
+                known.lifted.insert(record.id.clone(), id);
+            }
+        }
+    }
     let unknown: Vec<&Record> = records.iter().filter(|record| !known.links.contains_key(&record.id)).collect();
     let mut candidates: BTreeMap<&RemoteId, BTreeMap<RowKey, bool>> = BTreeMap::new();
     for record in &unknown {

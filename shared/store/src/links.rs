@@ -6,6 +6,7 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Value};
 use tidemark_core::Millis;
 use tidemark_core::base::Base;
 use tidemark_core::bug::{Bug, planted};
+use tidemark_core::delete::Gone;
 use tidemark_core::ghost::Ghosts;
 use tidemark_core::merge::{LinkState, LinkView};
 use tidemark_core::page::KnownLink;
@@ -16,7 +17,8 @@ use crate::query::{all, get, run};
 use crate::rows::Mapped;
 use crate::{Store, StoreError};
 
-const COLUMNS: &str = "id, row_key, remote_id, state, base, seen, written_at, COALESCE(push_until, 0) > {now}, version, ghosts";
+const COLUMNS: &str =
+    "id, row_key, remote_id, state, base, seen, written_at, COALESCE(push_until, 0) > {now}, version, ghosts, gone";
 
 fn read(mapped: &Mapped, row: &QueryResult) -> Result<KnownLink, StoreError> {
     let state = match get::<String>(row, 3)?.as_str() {
@@ -25,12 +27,14 @@ fn read(mapped: &Mapped, row: &QueryResult) -> Result<KnownLink, StoreError> {
         _ => LinkState::Linked,
     };
     let base: String = get(row, 4)?;
+    let gone: Option<String> = get(row, 10)?;
     Ok(KnownLink {
         id: get(row, 0)?,
         row_key: get::<Option<String>>(row, 1)?.map(RowKey),
         remote_id: get::<Option<String>>(row, 2)?.map(RemoteId),
         view: LinkView {
             state,
+            gone: gone.and_then(|word| Gone::ALL.into_iter().find(|gone| gone.word() == word)),
             base: Base::from_json(&mapped.spec, &base),
             seen: get(row, 5)?,
             written_at: get(row, 6)?,
@@ -178,25 +182,86 @@ pub(crate) async fn update(db: &impl ConnectionTrait, links: &[LinkUpdate]) -> R
     }
     let (source, values) = table(backend, 1, 5, &cells);
     let sql = format!(
-        "UPDATE tidemark_link AS t SET base = COALESCE(v.c1, t.base), ghosts = CASE WHEN v.c1 IS NULL THEN t.ghosts ELSE v.c4 END, remote_id = COALESCE(v.c3, t.remote_id), state = 'linked', version = t.version + 1,
+        "UPDATE tidemark_link AS t SET base = COALESCE(v.c1, t.base), ghosts = CASE WHEN v.c1 IS NULL THEN t.ghosts ELSE v.c4 END, remote_id = COALESCE(v.c3, t.remote_id), state = 'linked', gone = NULL, mark = NULL, version = t.version + 1,
             seen = CASE WHEN t.seen IS NULL OR CAST(v.c2 AS BIGINT) > t.seen THEN COALESCE(CAST(v.c2 AS BIGINT), t.seen) ELSE t.seen END
          FROM {source} WHERE t.id = CAST(v.c0 AS BIGINT)"
     );
     run(db, &sql, values).await
 }
 
-/// The record is gone: the link stays as a tombstone, so that neither side is made again by old news.
-pub(crate) async fn bury<'a>(
-    db: &impl ConnectionTrait,
-    stream: i64,
-    records: impl Iterator<Item = &'a str>,
-) -> Result<u64, StoreError> {
+/// What a link becomes when a side of it is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Buried {
+    pub(crate) id: i64,
+    pub(crate) gone: Gone,
+    /// The stamp the CRM gave the archived record; the version that was deleted is the newest known.
+    pub(crate) modified: Option<Millis>,
+    /// What the row's column holds because of it.
+    pub(crate) mark: Option<String>,
+}
+
+/// The links stay as tombstones, so that neither side is made again by old news.
+pub(crate) async fn bury(db: &impl ConnectionTrait, buried: &[Buried]) -> Result<u64, StoreError> {
+    if buried.is_empty() {
+        return Ok(0);
+    }
+    let texts: Vec<(String, Option<String>)> =
+        buried.iter().map(|one| (one.id.to_string(), one.modified.map(|stamp| stamp.to_string()))).collect();
+    let mut cells = Vec::with_capacity(buried.len() * 4);
+    for (one, (id, modified)) in buried.iter().zip(&texts) {
+        cells.extend([Some(id.as_str()), Some(one.gone.word()), modified.as_deref(), one.mark.as_deref()]);
+    }
+    if planted(Bug::NoTombstone) {
+        let ids = list(db.get_database_backend(), texts.iter().map(|(id, _)| id.as_str()));
+        let sql = format!("DELETE FROM tidemark_link WHERE id {}", in_list(db.get_database_backend(), 1, "bigint"));
+        return run(db, &sql, vec![ids]).await;
+    }
+    let (source, values) = table(db.get_database_backend(), 1, 4, &cells);
+    let sql = format!(
+        "UPDATE tidemark_link AS t SET state = 'tombstone', gone = v.c1, mark = COALESCE(v.c3, t.mark), version = t.version + 1, push_until = NULL, ghosts = NULL,
+            seen = CASE WHEN t.seen IS NULL OR CAST(v.c2 AS BIGINT) > t.seen THEN COALESCE(CAST(v.c2 AS BIGINT), t.seen) ELSE t.seen END
+         FROM {source} WHERE t.id = CAST(v.c0 AS BIGINT)"
+    );
+    run(db, &sql, values).await
+}
+
+/// The tombstones of records that are met again like strangers.
+pub(crate) async fn forget(db: &impl ConnectionTrait, ids: &[i64]) -> Result<u64, StoreError> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
     let backend = db.get_database_backend();
-    let act = if planted(Bug::NoTombstone) {
-        "DELETE FROM tidemark_link"
-    } else {
-        "UPDATE tidemark_link SET state = 'tombstone', version = version + 1, push_until = NULL"
-    };
-    let sql = format!("{act} WHERE stream_id = $1 AND remote_id {}", in_list(backend, 2, "text"));
-    run(db, &sql, vec![stream.into(), list(backend, records)]).await
+    let sql = format!("DELETE FROM tidemark_link WHERE state = 'tombstone' AND id {}", in_list(backend, 1, "bigint"));
+    run(db, &sql, vec![list(backend, texts.iter().map(String::as_str))]).await
+}
+
+/// The key lives again as another thing: its tombstone keeps the record and lets go of the row.
+pub(crate) async fn detach(db: &impl ConnectionTrait, ids: &[i64]) -> Result<u64, StoreError> {
+    set_tombstones(db, ids, "row_key = NULL, version = version + 1").await
+}
+
+/// The same thing is back, and its record was left alone: they are linked as they were.
+pub(crate) async fn resume(db: &impl ConnectionTrait, ids: &[i64]) -> Result<u64, StoreError> {
+    set_tombstones(db, ids, "state = 'linked', gone = NULL, mark = NULL, version = version + 1").await
+}
+
+async fn set_tombstones(db: &impl ConnectionTrait, ids: &[i64], set: &str) -> Result<u64, StoreError> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
+    let backend = db.get_database_backend();
+    let sql = format!("UPDATE tidemark_link SET {set} WHERE state = 'tombstone' AND id {}", in_list(backend, 1, "bigint"));
+    run(db, &sql, vec![list(backend, texts.iter().map(String::as_str))]).await
+}
+
+/// Linked records that nobody doubts, the newest links first: if they do not answer either, silence means nothing.
+pub async fn witnesses(store: &Store, mapped: &Mapped, limit: u32) -> Result<Vec<RemoteId>, StoreError> {
+    let sql = format!(
+        "SELECT l.remote_id FROM tidemark_link l WHERE l.stream_id = $1 AND l.state = 'linked' AND l.remote_id IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.stream_id = $1 AND d.kind = 'read' AND d.subject = l.remote_id)
+         ORDER BY l.id DESC LIMIT {limit}"
+    );
+    all(&store.db, &sql, vec![mapped.id.into()]).await?.iter().map(|row| Ok(RemoteId(get(row, 0)?))).collect()
 }

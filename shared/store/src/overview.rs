@@ -6,6 +6,7 @@ mod calls;
 mod debts;
 mod history;
 mod streams;
+mod sweeps;
 mod totals;
 
 pub use calls::{
@@ -15,4 +16,5 @@ pub use calls::{
 pub use debts::{DEBT_STATES, DebtCount, DebtFilter, DebtGroup, DebtRow, debt_counts, debt_groups, debts, find_debt};
 pub use history::{ActLine, WORKER_LIFE_MS, WindowRow, WorkerRow, acts, windows, workers};
 pub use streams::{ReadingWindow, StreamOverview, streams};
+pub use sweeps::{DriftRow, SweepView, drift};
 pub use totals::{Totals, rows_estimate, totals};

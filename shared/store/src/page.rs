@@ -6,22 +6,27 @@
 use std::collections::{HashMap, HashSet};
 
 use tidemark_core::Millis;
+use tidemark_core::ghost::Ghosts;
 use tidemark_core::lineage::Source;
 use tidemark_core::merge::{Heard, LinkState};
-use tidemark_core::page::{Known, Step, plan};
-use tidemark_core::record::{Record, RemoteId};
+use tidemark_core::page::{Known, KnownLink, Step, plan};
+use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_core::source::Position;
+use tidemark_core::spec::InboundDelete;
+use tidemark_core::sweep::Cursors;
+use tidemark_core::window::Reader;
 
-use crate::debts::{self, Claim, Kind};
+use crate::debts::{self, Claim, Kind, Parking, Unpaid};
+use crate::gone::{self, Round};
 use crate::known::{load, resolve_references};
 use crate::lineage::Notes;
 use crate::links::{self, By, LinkUpdate};
 use crate::page_rows::{Merge, Work, write};
-use crate::rows::Mapped;
+use crate::rows::{self, Mapped};
 use crate::session::Tx;
 use crate::streams::{self, Fence};
 use crate::windows::{self, OpenWindow, PageCounts};
-use crate::{Store, StoreError, changes};
+use crate::{Store, StoreError, changes, sweeps};
 
 /// One or more pages of a window, one after the other.
 #[derive(Debug)]
@@ -50,8 +55,9 @@ pub async fn apply_page(
     let tx = store.begin().await?;
     let held = streams::hold(&tx, page.fence).await?;
     let heard = Heard::Page { asked_at: page.asked_at, commit_lag: page.commit_lag };
-    let inside =
-        page.records.iter().filter(|record| record.modified.is_none_or(|stamp| page.window.window.contains(stamp))).count();
+    let sweeping = page.window.reader == Reader::Sweep;
+    let counts_as_read = |record: &&Record| sweeping || record.modified.is_none_or(|stamp| page.window.window.contains(stamp));
+    let inside = page.records.iter().filter(counts_as_read).count();
     let batch = Batch {
         mapped,
         parents,
@@ -63,6 +69,7 @@ pub async fn apply_page(
         undecided_creates: held.undecided_creates,
         read_debts: held.read_debts,
         moved: HashSet::new(),
+        sweep: sweeping.then_some(Sweeping { window: page.window.id, cursors: held.cursors }),
     };
     let mut counts = apply(&tx, batch).await?.counts;
     counts.records = i64::try_from(inside).unwrap_or(0);
@@ -84,9 +91,11 @@ pub struct OwedReads<'a> {
     pub versions: HashMap<RemoteId, i64>,
     pub precision: Millis,
     pub read_delay: Millis,
+    /// What asking again for those that were not answered came to.
+    pub round: Round,
 }
 
-/// Merges records that were read by id and pays their debts. A record that is gone leaves a tombstone.
+/// Merges records that were read by id and pays their debts. What was not found is concluded as the round says, or asked for again.
 pub async fn apply_reads(
     store: &Store,
     mapped: &Mapped,
@@ -97,19 +106,22 @@ pub async fn apply_reads(
     let ids: Vec<&str> = reads.claims.iter().map(|claim| claim.subject.as_str()).collect();
     let now = links::locked(&tx, mapped, By::Remote, ids.iter().copied()).await?;
     let moved = now.iter().filter_map(|link| {
-        let id = link.remote_id.as_ref()?;
-        (reads.versions.get(id) != Some(&link.version)).then(|| id.clone())
+        let id = link.remote_id.clone()?;
+        (reads.versions.get(&id) != Some(&link.version)).then_some(id)
     });
     let moved: HashSet<RemoteId> = moved.collect();
     let answered: HashSet<String> = reads.records.iter().map(|record| record.id.0.clone()).collect();
-    let gone: Vec<&str> =
-        ids.iter().copied().filter(|id| !answered.contains(*id) && !moved.contains(&RemoteId::new(*id))).collect();
-    links::bury(&tx, mapped.id, gone.iter().copied()).await?;
+    let is_missing =
+        |link: &&KnownLink| link.remote_id.as_ref().is_some_and(|id| !answered.contains(id.as_str()) && !moved.contains(id));
+    let missing: Vec<&KnownLink> = now.iter().filter(is_missing).collect();
+    let gone = gone::settle(&tx, mapped, &missing, reads.claims, reads.asked_at, &reads.round).await?;
     let mut notes = Notes::default();
-    let is_gone = |id: &RemoteId| gone.contains(&id.as_str());
-    let lost = now.iter().filter(|link| link.view.state != LinkState::Tombstone && link.remote_id.as_ref().is_some_and(is_gone));
-    lost.for_each(|link| notes.gone(link.id));
+    gone.buried.iter().for_each(|link| notes.gone(*link));
     notes.write(&tx).await?;
+    // Linked and not found, but not asked for again in this round: nothing is known of it.
+    let asked_again: HashSet<&RemoteId> = reads.round.missing.iter().map(|missing| &missing.id).collect();
+    let unasked = missing.iter().filter(|link| link.view.state == LinkState::Linked).filter_map(|link| link.remote_id.as_ref());
+    let unasked: HashSet<&str> = unasked.filter(|id| !asked_again.contains(*id)).map(RemoteId::as_str).collect();
     let batch = Batch {
         mapped,
         parents,
@@ -122,18 +134,30 @@ pub async fn apply_reads(
         undecided_creates: mapped.spec.external_key.is_none() && streams::undecided_creates(&tx, mapped.id).await?,
         read_debts: false,
         moved: moved.clone(),
+        sweep: None,
     };
-    let applied = apply(&tx, batch).await?;
+    let mut applied = apply(&tx, batch).await?;
+    applied.counts.rows_changed += i64::try_from(gone.rows_changed).unwrap_or(0);
     // What is owed again was moved to its next generation by `apply`, so that paying leaves it; what was parked is no longer ours to pay.
     let unanswered = |id: &String| moved.contains(&RemoteId::new(id.as_str())) && !answered.contains(id);
-    let paid: Vec<&Claim> =
-        reads.claims.iter().filter(|claim| !applied.parked.contains(&claim.subject) && !unanswered(&claim.subject)).collect();
+    let later = |id: &String| gone.waiting.contains_key(id) || unasked.contains(id.as_str());
+    let parked = |id: &String| applied.parked.contains(id) || gone.parked.contains(id);
+    let (again, rest): (Vec<&Claim>, Vec<&Claim>) = reads.claims.iter().partition(|claim| later(&claim.subject));
+    let paid: Vec<&Claim> = rest.into_iter().filter(|claim| !parked(&claim.subject) && !unanswered(&claim.subject)).collect();
     debts::pay(&tx, reads.fence, &paid).await?;
+    for claim in again {
+        let cause = gone.waiting.get(&claim.subject).copied().unwrap_or("it was not found and is asked for again");
+        let unpaid = Unpaid::Later { due_at: reads.asked_at + WAIT_MS, cause };
+        debts::leave(&tx, reads.fence, claim, &unpaid).await?;
+    }
     tx.commit().await?;
     // Only a number for people: counted inside, it would lock the stream after its links.
     windows::count(&store.db, mapped.id, applied.counts).await?;
     Ok(applied.counts)
 }
+
+/// A record whose delete is in doubt is asked for again after this long.
+const WAIT_MS: Millis = 60_000;
 
 /// Streams of the same connection by object: whose links turn a referenced record's id into its row's key.
 pub type Parents<'a> = HashMap<&'a str, &'a Mapped>;
@@ -149,6 +173,14 @@ struct Batch<'a> {
     undecided_creates: bool,
     read_debts: bool,
     moved: HashSet<RemoteId>,
+    sweep: Option<Sweeping>,
+}
+
+/// The sweep a batch belongs to, and how far the readers were.
+#[derive(Clone, Copy)]
+struct Sweeping {
+    window: i64,
+    cursors: Cursors,
 }
 
 struct Applied {
@@ -163,12 +195,19 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         return Ok(applied);
     }
     resolve_references(tx, mapped, batch.parents, &mut batch.records).await?;
-    let known = load(tx, mapped, &batch.records).await?;
+    let known = load(tx, mapped, &batch.records, batch.heard).await?;
     let known = Known { undecided_creates: batch.undecided_creates, moved: batch.moved, ..known };
     let steps = plan(&mapped.spec, &batch.records, &known, batch.heard, batch.precision);
     let mark = changes::mark(tx).await?;
+    let found = match batch.sweep {
+        Some(sweep) => sweeps::found(tx, mapped, &batch.records, &known, &steps, sweep.cursors).await?,
+        None => Vec::new(),
+    };
+    applied.counts.drift = i64::try_from(found.len()).unwrap_or(0);
 
     let mut work = Work::default();
+    // Tombstones of records that are met again, and rows whose mark goes with their record's return.
+    let (mut returned, mut unmark): (Vec<i64>, Vec<(i64, RowKey)>) = (Vec::new(), Vec::new());
     for (record, step) in batch.records.iter().zip(steps) {
         match step {
             Step::Pass => {}
@@ -178,20 +217,34 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
             Step::Exclude { .. } => applied.counts.excluded += 1,
             Step::OweRead { .. } => work.owed_reads.push(record.id.as_str()),
             Step::Park { cause, next_step } => work.parked.push((record.id.as_str(), cause, next_step)),
-            Step::Insert { merged } => work.inserts.push((record, merged)),
+            Step::Insert { merged } => {
+                returned.extend(known.lifted.get(&record.id));
+                work.inserts.push((record, merged));
+            }
+            Step::Lift { link, key, merged } => {
+                unmark.push((link, key.clone()));
+                let ghosts = Ghosts::default();
+                work.merges.push(Merge { record, link: Some(link), key, merged, ghosts, bind: false });
+            }
             Step::Merge { link, key, merged, ghosts } => {
                 applied.counts.conflicts += i64::from(merged.conflicts);
                 work.merges.push(Merge { record, link: Some(link), key, merged, ghosts, bind: false });
             }
             Step::Bind { link, key, merged, ghosts } => {
+                returned.extend(known.lifted.get(&record.id));
                 applied.counts.conflicts += i64::from(merged.conflicts);
                 work.merges.push(Merge { record, link, key, merged, ghosts, bind: true });
             }
         }
     }
+    links::forget(tx, &returned).await?;
+    if let InboundDelete::Set { column, .. } = &mapped.spec.deletes.inbound {
+        rows::unmark(tx, mapped, column, &unmark.iter().map(|(link, _)| *link).collect::<Vec<_>>()).await?;
+    }
     let written = write(tx, mapped, &known, batch.source, &mut work).await?;
     applied.counts.rows_changed = i64::try_from(written.keys.len()).unwrap_or(0);
-    let keys: Vec<&str> = written.keys.iter().map(String::as_str).collect();
+    let keys = written.keys.iter().map(String::as_str).chain(unmark.iter().map(|(_, key)| key.as_str()));
+    let keys: Vec<&str> = keys.collect();
     changes::clear_own(tx, mapped, mark, &keys).await?;
     debts::free_children(
         tx,
@@ -213,9 +266,12 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         debts::owe(tx, mapped.id, Kind::Read, std::iter::once(id.as_str()), delay, false).await?;
     }
     for (id, cause, next_step) in &work.parked {
-        debts::park_new(tx, mapped.id, Kind::Read, id, cause, next_step).await?;
+        debts::park_new(tx, mapped.id, Kind::Read, id, Parking { class: "rejected", code: None, cause, next_step }).await?;
         applied.parked.insert((*id).to_owned());
     }
     applied.counts.parked = i64::try_from(work.parked.len()).unwrap_or(0);
+    if let Some(sweep) = batch.sweep {
+        sweeps::note(tx, mapped, sweep.window, &batch.records, &found).await?;
+    }
     Ok(applied)
 }

@@ -7,7 +7,10 @@ use std::collections::{HashMap, HashSet};
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
+use tidemark_core::delete::{Return, returns};
+use tidemark_core::merge::LinkState;
 use tidemark_core::page::KnownLink;
+use tidemark_core::push::is_somebody_else;
 use tidemark_core::record::{RemoteId, Row, RowKey};
 
 use crate::debts::{self, Claim, Kind};
@@ -25,6 +28,8 @@ pub struct Prepared {
     pub claim: Claim,
     pub row: Option<Row>,
     pub link: Option<KnownLink>,
+    /// The record of the key's former life, whose tombstone has let go of the row.
+    pub former: Option<RemoteId>,
     /// Aligned with the fields: the record of the parent row, for references that have one.
     pub parents: Vec<Option<RemoteId>>,
 }
@@ -47,12 +52,13 @@ pub async fn prepare(
         locked.into_iter().filter_map(|link| Some((link.row_key.clone()?, link))).collect();
     let rows = rows::by_keys(&tx, mapped, keys.iter().copied(), Lock::Free).await?;
     let mut rows: HashMap<RowKey, Row> = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
+    let mut former = receive(&tx, mapped, &claims, &rows, &mut links).await?;
     let mut parent_ids: Vec<HashMap<RowKey, RemoteId>> = vec![HashMap::new(); mapped.spec.fields.len()];
     for (at, field, object) in mapped.spec.reference_fields() {
         let Some(parent) = parents.get(object) else { continue };
         let wanted: HashSet<&str> = rows.values().filter_map(|row| row.get(&mapped.spec, &field.column)).collect();
         let links = links::free(&tx, parent, By::Row, wanted.into_iter()).await?;
-        let linked = links.into_iter().filter(|link| link.view.state == tidemark_core::merge::LinkState::Linked);
+        let linked = links.into_iter().filter(|link| link.view.state == LinkState::Linked);
         parent_ids[at] = linked.filter_map(|link| Some((link.row_key?, link.remote_id?))).collect();
     }
     tx.commit().await?;
@@ -64,9 +70,40 @@ pub async fn prepare(
             parent_ids.get(at)?.get(&RowKey::new(value)).cloned()
         };
         let parents = (0..mapped.spec.fields.len()).map(parent).collect();
-        Prepared { link: links.remove(&key), row, parents, claim }
+        Prepared { link: links.remove(&key), former: former.remove(&key), row, parents, claim }
     };
     Ok(claims.into_iter().map(prepare).collect())
+}
+
+/// Rows that are there under a tombstone of their key: the same thing resumes its link, another begins anew. Returns the records of the former lives.
+async fn receive(
+    tx: &Tx,
+    mapped: &Mapped,
+    claims: &[Claim],
+    rows: &HashMap<RowKey, Row>,
+    links: &mut HashMap<RowKey, KnownLink>,
+) -> Result<HashMap<RowKey, RemoteId>, StoreError> {
+    let spec = &mapped.spec;
+    let (mut resumed, mut detached, mut former) = (Vec::new(), Vec::new(), HashMap::new());
+    for claim in claims {
+        let key = RowKey::new(claim.subject.as_str());
+        let (Some(row), Some(link)) = (rows.get(&key).filter(|row| row.is_sendable(spec)), links.get_mut(&key)) else { continue };
+        match returns(&link.view, claim.reborn, !is_somebody_else(spec, &link.view, row)) {
+            Return::None => {}
+            Return::Resumes => {
+                resumed.push(link.id);
+                (link.view.state, link.view.gone) = (LinkState::Linked, None);
+            }
+            Return::BeginsAnew => {
+                detached.push(link.id);
+                former.extend(link.remote_id.clone().map(|id| (key.clone(), id)));
+                links.remove(&key);
+            }
+        }
+    }
+    links::resume(tx, &resumed).await?;
+    links::detach(tx, &detached).await?;
+    Ok(former)
 }
 
 async fn mark(db: &impl ConnectionTrait, ids: impl Iterator<Item = i64>, fence: &str, lease: Millis) -> Result<(), StoreError> {

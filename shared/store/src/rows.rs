@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Value};
 use tidemark_core::record::{Row, RowKey};
-use tidemark_core::spec::StreamSpec;
+use tidemark_core::spec::{Mark, StreamSpec};
 
 use crate::dialect::{in_list, list, quote, table};
 use crate::query::{all, get, run, scalar};
@@ -244,6 +244,85 @@ pub(crate) async fn set_remote_ids(
     let differs = if backend == DbBackend::Postgres { "IS DISTINCT FROM" } else { "IS NOT" };
     let sql = format!(
         "UPDATE {} AS t SET {column} = {value} FROM {source} WHERE t.{key} = {} AND t.{column} {differs} {value}",
+        mapped.shape.sql(),
+        cast(backend, &mapped.shape, &mapped.spec.key, 0)
+    );
+    run(db, &sql, values).await
+}
+
+/// Deletes rows in one statement; the keys of those that were there.
+pub(crate) async fn delete<'a>(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    keys: impl Iterator<Item = &'a str>,
+) -> Result<Vec<RowKey>, StoreError> {
+    let backend = db.get_database_backend();
+    let (key, text) = (mapped.key(), if backend == DbBackend::Postgres { "text" } else { "TEXT" });
+    let sql = format!(
+        "DELETE FROM {} WHERE {key} {} RETURNING CAST({key} AS {text})",
+        mapped.shape.sql(),
+        in_list(backend, 1, mapped.key_type())
+    );
+    all(db, &sql, vec![list(backend, keys)]).await?.iter().map(|row| Ok(RowKey(get(row, 0)?))).collect()
+}
+
+/// Sets the column that marks a row as deleted, where it is not set already, and says what it holds now.
+pub(crate) async fn mark<'a>(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    column: &str,
+    mark: &Mark,
+    keys: impl Iterator<Item = &'a str>,
+) -> Result<Vec<(RowKey, String)>, StoreError> {
+    let backend = db.get_database_backend();
+    let (key, text) = (mapped.key(), if backend == DbBackend::Postgres { "text" } else { "TEXT" });
+    let (quoted, sql_type) = (quote(column), mapped.shape.type_of(column));
+    let mut values = vec![list(backend, keys)];
+    let value = match (mark, backend) {
+        (Mark::Now, DbBackend::Postgres) => format!("CURRENT_TIMESTAMP::{sql_type}"),
+        (Mark::Now, _) => "CURRENT_TIMESTAMP".to_owned(),
+        (Mark::Text(word), _) => {
+            values.push(word.as_str().into());
+            if backend == DbBackend::Postgres { format!("$2::text::{sql_type}") } else { "$2".to_owned() }
+        }
+    };
+    // A row the order system has marked itself keeps its mark.
+    let unmarked = match mark {
+        Mark::Now => format!("{quoted} IS NULL"),
+        Mark::Text(_) if backend == DbBackend::Postgres => format!("{quoted} IS DISTINCT FROM {value}"),
+        Mark::Text(_) => format!("{quoted} IS NOT {value}"),
+    };
+    let sql = format!(
+        "UPDATE {} SET {quoted} = {value} WHERE {key} {} AND {unmarked} RETURNING CAST({key} AS {text}), CAST({quoted} AS {text})",
+        mapped.shape.sql(),
+        in_list(backend, 1, mapped.key_type())
+    );
+    all(db, &sql, values).await?.iter().map(|row| Ok((RowKey(get(row, 0)?), get(row, 1)?))).collect()
+}
+
+/// Takes the marks off that these links' rows got from us; a column that says something else by now is the order system's.
+pub(crate) async fn unmark(db: &impl ConnectionTrait, mapped: &Mapped, column: &str, links: &[i64]) -> Result<u64, StoreError> {
+    if links.is_empty() {
+        return Ok(0);
+    }
+    let backend = db.get_database_backend();
+    let text = if backend == DbBackend::Postgres { "text" } else { "TEXT" };
+    let texts: Vec<String> = links.iter().map(i64::to_string).collect();
+    let sql = format!(
+        "SELECT row_key, mark FROM tidemark_link WHERE mark IS NOT NULL AND row_key IS NOT NULL AND id {} ORDER BY id LIMIT 5000",
+        in_list(backend, 1, "bigint")
+    );
+    let marked = all(db, &sql, vec![list(backend, texts.iter().map(String::as_str))]).await?;
+    let marked: Vec<(String, String)> =
+        marked.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect::<Result<_, StoreError>>()?;
+    let cells: Vec<Option<&str>> = marked.iter().flat_map(|(key, mark)| [Some(key.as_str()), Some(mark.as_str())]).collect();
+    if cells.is_empty() {
+        return Ok(0);
+    }
+    let (source, values) = table(backend, 1, 2, &cells);
+    let (key, quoted) = (mapped.key(), quote(column));
+    let sql = format!(
+        "UPDATE {} AS t SET {quoted} = NULL FROM {source} WHERE t.{key} = {} AND CAST(t.{quoted} AS {text}) = v.c1",
         mapped.shape.sql(),
         cast(backend, &mapped.shape, &mapped.spec.key, 0)
     );

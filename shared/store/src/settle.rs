@@ -6,6 +6,7 @@ use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::base::Base;
 use tidemark_core::bug::{Bug, planted};
+use tidemark_core::delete::Gone;
 use tidemark_core::page::KnownLink;
 use tidemark_core::push::{Sent, settled};
 use tidemark_core::record::{RemoteId, Row, RowKey, Value};
@@ -13,7 +14,7 @@ use tidemark_core::record::{RemoteId, Row, RowKey, Value};
 use crate::debts::{self, Claim, Kind, Unpaid};
 use crate::dialect::{in_list, list, table};
 use crate::lineage::Notes;
-use crate::links::{self, By};
+use crate::links::{self, Buried, By};
 use crate::query::run;
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
@@ -43,9 +44,10 @@ pub enum Settlement<'a> {
         fields: Vec<(usize, Value)>,
         complete: bool,
     },
-    /// The record is archived, or left alone because its row is gone.
+    /// The row is gone; its record is archived now, or left alone.
     Buried {
         claim: &'a Claim,
+        archived: bool,
     },
     /// The record has to be read by id before anything is sent; the push is looked at again after it.
     ReadFirst {
@@ -78,7 +80,7 @@ impl Settlement<'_> {
             Self::Nothing { claim, .. }
             | Self::Written { claim, .. }
             | Self::Referred { claim, .. }
-            | Self::Buried { claim }
+            | Self::Buried { claim, .. }
             | Self::ReadFirst { claim, .. }
             | Self::Unheard { claim, .. }
             | Self::Unpaid { claim, .. } => claim,
@@ -157,7 +159,7 @@ struct LinkSettled {
 struct Settling<'a> {
     links: Vec<LinkSettled>,
     remote_ids: Vec<(&'a str, &'a str)>,
-    buried: Vec<i64>,
+    buried: Vec<Buried>,
     paid: Vec<&'a Claim>,
     unpaid: Vec<(&'a Claim, Unpaid<'a>)>,
     reads: Vec<(&'a str, Millis)>,
@@ -259,10 +261,11 @@ impl<'a> Settling<'a> {
                     self.paid.push(claim);
                 }
             }
-            Settlement::Buried { claim } => {
+            Settlement::Buried { claim, archived } => {
                 if let Some(link) = link {
                     self.notes.buried(spec, link, attempt);
-                    self.buried.push(link.id);
+                    let gone = if *archived || link.view.gone == Some(Gone::Record) { Gone::Both } else { Gone::Row };
+                    self.buried.push(Buried { id: link.id, gone, modified: None, mark: None });
                 }
                 self.paid.push(claim);
             }
@@ -279,7 +282,7 @@ impl<'a> Settling<'a> {
     async fn write(self, tx: &Tx, mapped: &Mapped, fence: &str) -> Result<(), StoreError> {
         write_links(tx, &self.links).await?;
         write_ghosts(tx, &self.ghosts).await?;
-        bury(tx, &self.buried).await?;
+        links::bury(tx, &self.buried).await?;
         unmark(tx, fence, &self.unmark).await?;
         self.notes.write(tx).await?;
         if mapped.spec.remote_id.is_some() && !self.remote_ids.is_empty() {
@@ -344,22 +347,6 @@ async fn write_ghosts(tx: &Tx, links: &[(i64, Option<String>)]) -> Result<(), St
     let (source, values) = table(tx.get_database_backend(), 1, 2, &cells);
     let sql = format!("UPDATE tidemark_link AS t SET ghosts = v.c1 FROM {source} WHERE t.id = CAST(v.c0 AS BIGINT)");
     run(tx, &sql, values).await?;
-    Ok(())
-}
-
-async fn bury(tx: &Tx, ids: &[i64]) -> Result<(), StoreError> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let backend = tx.get_database_backend();
-    let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
-    let act = if planted(Bug::NoTombstone) {
-        "DELETE FROM tidemark_link"
-    } else {
-        "UPDATE tidemark_link SET state = 'tombstone', version = version + 1"
-    };
-    let sql = format!("{act} WHERE id {}", in_list(backend, 1, "bigint"));
-    run(tx, &sql, vec![list(backend, texts.iter().map(String::as_str))]).await?;
     Ok(())
 }
 

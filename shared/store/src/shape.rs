@@ -204,13 +204,22 @@ pub async fn missing_rights(store: &Store, spec: &StreamSpec, shape: &TableShape
     }
     let inserts = spec.direction.writes_rows() && spec.inbound == tidemark_core::spec::Inbound::Full;
     let inserted = if inserts { written.clone() } else { Vec::new() };
+    let marked: Vec<&str> = spec.delete_mark().into_iter().collect();
     let mut missing = Vec::new();
-    for (right, columns) in [("SELECT", read), ("UPDATE", written), ("INSERT", inserted)] {
+    for (right, columns) in
+        [("SELECT", read), ("SELECT", marked.clone()), ("UPDATE", written), ("UPDATE", marked), ("INSERT", inserted)]
+    {
         for column in columns.into_iter().filter(|column| shape.column(column).is_some()) {
             let sql = "SELECT has_column_privilege($1, $2, $3)";
             if !scalar::<bool>(&store.db, sql, vec![shape.sql().into(), column.into(), right.into()]).await? {
                 missing.push(format!("{right} {column}"));
             }
+        }
+    }
+    if spec.deletes.inbound == tidemark_core::spec::InboundDelete::Delete {
+        let sql = "SELECT has_table_privilege($1, 'DELETE')";
+        if !scalar::<bool>(&store.db, sql, vec![shape.sql().into()]).await? {
+            missing.push("DELETE".to_owned());
         }
     }
     Ok(missing)

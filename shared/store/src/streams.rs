@@ -6,6 +6,7 @@ use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::Failure;
 use tidemark_core::hint::HintKind;
 use tidemark_core::spec::StreamSpec;
+use tidemark_core::sweep::Cursors;
 use tidemark_core::window::Reader;
 
 use crate::query::{all, get, one, run, scalar};
@@ -57,7 +58,7 @@ pub async fn register(store: &Store, spec: &StreamSpec) -> Result<Stream, StoreE
     let sql = "UPDATE tidemark_stream SET table_name = $2, mapping_digest = $3, fast_until = NULL, walk_owed = 1, walk_position = NULL, fence = fence + 1,
         lease_until = NULL, reason = 'the mapping changed: everything is read once more' WHERE name = $1 AND mapping_digest <> $3";
     if run(&tx, sql, vec![name.clone().into(), table.into(), digest.into()]).await? == 1 {
-        let sql = "UPDATE tidemark_window SET state = 'abandoned', ended_at = {now} WHERE state = 'open'
+        let sql = "UPDATE tidemark_window SET state = 'abandoned', ended_at = {now} WHERE state IN ('open', 'drained')
             AND stream_id = (SELECT id FROM tidemark_stream WHERE name = $1)";
         run(&tx, sql, vec![name.into()]).await?;
     }
@@ -89,17 +90,30 @@ pub struct Due {
     pub id: i64,
     pub name: String,
     pub due_at: Millis,
+    /// When the first load ended.
+    pub loaded_at: Option<Millis>,
+    /// When the last sweep was owed.
+    pub sweep_begun_at: Option<Millis>,
+    /// A sweep is owed or under way.
+    pub sweep_owed: bool,
 }
 
 /// Streams to tick now, oldest first.
 pub async fn due(store: &Store, now: Millis) -> Result<Vec<Due>, StoreError> {
     let sql =
-        "SELECT id, name, due_at FROM tidemark_stream WHERE state = 'running' AND due_at <= $1 ORDER BY due_at, id LIMIT 500";
-    all(&store.db, sql, vec![now.into()])
-        .await?
-        .iter()
-        .map(|row| Ok(Due { id: get(row, 0)?, name: get(row, 1)?, due_at: get(row, 2)? }))
-        .collect()
+        "SELECT id, name, due_at, loaded_at, sweep_begun_at, sweep_owed_at FROM tidemark_stream WHERE state = 'running' AND due_at <= $1
+        ORDER BY due_at, id LIMIT 500";
+    let read = |row: &QueryResult| {
+        Ok(Due {
+            id: get(row, 0)?,
+            name: get(row, 1)?,
+            due_at: get(row, 2)?,
+            loaded_at: get(row, 3)?,
+            sweep_begun_at: get(row, 4)?,
+            sweep_owed: get::<Option<Millis>>(row, 5)?.is_some(),
+        })
+    };
+    all(&store.db, sql, vec![now.into()]).await?.iter().map(read).collect()
 }
 
 /// The tick: moves `due_at` on and owes a poll, unless another scheduler did it first. True when it was ours.
@@ -117,14 +131,19 @@ pub struct DueWork {
     hinted_at: Option<Millis>,
 }
 
-/// What the dispatcher has to hint: polls that are owed and unleased, debts that are due and unleased (an expired lease counts as none). A hint older than
-/// `hint_life` counts as lost.
+/// What the dispatcher has to hint: polls that are owed and unleased, sweeps that are owed while no poll is, debts that are due and unleased (an expired lease counts
+/// as none). A hint older than `hint_life` counts as lost.
 pub async fn due_work(store: &Store, hint_life: Millis) -> Result<Vec<DueWork>, StoreError> {
     let open = "s.state = 'running' AND c.state = 'running'";
     let polls = format!(
         "SELECT s.id, 'poll', 1, s.poll_hinted_at FROM tidemark_stream s JOIN tidemark_connection c ON c.name = s.connection
          WHERE {open} AND s.poll_owed_at <= {{now}} AND (s.lease_until IS NULL OR s.lease_until < {{now}})
            AND (s.poll_hinted_at IS NULL OR s.poll_hinted_at < {{now}} - $1) ORDER BY s.poll_owed_at LIMIT 500"
+    );
+    let sweeps = format!(
+        "SELECT s.id, 'sweep', 1, s.sweep_hinted_at FROM tidemark_stream s JOIN tidemark_connection c ON c.name = s.connection
+         WHERE {open} AND s.sweep_owed_at <= {{now}} AND COALESCE(s.poll_owed_at > {{now}}, true) AND (s.lease_until IS NULL OR s.lease_until < {{now}})
+           AND (s.sweep_hinted_at IS NULL OR s.sweep_hinted_at < {{now}} - $1) ORDER BY s.sweep_owed_at LIMIT 500"
     );
     let debts = format!(
         "SELECT s.id, d.kind, count(*), CASE d.kind WHEN 'push' THEN s.push_hinted_at ELSE s.read_hinted_at END
@@ -134,14 +153,18 @@ pub async fn due_work(store: &Store, hint_life: Millis) -> Result<Vec<DueWork>, 
          GROUP BY s.id, d.kind, s.push_hinted_at, s.read_hinted_at ORDER BY min(d.due_at) LIMIT 500"
     );
     let mut work = Vec::new();
-    for sql in [polls, debts] {
+    for sql in [polls, debts, sweeps] {
         for row in all(&store.db, &sql, vec![hint_life.into()]).await? {
             let kind = match get::<String>(&row, 1)?.as_str() {
                 "poll" => HintKind::Poll,
                 "push" => HintKind::Push,
+                "sweep" => HintKind::Sweep,
                 _ => HintKind::Read,
             };
-            let units = if kind == HintKind::Poll { 1 } else { get(&row, 2)? };
+            let units = match kind {
+                HintKind::Poll | HintKind::Sweep => 1,
+                HintKind::Push | HintKind::Read => get(&row, 2)?,
+            };
             work.push(DueWork { stream: get(&row, 0)?, kind, units, hinted_at: get(&row, 3)? });
         }
     }
@@ -153,6 +176,7 @@ fn hinted_column(kind: HintKind) -> &'static str {
         HintKind::Poll => "poll_hinted_at",
         HintKind::Push => "push_hinted_at",
         HintKind::Read => "read_hinted_at",
+        HintKind::Sweep => "sweep_hinted_at",
     }
 }
 
@@ -202,12 +226,13 @@ pub(crate) async fn hold(db: &impl ConnectionTrait, fence: Fence) -> Result<Held
         "UPDATE tidemark_stream SET version = version + 1, lease_until = {{now}} + $3
          WHERE id = $1 AND {fence_holds} AND lease_until > {{now}} AND state = 'running'
          RETURNING EXISTS (SELECT 1 FROM tidemark_link l WHERE l.stream_id = $1 AND {UNDECIDED}),
-             EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.stream_id = $1 AND d.kind = 'read')"
+             EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.stream_id = $1 AND d.kind = 'read'), fast_until, settled_until"
     );
     let row = one(db, &sql, vec![fence.stream.into(), fence.number.into(), fence.lease.into()]).await?;
     let row = row.ok_or_else(|| StoreError::LeaseLost { what: format!("stream {}", fence.stream) })?;
     let truth = |at| get::<bool>(&row, at);
-    Ok(Held { undecided_creates: truth(0)?, read_debts: truth(1)? })
+    let cursors = Cursors { fast: get(&row, 2)?, settled: get(&row, 3)? };
+    Ok(Held { undecided_creates: truth(0)?, read_debts: truth(1)?, cursors })
 }
 
 /// A create whose record may be there although nobody has heard of it: it was sent without a known outcome, or is about to be.
@@ -224,6 +249,7 @@ pub(crate) async fn undecided_creates(db: &impl ConnectionTrait, stream: i64) ->
 pub(crate) struct Held {
     pub(crate) undecided_creates: bool,
     pub(crate) read_debts: bool,
+    pub(crate) cursors: Cursors,
 }
 
 /// The poll is done: nothing is owed until the next tick.
@@ -234,11 +260,11 @@ pub async fn finish_poll(store: &Store, fence: Fence, fresh_at: Option<Millis>) 
     Ok(())
 }
 
-/// Gives the lease back early; the poll stays owed and is hinted again at once.
-pub async fn yield_poll(store: &Store, fence: Fence) -> Result<(), StoreError> {
-    let sql =
-        "UPDATE tidemark_stream SET lease_until = NULL, lease_owner = NULL, poll_hinted_at = NULL WHERE id = $1 AND fence = $2";
-    run(&store.db, sql, vec![fence.stream.into(), fence.number.into()]).await?;
+/// Gives the lease back early; the poll stays owed and is hinted again at once. `fresh_at` when everything was read and only rows are still to be compared.
+pub async fn yield_poll(store: &Store, fence: Fence, fresh_at: Option<Millis>) -> Result<(), StoreError> {
+    let sql = "UPDATE tidemark_stream SET lease_until = NULL, lease_owner = NULL, poll_hinted_at = NULL, fresh_at = COALESCE($3, fresh_at)
+        WHERE id = $1 AND fence = $2";
+    run(&store.db, sql, vec![fence.stream.into(), fence.number.into(), fresh_at.into()]).await?;
     Ok(())
 }
 
@@ -291,11 +317,12 @@ pub async fn set_state(store: &Store, name: &str, state: &str, reason: Option<&s
     Ok(run(&store.db, sql, vec![name.into(), state.into(), reason.into()]).await? == 1)
 }
 
-/// The column of a reader's cursor.
-pub(crate) fn cursor_column(reader: Reader) -> &'static str {
+/// The column of a reader's cursor; a sweep reads everything and has none.
+pub(crate) fn cursor_column(reader: Reader) -> Option<&'static str> {
     match reader {
-        Reader::Fast => "fast_until",
-        Reader::Settled => "settled_until",
+        Reader::Fast => Some("fast_until"),
+        Reader::Settled => Some("settled_until"),
+        Reader::Sweep => None,
     }
 }
 

@@ -68,6 +68,8 @@ pub struct PageCounts {
     pub excluded: i64,
     pub conflicts: i64,
     pub owed_reads: i64,
+    /// Records a sweep found different although no reader told.
+    pub drift: i64,
 }
 
 /// Stores a page's progress, or the window's end with the cursor, in the page's own transaction.
@@ -79,9 +81,14 @@ pub(crate) async fn advance(
     pages: usize,
     counts: PageCounts,
 ) -> Result<(), StoreError> {
-    let state = if next.is_some() { "open" } else { "completed" };
+    // What a sweep came to is decided over all its links, in a transaction of its own.
+    let state = match (next, window.reader) {
+        (Some(_), _) => "open",
+        (None, Reader::Sweep) => "drained",
+        (None, Reader::Fast | Reader::Settled) => "completed",
+    };
     let sql = "UPDATE tidemark_window SET position = $2, pages = pages + $7, records = records + $3, rows_changed = rows_changed + $4, parked = parked + $5,
-        state = $6, ended_at = CASE WHEN $6 = 'completed' THEN {now} END WHERE id = $1 AND state = 'open'";
+        drift = drift + $8, state = $6, ended_at = CASE WHEN $6 = 'completed' THEN {now} END WHERE id = $1 AND state = 'open' AND (fence IS NULL OR fence = $9)";
     let values = vec![
         window.id.into(),
         next.map(|position| position.0.clone()).into(),
@@ -90,6 +97,8 @@ pub(crate) async fn advance(
         counts.parked.into(),
         state.into(),
         i64::try_from(pages).unwrap_or(1).into(),
+        counts.drift.into(),
+        fence.number.into(),
     ];
     if run(db, sql, values).await? != 1 {
         return Err(StoreError::LeaseLost { what: format!("window {}", window.id) });
@@ -111,7 +120,7 @@ pub(crate) async fn count(db: &impl ConnectionTrait, stream: i64, counts: PageCo
 }
 
 async fn finish(db: &impl ConnectionTrait, fence: Fence, window: &OpenWindow) -> Result<(), StoreError> {
-    let column = cursor_column(window.reader);
+    let Some(column) = cursor_column(window.reader) else { return Ok(()) };
     let first_load = if window.reader == Reader::Fast {
         ", walk_owed = CASE WHEN loaded_at IS NULL THEN 1 ELSE walk_owed END, loaded_at = COALESCE(loaded_at, {now})"
     } else {

@@ -233,6 +233,7 @@ impl Crm for Face {
             batch_rows_max: 4,
             request_life: duration(swarm.request_life),
             guarded: false,
+            archive_view: swarm.archive_view,
         })
     }
 
@@ -307,6 +308,17 @@ impl Crm for Face {
                 }
             }
             records
+        })
+        .await
+    }
+
+    async fn read_archived(&self, request: &ReadIds<'_>) -> Answer<Vec<Record>> {
+        self.ask("read archived", |model| {
+            let archived = |id: &RemoteId| {
+                let rec = model.records.get(id.as_str()).filter(|rec| rec.archived && rec.object == request.object)?;
+                Some(Record { archived: true, ..present(id.as_str(), rec, request.properties) })
+            };
+            request.ids.iter().filter_map(archived).collect()
         })
         .await
     }

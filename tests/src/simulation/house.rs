@@ -95,6 +95,7 @@ impl World {
             HintKind::Poll => "poll",
             HintKind::Push => "push",
             HintKind::Read => "read",
+            HintKind::Sweep => "sweep",
         };
         if self.at_work(Role::Handler) >= 2 {
             self.coverage.count("three handlers at once");

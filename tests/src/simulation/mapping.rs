@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tidemark_core::spec::{
-    Blanks, BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, Inbound, Lineage, Owner,
-    PollSpec, RetrySpec, StreamSpec, TableName, Test,
+    Blanks, BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, Inbound, InboundDelete, Lineage,
+    Owner, PollSpec, RetrySpec, StreamSpec, SweepSpec, TableName, Test,
 };
 use tidemark_core::transform::Transform;
 
@@ -63,7 +63,11 @@ pub(crate) fn streams(swarm: &Swarm) -> Vec<StreamSpec> {
         match_on: vec![match_on.into()],
         remote_id: Some("remote".into()),
         external_key: swarm.external_key.then(|| "house_key".to_owned()),
-        deletes: Deletes { outbound: if swarm.archive { DeletePolicy::Archive } else { DeletePolicy::Ignore } },
+        deletes: Deletes {
+            outbound: if swarm.archive { DeletePolicy::Archive } else { DeletePolicy::Ignore },
+            inbound: InboundDelete::Ignore,
+        },
+        sweep: SweepSpec { every: swarm.sweeps.then_some(Duration::from_secs(20)), share_permille: 500 },
         poll: PollSpec {
             every: Duration::from_secs(2),
             lag: Duration::ZERO,

@@ -54,6 +54,10 @@ pub(crate) struct Swarm {
     pub(crate) clashes: f64,
     /// The CRM's clock is set now and then.
     pub(crate) clock_steps: bool,
+    /// Sweeps run, each soon after the other.
+    pub(crate) sweeps: bool,
+    /// Archived records can be read by id.
+    pub(crate) archive_view: bool,
 }
 
 impl Swarm {
@@ -94,6 +98,8 @@ impl Swarm {
             deletes: [0, 4, 8][dice.random_range(0..3)],
             clashes: [0.0, 0.3][dice.random_range(0..2)],
             clock_steps: dice.random_bool(0.4),
+            sweeps: dice.random_bool(0.4),
+            archive_view: dice.random_bool(0.5),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tidemark_core::spec::{Blanks, DeletePolicy, Direction, Inbound, Lineage, Owner, TableName, Test};
+use tidemark_core::spec::{Blanks, DeletePolicy, Direction, Inbound, InboundDelete, Lineage, Mark, Owner, TableName, Test};
 
 use super::{RawField, Reading};
 use crate::errors::{Findings, Place};
@@ -94,9 +94,11 @@ pub(crate) struct Inherited {
     pub(crate) lineage: Option<Located<Lineage>>,
     pub(crate) fresh_within: Option<Located<Duration>>,
     pub(crate) poll: Option<RawPoll>,
+    pub(crate) sweep: Option<RawSweep>,
     pub(crate) retry_first: Option<Located<Duration>>,
     pub(crate) retry_cap: Option<Located<Duration>>,
     pub(crate) deletes_outbound: Option<Located<DeletePolicy>>,
+    pub(crate) deletes_inbound: Option<Located<InboundDelete>>,
 }
 
 pub(crate) struct RawPoll {
@@ -108,6 +110,11 @@ pub(crate) struct RawPoll {
     pub(crate) page_rows_max: Option<Located<u16>>,
 }
 
+pub(crate) struct RawSweep {
+    pub(crate) every: Option<Located<Option<Duration>>>,
+    pub(crate) share_permille: Option<Located<u16>>,
+}
+
 impl Inherited {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let direction = section.choice("direction", &DIRECTIONS);
@@ -116,7 +123,8 @@ impl Inherited {
         let lineage = section.choice("lineage", &LINEAGE);
         let fresh_within = section.duration("fresh_within", Duration::from_secs(1)..=30 * DAY);
         let poll = section.section("poll").map(RawPoll::read);
-        let (mut retry_first, mut retry_cap, mut deletes_outbound) = (None, None, None);
+        let sweep = section.section("sweep").map(RawSweep::read);
+        let (mut retry_first, mut retry_cap, mut deletes_outbound, mut deletes_inbound) = (None, None, None, None);
         if let Some(mut retry) = section.section("retry") {
             retry_first = retry.duration("first", Duration::from_millis(10)..=HOUR);
             retry_cap = retry.duration("cap", Duration::from_millis(10)..=DAY);
@@ -124,9 +132,23 @@ impl Inherited {
         }
         if let Some(mut deletes) = section.section("deletes") {
             deletes_outbound = deletes.choice("outbound", &DELETES);
+            let remedy = "Write \"ignore\", \"delete\", or { set = { column = \"deleted_at\", value = \"now\" } }.";
+            deletes_inbound = deletes.require("inbound", remedy).and_then(|node| inbound_delete(node, remedy, deletes.findings));
             deletes.close();
         }
-        Self { direction, inbound, blanks, lineage, fresh_within, poll, retry_first, retry_cap, deletes_outbound }
+        Self {
+            direction,
+            inbound,
+            blanks,
+            lineage,
+            fresh_within,
+            poll,
+            sweep,
+            retry_first,
+            retry_cap,
+            deletes_outbound,
+            deletes_inbound,
+        }
     }
 }
 
@@ -143,6 +165,48 @@ impl RawPoll {
         };
         section.close();
         poll
+    }
+}
+
+/// `"ignore"`, `"delete"`, or `{ set = { column = "deleted_at", value = "now" } }`.
+fn inbound_delete(node: Node, remedy: &str, findings: &Findings) -> Option<Located<InboundDelete>> {
+    let at = node.at.clone();
+    let value = match &node.value {
+        Value::Text(word) if word == "ignore" => InboundDelete::Ignore,
+        Value::Text(word) if word == "delete" => InboundDelete::Delete,
+        Value::Table(_) => {
+            let mut section = Section::open(node, findings)?;
+            let set = section.require("set", remedy).and_then(|node| Section::open(node, findings));
+            section.close();
+            let mut set = set?;
+            let column = set.required_text("column", "Name the column that takes the mark.");
+            let value = set.require("value", "Write \"now\" for the database's time, or the text the column shall hold.");
+            let value = value.and_then(|node| section::scalar(node, findings));
+            set.close();
+            let value = value?.value;
+            let value = if value == "now" { Mark::Now } else { Mark::Text(value) };
+            InboundDelete::Set { column: column?.value, value }
+        }
+        other => {
+            let problem = match other {
+                Value::Text(word) => format!("\"{word}\" is not one of the choices."),
+                other => format!("This must be a text or a table; it is {}.", other.kind()),
+            };
+            findings.add(&at, problem, remedy);
+            return None;
+        }
+    };
+    Some(Located { value, at })
+}
+
+impl RawSweep {
+    fn read(mut section: Section<'_>) -> Self {
+        let sweep = Self {
+            every: section.duration_or_never("every", Duration::from_secs(1)..=30 * DAY),
+            share_permille: section.permille("share", 0.001..=1.0),
+        };
+        section.close();
+        sweep
     }
 }
 

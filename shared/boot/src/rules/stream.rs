@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidemark_core::spec::{DeletePolicy, Direction, Inbound};
+use tidemark_core::spec::{DeletePolicy, Direction, Inbound, InboundDelete};
 
 use crate::errors::{Findings, Place};
 use crate::node::Located;
@@ -14,6 +14,7 @@ pub(super) fn check(stream: &RawStream, findings: &Findings) {
     inbound_that_links_nothing(stream, findings);
     times(stream, findings);
     remote_id(stream, findings);
+    delete_mark(stream, findings);
 }
 
 fn direction(stream: &RawStream, findings: &Findings) {
@@ -45,6 +46,13 @@ fn direction(stream: &RawStream, findings: &Findings) {
                 let problem =
                     format!("`inbound` is about rows that are written, and direction is \"out\" ({origin}): no row is written.");
                 findings.add(&inbound.at, problem, "Take `inbound` out, or write direction = \"both\".");
+            }
+            let follows =
+                |inbound: &&Located<InboundDelete>| inbound.value != InboundDelete::Ignore && !inbound.at.is_inherited();
+            if let Some(inbound) = inherited.deletes_inbound.as_ref().filter(follows) {
+                let origin = &direction.at.origin;
+                let problem = format!("`deletes.inbound` is about rows, and direction is \"out\" ({origin}): no row is written.");
+                findings.add(&inbound.at, problem, "Take `deletes.inbound` out, or write direction = \"both\".");
             }
         }
         Direction::Both => {}
@@ -126,6 +134,23 @@ fn remote_id(stream: &RawStream, findings: &Findings) {
     }
 }
 
+/// The mark of a deleted record has a column of its own: a mapped one would be sent, or overwritten by the next record.
+fn delete_mark(stream: &RawStream, findings: &Findings) {
+    let Some(Located { value: InboundDelete::Set { column, .. }, at }) = &stream.inherited.deletes_inbound else { return };
+    let taken = if stream.key.as_ref().is_some_and(|key| key.value == *column) {
+        Some("is the key")
+    } else if stream.remote_id.as_ref().is_some_and(|id| id.value == *column) {
+        Some("receives the CRM's id")
+    } else {
+        let holds = |name: &Option<Located<String>>| name.as_ref().is_some_and(|name| name.value == *column);
+        stream.fields.iter().any(|field| holds(&field.column)).then_some("holds a property")
+    };
+    if let Some(taken) = taken {
+        let problem = format!("deletes.inbound marks the column `{column}`, which {taken}.");
+        findings.add(at, problem, "Name a column that the mapping writes nothing else to.");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::sample::{load, refused, with_stream};
@@ -158,6 +183,33 @@ mod tests {
         tidemark.toml:13:11: connections.hubspot.streams[contacts].inbound
             `inbound` is about rows that are written, and direction is "out" (tidemark.toml:12:13): no row is written.
             Take `inbound` out, or write direction = "both".
+        "#);
+    }
+
+    #[test]
+    fn a_record_that_is_deleted_marks_a_column_of_its_own() {
+        let marks = |column: &str| format!("deletes = {{ inbound = {{ set = {{ column = '{column}', value = 'now' }} }} }}");
+        assert!(load(&with_stream(&marks("deleted_at")), &[]).is_ok());
+        insta::assert_snapshot!(refused(&marks("email")), @r#"
+        The configuration has 1 error.
+
+        tidemark.toml:12:23: connections.hubspot.streams[contacts].deletes.inbound
+            deletes.inbound marks the column `email`, which holds a property.
+            Name a column that the mapping writes nothing else to.
+        "#);
+        insta::assert_snapshot!(refused("deletes = { inbound = 'archive' }"), @r#"
+        The configuration has 1 error.
+
+        tidemark.toml:12:23: connections.hubspot.streams[contacts].deletes.inbound
+            "archive" is not one of the choices.
+            Write "ignore", "delete", or { set = { column = "deleted_at", value = "now" } }.
+        "#);
+        insta::assert_snapshot!(refused("direction = 'out'\ndeletes = { inbound = 'delete' }"), @r#"
+        The configuration has 1 error.
+
+        tidemark.toml:13:23: connections.hubspot.streams[contacts].deletes.inbound
+            `deletes.inbound` is about rows, and direction is "out" (tidemark.toml:12:13): no row is written.
+            Take `deletes.inbound` out, or write direction = "both".
         "#);
     }
 

@@ -157,6 +157,10 @@ impl Crm for HubSpot {
         read::ids(self, request).await
     }
 
+    async fn read_archived(&self, request: &ReadIds<'_>) -> Answer<Vec<Record>> {
+        read::archived(self, request).await
+    }
+
     async fn look_up(&self, request: &LookUp<'_>) -> Answer<Vec<Record>> {
         read::look_up(self, request).await
     }

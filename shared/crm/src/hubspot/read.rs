@@ -98,7 +98,16 @@ fn conclude(reply: &Reply, parsed: Parsed, position: Option<&Position>, limit: u
 pub(super) async fn ids(crm: &HubSpot, request: &ReadIds<'_>) -> Answer<Vec<Record>> {
     let ids: Vec<&str> = request.ids.iter().map(|id| id.as_str()).collect();
     let tried = format!("reading {} {} by id", ids.len(), request.object);
-    batch_read(crm, request.object, None, &ids, (request.properties, request.external_key), tried).await
+    let asked = Asked { id_property: None, archived: false, properties: request.properties, external_key: request.external_key };
+    batch_read(crm, request.object, &ids, asked, tried).await
+}
+
+/// The archive answers under the same path, to the same question with a flag.
+pub(super) async fn archived(crm: &HubSpot, request: &ReadIds<'_>) -> Answer<Vec<Record>> {
+    let ids: Vec<&str> = request.ids.iter().map(|id| id.as_str()).collect();
+    let tried = format!("looking for {} {} in the archive", ids.len(), request.object);
+    let asked = Asked { id_property: None, archived: true, properties: request.properties, external_key: request.external_key };
+    batch_read(crm, request.object, &ids, asked, tried).await
 }
 
 pub(super) async fn look_up(crm: &HubSpot, request: &LookUp<'_>) -> Answer<Vec<Record>> {
@@ -109,8 +118,13 @@ pub(super) async fn look_up(crm: &HubSpot, request: &LookUp<'_>) -> Answer<Vec<R
     let tried = format!("looking up {} {} by {}", values.len(), request.object, request.property);
     if request.unique {
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
-        let asked = (request.properties, request.external_key);
-        return batch_read(crm, request.object, Some(request.property), &values, asked, tried).await;
+        let asked = Asked {
+            id_property: Some(request.property),
+            archived: false,
+            properties: request.properties,
+            external_key: request.external_key,
+        };
+        return batch_read(crm, request.object, &values, asked, tried).await;
     }
     let wanted = Wanted::new(request.properties, request.external_key, &object.modified);
     let one_of = Filter { property_name: request.property, operator: "IN", value: None, values: Some(&values) };
@@ -133,22 +147,24 @@ pub(super) async fn look_up(crm: &HubSpot, request: &LookUp<'_>) -> Answer<Vec<R
     })
 }
 
-async fn batch_read(
-    crm: &HubSpot,
-    object: &str,
-    id_property: Option<&str>,
-    ids: &[&str],
-    (properties, external_key): (&[Option<String>], Option<&str>),
-    tried: String,
-) -> Answer<Vec<Record>> {
+/// How a batch is read: by which property, of the living or of the archived, and what of each record.
+struct Asked<'a> {
+    id_property: Option<&'a str>,
+    archived: bool,
+    properties: &'a [Option<String>],
+    external_key: Option<&'a str>,
+}
+
+async fn batch_read(crm: &HubSpot, object: &str, ids: &[&str], asked: Asked<'_>, tried: String) -> Answer<Vec<Record>> {
     let description = crm.object(object).unwrap_or(crm.description.default_object());
-    let wanted = Wanted::new(properties, external_key, &description.modified);
+    let wanted = Wanted::new(asked.properties, asked.external_key, &description.modified);
     let inputs: Vec<_> = ids.iter().map(|id| json!({ "id": id })).collect();
     let mut body = json!({ "properties": wanted.names(), "propertiesWithHistory": [], "inputs": inputs });
-    if let Some(property) = id_property {
+    if let Some(property) = asked.id_property {
         body["idProperty"] = json!(property);
     }
-    let exchange = crm.post_object(Intent::Read, object, "batch/read", &body, tried).await;
+    let path = if asked.archived { "batch/read?archived=true" } else { "batch/read" };
+    let exchange = crm.post_object(Intent::Read, object, path, &body, tried).await;
     exchange.settle(|reply| {
         let parsed = parse_records(&reply, &wanted)?;
         // An absent record is an answer; a record that could not be read is not.

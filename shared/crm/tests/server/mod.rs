@@ -72,7 +72,12 @@ impl Server {
         let handler = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
             let authorization = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
             let body = serde_json::from_slice(&body).unwrap_or_default();
-            seen.lock().unwrap().push(Asked { method: method.to_string(), path: uri.path().to_owned(), authorization, body });
+            seen.lock().unwrap().push(Asked {
+                method: method.to_string(),
+                path: uri.path_and_query().map_or_else(String::new, ToString::to_string),
+                authorization,
+                body,
+            });
             let say = left.lock().unwrap().pop_front();
             async move {
                 let say = say.unwrap_or_else(|| say_text(500, "text/plain", "asked more often than expected"));

@@ -12,13 +12,15 @@ use crate::{Store, StoreError};
 pub struct WindowRow {
     pub id: i64,
     pub stream: String,
-    /// `fast` or `settled`.
+    /// `fast`, `settled` or `sweep`.
     pub reader: String,
     /// CRM clock; the window is `[from, until)`.
     pub from: Millis,
     pub until: Millis,
-    /// `open` or `completed`.
+    /// `open`, `completed` or `abandoned`; of a sweep also `drained`.
     pub state: String,
+    /// Of a sweep that ended: `sealed`, or why it concludes nothing.
+    pub seal: Option<String>,
     pub pages: i64,
     pub records: i64,
     pub rows_changed: i64,
@@ -35,7 +37,7 @@ pub async fn windows(store: &Store, stream: Option<i64>, limit: u32) -> Result<V
         None => ("", vec![]),
     };
     let sql = format!(
-        "SELECT w.id, s.name, w.reader, w.from_stamp, w.until_stamp, w.state, w.pages, w.records, w.rows_changed, w.parked, w.started_at, w.ended_at, {{now}}
+        "SELECT w.id, s.name, w.reader, w.from_stamp, w.until_stamp, w.state, w.pages, w.records, w.rows_changed, w.parked, w.started_at, w.ended_at, {{now}}, w.seal
          FROM tidemark_window w JOIN tidemark_stream s ON s.id = w.stream_id {only} ORDER BY w.id DESC LIMIT {limit}"
     );
     let read = |row: &QueryResult| {
@@ -53,6 +55,7 @@ pub async fn windows(store: &Store, stream: Option<i64>, limit: u32) -> Result<V
             started_at: get(row, 10)?,
             ended_at: get(row, 11)?,
             now: get(row, 12)?,
+            seal: get(row, 13)?,
         })
     };
     all(&store.db, &sql, values).await?.iter().map(read).collect()

@@ -76,7 +76,9 @@ pub struct StreamOverview {
     pub windows_hour: i64,
     pub records_hour: i64,
     pub rows_changed_hour: i64,
+    /// A window of one of the two readers; a sweep has its own place.
     pub open_window: Option<ReadingWindow>,
+    pub sweep: super::SweepView,
 }
 
 impl StreamOverview {
@@ -112,6 +114,7 @@ pub async fn streams(store: &Store) -> Result<Vec<StreamOverview>, StoreError> {
     add_debt_errors(store, &mut streams, &at).await?;
     count_windows(store, &mut streams, &at).await?;
     add_open_windows(store, &mut streams, &at).await?;
+    super::sweeps::add(store, &mut streams, &at).await?;
     Ok(streams)
 }
 
@@ -161,6 +164,7 @@ fn read(row: &QueryResult) -> Result<StreamOverview, StoreError> {
         records_hour: 0,
         rows_changed_hour: 0,
         open_window: None,
+        sweep: super::SweepView::default(),
     })
 }
 
@@ -230,7 +234,7 @@ async fn count_windows(store: &Store, streams: &mut [StreamOverview], at: &Place
 /// The fast reader's window is shown before the settled one's: it is what freshness waits for.
 async fn add_open_windows(store: &Store, streams: &mut [StreamOverview], at: &Places) -> Result<(), StoreError> {
     let sql = "SELECT stream_id, reader, from_stamp, until_stamp, pages, records, started_at FROM tidemark_window
-        WHERE state = 'open' ORDER BY stream_id, reader DESC, id DESC LIMIT 2000";
+        WHERE state = 'open' AND reader <> 'sweep' ORDER BY stream_id, reader DESC, id DESC LIMIT 2000";
     for row in all(&store.db, sql, vec![]).await? {
         let Some(stream) = place(streams, at, &row)? else { continue };
         stream.open_window = Some(ReadingWindow {
@@ -245,7 +249,7 @@ async fn add_open_windows(store: &Store, streams: &mut [StreamOverview], at: &Pl
     Ok(())
 }
 
-fn place<'a>(
+pub(super) fn place<'a>(
     streams: &'a mut [StreamOverview],
     at: &Places,
     row: &QueryResult,

@@ -1,0 +1,158 @@
+//! Sweeps, case by case and as laws.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::base::{Base, FieldBase};
+use crate::ghost::Ghosts;
+use crate::merge::Heard;
+use crate::merge::tests::spec;
+use crate::page::{Known, KnownLink, plan};
+use crate::record::{RemoteId, Row, RowKey, Value};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[test]
+fn the_first_sweep_comes_one_interval_after_the_first_load() {
+    assert!(!is_due(None, None, Some(DAY), i64::MAX), "not before the first load");
+    assert!(!is_due(Some(1_000), None, Some(DAY), 86_400_999));
+    assert!(is_due(Some(1_000), None, Some(DAY), 86_401_000));
+    assert!(!is_due(Some(1_000), Some(86_401_000), Some(DAY), 172_800_999), "nor while the last one is young");
+    assert!(!is_due(Some(1_000), None, None, i64::MAX), "nor when it is off");
+}
+
+#[test]
+fn whoever_passed_a_stamp_should_have_told_of_it() {
+    let cursors = Cursors { fast: Some(1_000), settled: Some(500) };
+    let check = |modified, seen, expect| assert_eq!(missed(modified, seen, cursors), expect);
+    check(Some(499), Some(100), Some(Missed::BySettled));
+    check(Some(500), Some(100), Some(Missed::ByFast));
+    check(Some(999), None, Some(Missed::ByFast));
+    check(Some(1_000), Some(100), None);
+    check(Some(100), Some(100), Some(Missed::ByNone));
+    check(None, Some(100), Some(Missed::ByNone));
+}
+
+fn values(texts: &[&str]) -> Vec<Value> {
+    texts.iter().map(|text| Some((*text).to_owned())).collect()
+}
+
+fn record(modified: Millis, texts: &[&str]) -> Record {
+    Record { id: RemoteId::new("9"), modified: Some(modified), archived: false, external_key: None, values: values(texts) }
+}
+
+fn link(seen: Millis, texts: &[&str]) -> KnownLink {
+    let base = Base { fields: values(texts).into_iter().map(|value| Some(FieldBase::agreed(value.clone(), value))).collect() };
+    let view = LinkView {
+        state: LinkState::Linked,
+        gone: None,
+        base,
+        seen: Some(seen),
+        written_at: None,
+        push_leased: false,
+        ghosts: Ghosts::default(),
+    };
+    KnownLink { id: 1, row_key: Some(RowKey::new("7")), remote_id: Some(RemoteId::new("9")), view, version: 0 }
+}
+
+/// Plans the record as a page would and asks whether it is drift.
+fn found(link: &KnownLink, row: &[&str], record: &Record) -> Option<Drift> {
+    let row = Row { key: RowKey::new("7"), columns: values(row) };
+    let known =
+        Known { links: [(record.id.clone(), link.clone())].into(), rows: [(row.key.clone(), row)].into(), ..Known::default() };
+    let heard = Heard::Page { asked_at: 1_000_000, commit_lag: 10 };
+    let steps = plan(&spec(), std::slice::from_ref(record), &known, heard, 1);
+    drift(record, Some(&link.view), &steps[0], Cursors { fast: Some(1_000), settled: Some(500) })
+}
+
+#[test]
+fn a_calculated_change_under_the_old_stamp_is_drift_that_no_reader_could_see() {
+    let agreed = ["Rome", "Ana", "1"];
+    let found = found(&link(100, &agreed), &agreed, &record(100, &["Oslo", "Ana", "1"])).unwrap();
+    assert_eq!(found, Drift { missed: Missed::ByNone, fields: vec![0], repair: "merged" });
+}
+
+#[test]
+fn a_local_change_is_no_drift_of_the_record() {
+    let agreed = ["Rome", "Ana", "1"];
+    assert_eq!(found(&link(100, &agreed), &["Rome", "Anna", "1"], &record(100, &agreed)), None);
+}
+
+#[test]
+fn what_the_readers_have_yet_to_read_is_news_and_no_drift() {
+    let agreed = ["Rome", "Ana", "1"];
+    assert_eq!(found(&link(100, &agreed), &agreed, &record(1_000, &["Oslo", "Ana", "1"])), None);
+}
+
+#[test]
+fn a_push_under_way_is_no_drift() {
+    let agreed = ["Rome", "Ana", "1"];
+    let mut leased = link(100, &agreed);
+    leased.view.push_leased = true;
+    assert_eq!(found(&leased, &agreed, &record(200, &["Oslo", "Ana", "1"])), None);
+}
+
+const PERFECT: Course =
+    Course { drained: true, order: Order::IdOnly, one_query: true, one_lineage: true, links: 10, links_seen: 9 };
+
+#[test]
+fn only_a_sweep_that_read_everything_is_sealed() {
+    assert_eq!(seal(PERFECT), Seal::Sealed);
+    assert_eq!(seal(Course { links: 0, links_seen: 0, ..PERFECT }), Seal::Sealed, "there was nothing to see");
+    for flawed in [
+        Course { drained: false, ..PERFECT },
+        Course { one_query: false, ..PERFECT },
+        Course { one_lineage: false, ..PERFECT },
+        Course { order: Order::TimeOnly, ..PERFECT },
+        Course { order: Order::None, ..PERFECT },
+        Course { links_seen: 0, ..PERFECT },
+    ] {
+        assert!(matches!(seal(flawed), Seal::Void(_)), "{flawed:?}");
+    }
+}
+
+fn any_course() -> impl Strategy<Value = Course> {
+    let order = prop_oneof![Just(Order::TimeThenId), Just(Order::IdOnly), Just(Order::TimeOnly), Just(Order::None)];
+    (any::<bool>(), order, any::<bool>(), any::<bool>(), 0i64..100, 0i64..100).prop_map(
+        |(drained, order, one_query, one_lineage, links, seen)| Course {
+            drained,
+            order,
+            one_query,
+            one_lineage,
+            links,
+            links_seen: seen.min(links),
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_sweep_that_ended_early_or_changed_hands_is_never_sealed(course in any_course()) {
+        if seal(course) == Seal::Sealed {
+            prop_assert!(course.drained && course.one_query && course.one_lineage && is_complete(course.order));
+            prop_assert!(course.links == 0 || course.links_seen > 0);
+        }
+    }
+
+    #[test]
+    fn the_settled_reader_is_blamed_only_for_what_it_passed(stamp in 0i64..2_000, seen in prop::option::of(0i64..2_000), settled in 0i64..1_000, ahead in 0i64..1_000) {
+        let cursors = Cursors { fast: Some(settled + ahead), settled: Some(settled) };
+        match missed(Some(stamp), seen, cursors) {
+            Some(Missed::BySettled) => prop_assert!(stamp < settled && seen.is_none_or(|seen| stamp > seen)),
+            Some(Missed::ByFast) => prop_assert!(stamp >= settled && stamp < settled + ahead),
+            Some(Missed::ByNone) => prop_assert!(seen.is_some_and(|seen| stamp <= seen)),
+            None => prop_assert!(stamp >= settled + ahead),
+        }
+    }
+
+    #[test]
+    fn a_record_that_says_what_was_agreed_is_never_drift(texts in prop::collection::vec("[a-z]{1,4}", 3), stamp in 0i64..2_000, seen in 0i64..2_000) {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        prop_assert_eq!(found(&link(seen, &texts), &texts, &record(stamp, &texts)), None);
+    }
+
+    #[test]
+    fn a_sweep_asks_for_every_stamp(stamp in 0i64..253_402_300_800_000) {
+        prop_assert!(EVERY_STAMP.contains(stamp));
+    }
+}
