@@ -108,7 +108,8 @@ async fn a_row_the_application_holds_stops_neither_its_page_nor_the_application(
     })
     .await?;
     assert!(started.elapsed() < Duration::from_secs(5), "the page did not wait for the row");
-    let waiting = "pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'tidemark' AND datname = current_database()";
+    let waiting =
+        "pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'tidemark' AND datname = current_database()";
     assert_eq!(rig.db.count(waiting).await?, 0, "nothing of ours waits in a queue the application would have to join");
     let before = Instant::now();
     held.execute_unprepared("UPDATE customers SET last_name = 'Still held' WHERE email = 'c7@acme.test'").await?;
