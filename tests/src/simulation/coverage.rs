@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// What the fixed seeds must have run a hundred times each.
+/// What the fixed seeds must have run, many times each.
 pub const RACES: [&str; 18] = [
     "a call came back too late",
     "a conflict was recorded",
