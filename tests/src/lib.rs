@@ -14,7 +14,7 @@ mod rounds;
 pub mod simulation;
 
 pub use database::{Keys, Kind, OrderDatabase, connect};
-pub use rig::{Rig, Setup, TOKEN};
+pub use rig::{ONLY_READS, Rig, Setup, TOKEN};
 pub use role::Role;
 
 /// Runs one test body on SQLite and on PostgreSQL.

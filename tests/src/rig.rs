@@ -36,7 +36,21 @@ pub struct Setup {
     pub own_role: bool,
     /// The connector declares that archived records can be read by id; else a delete shows by absence alone.
     pub archive_view: bool,
+    /// What stands otherwise in the configuration: text, and what is written instead.
+    pub instead: &'static [(&'static str, &'static str)],
+    /// Run on the order database before Tidemark sees it.
+    pub prepare: &'static str,
 }
+
+/// Contacts only read: what is said about sending is taken out.
+pub const ONLY_READS: &[(&str, &str)] = &[
+    ("direction = \"both\"", "direction = \"in\""),
+    (
+        "remote_id = \"hubspot_id\"\nexternal_key = \"tidemark_key\"\nmatch_on = [\"email\"]\nsend_when = { email_confirmed_at = \"present\" }",
+        "remote_id = \"hubspot_id\"\nmatch_on = [\"email\"]",
+    ),
+    ("owner = \"orders\"", "owner = \"crm\""),
+];
 
 impl Default for Setup {
     fn default() -> Self {
@@ -48,6 +62,8 @@ impl Default for Setup {
             keys: Keys::default(),
             own_role: false,
             archive_view: true,
+            instead: &[],
+            prepare: "",
         }
     }
 }
@@ -75,13 +91,16 @@ impl Rig {
 
     pub async fn with(kind: Kind, setup: Setup) -> eyre::Result<Self> {
         let db = OrderDatabase::with_keys(kind, setup.keys).await?;
+        if !setup.prepare.is_empty() {
+            db.run(setup.prepare).await?;
+        }
         let crm = sandbox(&setup).await?;
         let other = if setup.two_connections { Some(sandbox(&setup).await?) } else { None };
-        let mut text = configuration(&db.url, &crm, other.as_ref(), setup.contacts);
+        let mut text = configuration(&db.url, &crm, other.as_ref(), &setup);
         let mut role = None;
         if setup.own_role {
             let (own, _) = Role::least_privileged(&db, &text).await?;
-            text = configuration(&own.url, &crm, other.as_ref(), setup.contacts);
+            text = configuration(&own.url, &crm, other.as_ref(), &setup);
             role = Some(own);
         }
         let env = [("HUBSPOT_TOKEN".to_owned(), TOKEN.to_owned())];
@@ -317,7 +336,8 @@ fn without_archive(spec: &ConnectionSpec) -> eyre::Result<Arc<dyn Crm>> {
     Ok(Arc::new(hubspot::connect_described(spec, TOKEN.into(), description)?))
 }
 
-fn configuration(database: &str, crm: &Sandbox, other: Option<&Sandbox>, contacts: &str) -> String {
+fn configuration(database: &str, crm: &Sandbox, other: Option<&Sandbox>, setup: &Setup) -> String {
+    let contacts = setup.contacts;
     let connection = |name: &str, crm: &Sandbox| {
         format!(
             r#"
@@ -406,5 +426,5 @@ phone = { column = "phone", owner = "hold" }
 "#,
         );
     }
-    text
+    setup.instead.iter().fold(text, |text, (stands, instead)| text.replace(stands, instead))
 }

@@ -3,7 +3,7 @@
 use eyre::OptionExt;
 use tidemark_sandbox::ObjectType::{Contacts, Deals};
 use tidemark_tests::everything::{Everything, count_writes};
-use tidemark_tests::{Keys, Rig, Setup, on_both_databases};
+use tidemark_tests::{Keys, ONLY_READS, Rig, Setup, on_both_databases};
 
 on_both_databases! {
     async fn both_sides_are_brought_together(kind) {
@@ -79,6 +79,21 @@ on_both_databases! {
         assert!(rig.db.count(&format!("{windows} = 'settled'")).await? > read[1], "and the settled reader took its turns");
         rig.db.run("UPDATE customers SET phone = phone WHERE id = 1").await?;
         assert_ne!(Everything::of(&rig).await?, before, "a write of the very same values would have shown");
+        Ok(())
+    }
+
+    async fn a_stream_that_only_reads_sends_nothing_and_puts_local_edits_back(kind) {
+        let rig = Rig::with(kind, Setup { instead: ONLY_READS, ..Setup::default() }).await?;
+        let crm = rig.crm.crm();
+        crm.create(Contacts, &[("email", "ana@acme.test"), ("company", "Robots")])?;
+        rig.settle().await?;
+        let writes = crm.counters().writes;
+        rig.db.run("INSERT INTO customers (email, first_name) VALUES ('only@shop.test', 'Only')").await?;
+        rig.db.run("UPDATE customers SET company = 'Edited here' WHERE email = 'ana@acme.test'").await?;
+        rig.settle().await?;
+        assert_eq!(rig.records("contacts").await?.len(), 1, "the shop's own row made no contact");
+        assert_eq!(crm.counters().writes, writes);
+        assert_eq!(rig.db.one("SELECT company FROM customers WHERE email = 'ana@acme.test'").await?.as_deref(), Some("Robots"));
         Ok(())
     }
 

@@ -100,6 +100,9 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
     if subject.link.is_some_and(|link| link.state == LinkState::Tombstone) {
         return Plan::Nothing { base: None, why: "the record is gone and stays gone" };
     }
+    if !spec.direction.writes_records() {
+        return put_back(spec, row, linked);
+    }
     if let Some(problem) = invalid(spec, row) {
         return problem;
     }
@@ -111,6 +114,18 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
             next_step: "unlink the old record if it is another thing, or discard this if it is the same".into(),
         },
         Some(link) => plan_update(spec, row, link, subject),
+    }
+}
+
+/// A stream that only reads makes and changes no record: a local change of what it follows is put right by a read.
+fn put_back(spec: &StreamSpec, row: &Row, linked: Option<&LinkView>) -> Plan {
+    let changed = |link: &LinkView| {
+        let known = |at: usize| link.base.get(at).is_some_and(|base| base.row.as_deref() == row.field(at));
+        link.state == LinkState::Linked && !(0..spec.fields.len()).all(known)
+    };
+    match linked {
+        Some(link) if changed(link) => Plan::ReadFirst("the row of a stream that only reads was changed"),
+        _ => Plan::Nothing { base: None, why: "the stream does not write records" },
     }
 }
 

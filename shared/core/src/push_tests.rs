@@ -6,7 +6,7 @@ use super::*;
 use crate::ghost::Ghosts;
 use crate::merge::tests::{field, spec};
 use crate::record::RowKey;
-use crate::spec::{Condition, Test};
+use crate::spec::{Condition, Direction, Test};
 
 fn row(values: &[&str]) -> Row {
     Row { key: RowKey::new("7"), columns: values.iter().map(|text| (!text.is_empty()).then(|| (*text).to_owned())).collect() }
@@ -39,6 +39,17 @@ fn sent(plan: &Plan) -> Vec<usize> {
 #[test]
 fn only_changed_fields_are_sent() {
     assert_eq!(sent(&check(&spec(), Some(&row(&["Rome", "Anna", "1"])), Some(&link(&["Rome", "Ana", "1"])))), [1]);
+}
+
+#[test]
+fn a_stream_that_only_reads_makes_and_changes_no_record() {
+    let reads = StreamSpec { direction: Direction::In, ..spec() };
+    let (agreed, edited) = (row(&["Rome", "Ana", "1"]), row(&["Rome", "Anna", "1"]));
+    let nothing = Plan::Nothing { base: None, why: "the stream does not write records" };
+    assert_eq!(check(&reads, Some(&agreed), None), nothing, "a new row is the shop's own business");
+    assert_eq!(check(&reads, Some(&agreed), Some(&link(&["Rome", "Ana", "1"]))), nothing);
+    let plan = check(&reads, Some(&edited), Some(&link(&["Rome", "Ana", "1"])));
+    assert!(matches!(plan, Plan::ReadFirst(_)), "an edit of what it follows is put right by a read: {plan:?}");
 }
 
 #[test]
