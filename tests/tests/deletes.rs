@@ -105,6 +105,8 @@ on_both_databases! {
         assert_eq!(rig.db.one(marked).await?, None, "the mark is off");
         assert_eq!(rig.db.one("SELECT company FROM customers WHERE email = 'bo@acme.test'").await?.as_deref(), Some("Robots"));
         assert_eq!(link(&rig, &ids[1]).await?, "linked");
+        let told = told(&rig, &ids[1]).await?;
+        assert!(told.contains(&"row_marked".to_owned()) && told.contains(&"restored".to_owned()), "{told:?}");
         Ok(())
     }
 
@@ -134,6 +136,7 @@ on_both_databases! {
         assert_eq!(rows(&rig).await?.len(), 3);
         assert_eq!(link(&rig, &ids[1]).await?, "linked");
         assert_eq!(rig.db.count("customers WHERE email = 'bo@acme.test' AND id > 3").await?, 1, "under a key of its own");
+        assert_eq!(told(&rig, &ids[1]).await?, ["row_deleted", "restored"], "its history goes on");
         Ok(())
     }
 
@@ -405,6 +408,14 @@ on_both_databases! {
         assert!(hints.iter().all(|work| work.kind != HintKind::Push), "nothing goes on being tried: {hints:?}");
         Ok(())
     }
+}
+
+/// What happened to a record as a whole, oldest first.
+async fn told(rig: &Rig, id: &str) -> eyre::Result<Vec<String>> {
+    let (lineage, links) = (rig.db.own("tidemark_lineage"), rig.db.own("tidemark_link"));
+    let sql =
+        format!("SELECT h.what FROM {lineage} h JOIN {links} l ON l.id = h.link_id WHERE l.remote_id = '{id}' ORDER BY h.id");
+    Ok(rig.db.rows(&sql).await?.into_iter().flatten().flatten().collect())
 }
 
 async fn debts_owe_read(rig: &Rig, id: &str) -> eyre::Result<()> {

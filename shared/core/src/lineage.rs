@@ -38,10 +38,26 @@ pub enum What {
     Left,
     /// The record is gone from the CRM.
     Gone,
+    /// The record is gone, and its row was deleted.
+    RowDeleted,
+    /// The record is gone, and its row was marked.
+    RowMarked,
+    /// The record came back, and is linked again.
+    Restored,
 }
 
 impl What {
-    const ALL: [Self; 6] = [Self::Met, Self::Created, Self::Changed, Self::Archived, Self::Left, Self::Gone];
+    const ALL: [Self; 9] = [
+        Self::Met,
+        Self::Created,
+        Self::Changed,
+        Self::Archived,
+        Self::Left,
+        Self::Gone,
+        Self::RowDeleted,
+        Self::RowMarked,
+        Self::Restored,
+    ];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -51,6 +67,9 @@ impl What {
             Self::Archived => "archived",
             Self::Left => "left",
             Self::Gone => "gone",
+            Self::RowDeleted => "row_deleted",
+            Self::RowMarked => "row_marked",
+            Self::Restored => "restored",
         }
     }
 

@@ -5,11 +5,13 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::delete::{Case, Conclusion, Gone, Question, RowAct, Witness, Word, conclude};
+use tidemark_core::lineage::What;
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{RemoteId, Row, RowKey};
 use tidemark_core::spec::InboundDelete;
 
 use crate::debts::{self, Claim, Kind, Parking};
+use crate::lineage::Notes;
 use crate::links::{self, Buried};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
@@ -41,8 +43,6 @@ pub(crate) struct Concluded {
     /// Asked again later, with why.
     pub(crate) waiting: HashMap<String, &'static str>,
     pub(crate) rows_changed: usize,
-    /// Links that ended.
-    pub(crate) buried: Vec<i64>,
 }
 
 /// Concludes a round. `links` are the links of the missing, locked; links that moved since they were asked for are not among them.
@@ -150,7 +150,7 @@ impl<'a> Acts<'a> {
         let changed: Vec<&str> = deleted.iter().chain(marks.keys()).map(RowKey::as_str).collect();
         concluded.rows_changed = changed.len();
         changes::clear_own(tx, mapped, log, &changed).await?;
-        let (mut buried, mut drift) = (Vec::new(), Vec::new());
+        let (mut buried, mut drift, mut notes) = (Vec::new(), Vec::new(), Notes::default());
         for ending in &self.endings {
             let key = ending.link.row_key.as_ref();
             let went = key.is_some_and(|key| deleted.contains(key));
@@ -161,6 +161,14 @@ impl<'a> Acts<'a> {
                 (false, true) => "record gone: row marked",
                 (false, false) => "record gone: row left",
             };
+            notes.whole(
+                ending.link.id,
+                match (went, mark.is_some()) {
+                    (true, _) => What::RowDeleted,
+                    (false, true) => What::RowMarked,
+                    (false, false) => What::Gone,
+                },
+            );
             drift.push(DriftLine {
                 side: "record",
                 subject: ending.id.as_str(),
@@ -171,7 +179,7 @@ impl<'a> Acts<'a> {
             buried.push(Buried { id: ending.link.id, gone, modified: ending.modified, mark });
         }
         links::bury(tx, &buried).await?;
-        concluded.buried.extend(buried.iter().map(|one| one.id));
+        notes.write(tx).await?;
         write_drift(tx, mapped.id, &drift).await?;
         for (id, question) in &self.ask {
             let why = Parking { class: GONE, code: None, cause: &question.cause, next_step: &question.next_step };

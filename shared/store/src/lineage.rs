@@ -9,7 +9,7 @@ use tidemark_core::lineage::{Because, Entry, Source, What, from_json, of_agreeme
 use tidemark_core::page::KnownLink;
 use tidemark_core::push::Sent;
 use tidemark_core::record::RemoteId;
-use tidemark_core::spec::{DeletePolicy, StreamSpec};
+use tidemark_core::spec::StreamSpec;
 
 use crate::dialect::table;
 use crate::query::{all, get, run};
@@ -70,17 +70,17 @@ impl Notes {
     }
 
     /// A row was deleted, and its record archived or left alone. One that never had a record leaves nothing to tell.
-    pub(crate) fn buried(&mut self, spec: &StreamSpec, link: &KnownLink, attempt: i64) {
+    pub(crate) fn buried(&mut self, link: &KnownLink, attempt: i64, archived: bool) {
         if link.remote_id.is_none() {
             return;
         }
-        let what = if spec.deletes.outbound == DeletePolicy::Archive { What::Archived } else { What::Left };
+        let what = if archived { What::Archived } else { What::Left };
         self.notes.push(Note { link: link.id, what, source: Source::Push { attempt }, fields: None });
     }
 
-    /// A record is gone from the CRM.
-    pub(crate) fn gone(&mut self, link: i64) {
-        self.notes.push(Note { link, what: What::Gone, source: Source::Read, fields: None });
+    /// A record is gone from the CRM, and what its row came to; or it came back.
+    pub(crate) fn whole(&mut self, link: i64, what: What) {
+        self.notes.push(Note { link, what, source: Source::Read, fields: None });
     }
 
     /// Everything in one statement.
@@ -111,6 +111,20 @@ impl Notes {
         run(db, &sql, values).await?;
         Ok(())
     }
+}
+
+/// A record that came back has a new link: what happened to the old one is its history.
+pub(crate) async fn inherit(db: &impl ConnectionTrait, stream: i64, met: &[(RemoteId, i64)]) -> Result<(), StoreError> {
+    for (record, former) in met {
+        let sql = "UPDATE tidemark_lineage SET link_id = (SELECT id FROM tidemark_link WHERE stream_id = $1 AND remote_id = $2)
+            WHERE link_id = $3 AND EXISTS (SELECT 1 FROM tidemark_link WHERE stream_id = $1 AND remote_id = $2)";
+        run(db, sql, vec![stream.into(), record.as_str().into(), (*former).into()]).await?;
+        let sql = "INSERT INTO tidemark_lineage (link_id, at, what, source)
+            SELECT id, {now}, $3, $4 FROM tidemark_link WHERE stream_id = $1 AND remote_id = $2";
+        let (what, source) = (What::Restored.word(), Source::Read.stored().0);
+        run(db, sql, vec![stream.into(), record.as_str().into(), what.into(), source.into()]).await?;
+    }
+    Ok(())
 }
 
 /// What happened to a link, newest first.

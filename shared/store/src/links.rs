@@ -226,11 +226,11 @@ pub(crate) async fn bury(db: &impl ConnectionTrait, buried: &[Buried]) -> Result
 }
 
 /// The tombstones of records that are met again like strangers.
-pub(crate) async fn forget(db: &impl ConnectionTrait, ids: &[i64]) -> Result<u64, StoreError> {
-    if ids.is_empty() {
+pub(crate) async fn forget(db: &impl ConnectionTrait, met: &[(RemoteId, i64)]) -> Result<u64, StoreError> {
+    if met.is_empty() {
         return Ok(0);
     }
-    let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
+    let texts: Vec<String> = met.iter().map(|(_, id)| id.to_string()).collect();
     let backend = db.get_database_backend();
     let sql = format!("DELETE FROM tidemark_link WHERE state = 'tombstone' AND id {}", in_list(backend, 1, "bigint"));
     run(db, &sql, vec![list(backend, texts.iter().map(String::as_str))]).await

@@ -7,19 +7,18 @@ use std::collections::{HashMap, HashSet};
 
 use tidemark_core::Millis;
 use tidemark_core::ghost::Ghosts;
-use tidemark_core::lineage::Source;
+use tidemark_core::lineage::{Source, What};
 use tidemark_core::merge::{Heard, LinkState};
 use tidemark_core::page::{Known, KnownLink, Step, plan};
 use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_core::source::Position;
-use tidemark_core::spec::InboundDelete;
 use tidemark_core::sweep::Cursors;
 use tidemark_core::window::Reader;
 
 use crate::debts::{self, Claim, Kind, Parking, Unpaid};
 use crate::gone::{self, Round};
 use crate::known::{load, resolve_references};
-use crate::lineage::Notes;
+use crate::lineage::{self, Notes};
 use crate::links::{self, By, LinkUpdate};
 use crate::page_rows::{Merge, Work, write};
 use crate::rows::{self, Mapped};
@@ -115,9 +114,6 @@ pub async fn apply_reads(
         |link: &&KnownLink| link.remote_id.as_ref().is_some_and(|id| !answered.contains(id.as_str()) && !moved.contains(id));
     let missing: Vec<&KnownLink> = now.iter().filter(is_missing).collect();
     let gone = gone::settle(&tx, mapped, &missing, reads.claims, reads.asked_at, &reads.round).await?;
-    let mut notes = Notes::default();
-    gone.buried.iter().for_each(|link| notes.gone(*link));
-    notes.write(&tx).await?;
     // Linked and not found, but not asked for again in this round: nothing is known of it.
     let asked_again: HashSet<&RemoteId> = reads.round.missing.iter().map(|missing| &missing.id).collect();
     let unasked = missing.iter().filter(|link| link.view.state == LinkState::Linked).filter_map(|link| link.remote_id.as_ref());
@@ -188,6 +184,28 @@ struct Applied {
     parked: HashSet<String>,
 }
 
+/// Records that came back.
+#[derive(Default)]
+struct Returns {
+    /// Met again like strangers, with the tombstones that end with the meeting.
+    met: Vec<(RemoteId, i64)>,
+    /// Linked again, with the rows whose mark comes off.
+    lifted: Vec<(i64, RowKey)>,
+}
+
+impl Returns {
+    async fn make_way(&self, tx: &Tx, mapped: &Mapped) -> Result<(), StoreError> {
+        links::forget(tx, &self.met).await?;
+        let lifted: Vec<i64> = self.lifted.iter().map(|(link, _)| *link).collect();
+        if let Some(column) = mapped.spec.delete_mark() {
+            rows::unmark(tx, mapped, column, &lifted).await?;
+        }
+        let mut notes = Notes::default();
+        lifted.into_iter().for_each(|link| notes.whole(link, What::Restored));
+        notes.write(tx).await
+    }
+}
+
 async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     let mapped = batch.mapped;
     let mut applied = Applied { counts: PageCounts::default(), parked: HashSet::new() };
@@ -206,8 +224,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     applied.counts.drift = i64::try_from(found.len()).unwrap_or(0);
 
     let mut work = Work::default();
-    // Tombstones of records that are met again, and rows whose mark goes with their record's return.
-    let (mut returned, mut unmark): (Vec<i64>, Vec<(i64, RowKey)>) = (Vec::new(), Vec::new());
+    let mut returns = Returns::default();
     for (record, step) in batch.records.iter().zip(steps) {
         match step {
             Step::Pass => {}
@@ -218,11 +235,11 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
             Step::OweRead { .. } => work.owed_reads.push(record.id.as_str()),
             Step::Park { cause, next_step } => work.parked.push((record.id.as_str(), cause, next_step)),
             Step::Insert { merged } => {
-                returned.extend(known.lifted.get(&record.id));
+                returns.met.extend(known.lifted.get(&record.id).map(|link| (record.id.clone(), *link)));
                 work.inserts.push((record, merged));
             }
             Step::Lift { link, key, merged } => {
-                unmark.push((link, key.clone()));
+                returns.lifted.push((link, key.clone()));
                 let ghosts = Ghosts::default();
                 work.merges.push(Merge { record, link: Some(link), key, merged, ghosts, bind: false });
             }
@@ -231,19 +248,17 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
                 work.merges.push(Merge { record, link: Some(link), key, merged, ghosts, bind: false });
             }
             Step::Bind { link, key, merged, ghosts } => {
-                returned.extend(known.lifted.get(&record.id));
+                returns.met.extend(known.lifted.get(&record.id).map(|link| (record.id.clone(), *link)));
                 applied.counts.conflicts += i64::from(merged.conflicts);
                 work.merges.push(Merge { record, link, key, merged, ghosts, bind: true });
             }
         }
     }
-    links::forget(tx, &returned).await?;
-    if let InboundDelete::Set { column, .. } = &mapped.spec.deletes.inbound {
-        rows::unmark(tx, mapped, column, &unmark.iter().map(|(link, _)| *link).collect::<Vec<_>>()).await?;
-    }
+    returns.make_way(tx, mapped).await?;
     let written = write(tx, mapped, &known, batch.source, &mut work).await?;
+    lineage::inherit(tx, mapped.id, &returns.met).await?;
     applied.counts.rows_changed = i64::try_from(written.keys.len()).unwrap_or(0);
-    let keys = written.keys.iter().map(String::as_str).chain(unmark.iter().map(|(_, key)| key.as_str()));
+    let keys = written.keys.iter().map(String::as_str).chain(returns.lifted.iter().map(|(_, key)| key.as_str()));
     let keys: Vec<&str> = keys.collect();
     changes::clear_own(tx, mapped, mark, &keys).await?;
     debts::free_children(

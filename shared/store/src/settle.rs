@@ -263,8 +263,9 @@ impl<'a> Settling<'a> {
             }
             Settlement::Buried { claim, archived } => {
                 if let Some(link) = link {
-                    self.notes.buried(spec, link, attempt);
-                    let gone = if *archived || link.view.gone == Some(Gone::Record) { Gone::Both } else { Gone::Row };
+                    self.notes.buried(link, attempt, *archived);
+                    let none_left = *archived || link.view.gone == Some(Gone::Record) || link.remote_id.is_none();
+                    let gone = if none_left { Gone::Both } else { Gone::Row };
                     self.buried.push(Buried { id: link.id, gone, modified: None, mark: None });
                 }
                 self.paid.push(claim);

@@ -106,6 +106,7 @@ pub async fn load(store: &Store, spec: &StreamSpec) -> Result<TableShape, StoreE
     })?;
     let mut named = vec![spec.key.as_str()];
     named.extend(spec.distinct_columns());
+    named.extend(spec.delete_mark());
     match named.into_iter().find(|column| shape.column(column).is_none()) {
         None => Ok(shape),
         Some(column) => Err(StoreError::Missing {

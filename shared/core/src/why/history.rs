@@ -36,6 +36,9 @@ fn of_entry(spec: &StreamSpec, facts: &Facts, entry: &Entry, properties: &[&str]
         Some(What::Changed) => None,
         Some(What::Archived) => Some("the record was archived, because its row was deleted".to_owned()),
         Some(What::Left) => Some("the row was deleted; its record is left alone".to_owned()),
+        Some(What::RowDeleted) => Some("the record is gone from the CRM, and its row was deleted".to_owned()),
+        Some(What::RowMarked) => Some("the record is gone from the CRM, and its row was marked as deleted".to_owned()),
+        Some(What::Restored) => Some("the record was restored in the CRM, and is linked again".to_owned()),
         Some(What::Gone) => Some("the record is gone from the CRM; its row is kept and not sent any more".to_owned()),
         None => Some("something happened that this version does not know".to_owned()),
     };
