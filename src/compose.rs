@@ -226,6 +226,7 @@ async fn start_scheduler(
         keep_callouts: retention.callouts,
         keep_windows: retention.windows,
         keep_lineage: retention.lineage,
+        hang_after: HANG_AFTER,
     };
     let turns = scheduling::Turns::default();
     let listener = http::bind(house.config.server.listen).await?;
@@ -270,6 +271,9 @@ pub(crate) async fn agree(house: &House, only: &[String]) -> eyre::Result<Vec<co
 pub(crate) async fn quiet(house: &House) -> eyre::Result<streams::Quiet> {
     Ok(streams::quiet(&house.store).await?)
 }
+
+/// A scheduler's loop that does not turn for this long hangs: far more than its longest wait for the database.
+const HANG_AFTER: Duration = Duration::from_secs(60);
 
 /// How long a process may take to stop: the drain, and a little for the rest.
 pub(crate) fn stop_deadline(house: &House) -> Duration {

@@ -27,6 +27,8 @@ pub struct Tuning {
     pub keep_callouts: Duration,
     pub keep_windows: Duration,
     pub keep_lineage: Duration,
+    /// A loop that takes longer than this for one turn hangs.
+    pub hang_after: Duration,
 }
 
 /// The watchdog saw a loop that no longer turns.
@@ -37,8 +39,8 @@ pub struct Hung {
     silent_ms: i64,
 }
 
-/// A loop that takes longer than this for one turn hangs.
-const HANG_MS: i64 = 60_000;
+/// How often the watchdog looks, at most.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// Rounds of pruning in one tidying up: with the next in five minutes, far more than any CRM's limits let happen meanwhile.
 const LINEAGE_ROUNDS_MAX: u32 = 40;
@@ -69,7 +71,7 @@ pub async fn run(
         tokio::spawn(housekeeping(store.clone(), queue, tuning.clone(), shutdown.clone())),
     ];
     info!("scheduler {} is scheduling", tuning.name);
-    let watched = watch_loops(&turns, &shutdown).await;
+    let watched = watch_loops(&turns, tuning.hang_after, &shutdown).await;
     if watched.is_ok() {
         for task in loops {
             if let Err(error) = task.await {
@@ -84,11 +86,11 @@ pub async fn run(
     watched
 }
 
-async fn watch_loops(turns: &Turns, shutdown: &CancellationToken) -> Result<(), Hung> {
-    while pause(shutdown, Duration::from_secs(5)).await {
+async fn watch_loops(turns: &Turns, hang_after: Duration, shutdown: &CancellationToken) -> Result<(), Hung> {
+    while pause(shutdown, WATCH_EVERY.min(hang_after / 4)).await {
         for (which, turn) in [("tick", &turns.tick), ("dispatch", &turns.dispatch)] {
             let silent_ms = now() - turn.load(Ordering::Relaxed);
-            if silent_ms > HANG_MS {
+            if silent_ms > millis(hang_after) {
                 error!("the {which} loop hangs");
                 return Err(Hung { which, silent_ms });
             }

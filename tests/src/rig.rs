@@ -123,6 +123,11 @@ impl Rig {
         context(&self.store, &self.config, Duration::from_secs(60), self.archive_view).await
     }
 
+    /// Another process's connections to the same database.
+    pub async fn second_store(&self) -> eyre::Result<Store> {
+        Ok(Store::connect(&store_config(&self.db.url)).await?)
+    }
+
     pub fn stream(&self, name: &str) -> eyre::Result<&Mapped> {
         self.specs.iter().find(|mapped| mapped.spec.name == name).ok_or_else(|| eyre!("no stream {name}"))
     }
