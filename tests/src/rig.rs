@@ -123,6 +123,13 @@ impl Rig {
         context(&self.store, &self.config, Duration::from_secs(60), self.archive_view).await
     }
 
+    /// Another worker with settings of its own, as variables of the environment give them.
+    pub async fn worker_with(&self, env: &[(&str, &str)]) -> eyre::Result<Context> {
+        let env = env.iter().chain(&[("HUBSPOT_TOKEN", TOKEN)]).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let config = Config::parse(&self.text, "tidemark.toml", env).map_err(|errors| eyre!("{errors}"))?;
+        context(&self.store, &config, Duration::from_secs(60), self.archive_view).await
+    }
+
     /// Another process's connections to the same database.
     pub async fn second_store(&self) -> eyre::Result<Store> {
         Ok(Store::connect(&store_config(&self.db.url)).await?)

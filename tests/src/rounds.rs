@@ -1,4 +1,5 @@
-//! Time as the house itself spends it: the scheduler's tick, what its dispatcher finds due, and the job for each. Makes nothing due that is not.
+//! Time as the house itself spends it: the scheduler's tick, what its dispatcher finds due, and the job for each; and the database's own bad moments. Makes nothing
+//! due that is not.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tidemark_scheduler::tick;
 use tidemark_store::streams;
 use tidemark_worker::{Outcome, handle};
 
+use crate::deadline::until;
 use crate::rig::Rig;
 
 /// Jobs of one round; more would mean that doing the work makes it.
@@ -46,5 +48,26 @@ impl Rig {
                 return Err(eyre!("{jobs} jobs were done and {:?} is due", streams::due_work(&self.store, HINT_LIFE_MS).await?));
             }
         }
+    }
+
+    /// The database's administrator ends every session of ours, as a fail-over does (PostgreSQL).
+    pub async fn end_sessions(&self) -> eyre::Result<()> {
+        let ours = "SELECT pg_terminate_backend(pid, 5000)::text FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tidemark'";
+        self.db.rows(ours).await?;
+        Ok(())
+    }
+
+    /// Each dead connection of this rig's pool fails whoever takes it, once: asked by more than it has connections, all of them answer.
+    pub async fn healed(&self) -> eyre::Result<()> {
+        let all_answer = async || {
+            let asked: Vec<_> =
+                (0..16).map(|_| self.store.clone()).map(|store| tokio::spawn(async move { store.now().await })).collect();
+            let mut well = true;
+            for answer in asked {
+                well &= answer.await?.is_ok();
+            }
+            Ok(well.then_some(()))
+        };
+        until("the pool is made of living connections", Duration::from_secs(10), all_answer).await
     }
 }

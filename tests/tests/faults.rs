@@ -1,19 +1,28 @@
 //! What a CRM can answer on a bad day: each fault ends in a clear word, and nothing is lost.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tidemark_core::hint::{Hint, HintKind};
 use tidemark_sandbox::ForcedAnswer;
 use tidemark_sandbox::ObjectType::Contacts;
+use tidemark_tests::deadline::until;
 use tidemark_tests::{Kind, Rig, on_both_databases};
-use tidemark_worker::Outcome;
+use tidemark_worker::{Context, Outcome, handle};
 
 /// Polls into the fault, expects these words in the stream's error, then in calm weather that all arrived.
 async fn survives(kind: Kind, fault: ForcedAnswer, words: &str) -> eyre::Result<()> {
     let rig = Rig::start(kind).await?;
+    let ctx = rig.ctx.clone();
+    ctx_survives(&rig, &ctx, fault, words).await
+}
+
+async fn ctx_survives(rig: &Rig, ctx: &Context, fault: ForcedAnswer, words: &str) -> eyre::Result<()> {
     rig.crm.crm().create(Contacts, &[("email", "ana@acme.test"), ("firstname", "Ana")])?;
     // The account is proved before the fault, so that it meets the page itself.
-    rig.poll("hubspot.deals").await?;
+    job(rig, ctx, HintKind::Poll, "hubspot.deals").await?;
     rig.crm.crm().force_next(ForcedAnswer { path_contains: "/contacts/search".into(), ..fault });
-    let outcome = rig.poll("hubspot.contacts").await?;
+    let outcome = job(rig, ctx, HintKind::Poll, "hubspot.contacts").await?;
     assert!(matches!(outcome, Outcome::Deferred(_)), "{outcome:?}");
     let error =
         rig.db.one(&format!("SELECT poll_error FROM {} WHERE name = 'hubspot.contacts'", rig.db.own("tidemark_stream"))).await?;
@@ -23,6 +32,19 @@ async fn survives(kind: Kind, fault: ForcedAnswer, words: &str) -> eyre::Result<
     rig.settle().await?;
     assert_eq!(rig.db.count("customers").await?, 1, "nothing was lost");
     Ok(())
+}
+
+/// One job by this worker, due now.
+async fn job(rig: &Rig, ctx: &Context, kind: HintKind, stream: &str) -> eyre::Result<Outcome> {
+    let id = rig.stream(stream)?.id;
+    rig.db.run(&format!("UPDATE {} SET poll_owed_at = 0 WHERE id = {id}", rig.db.own("tidemark_stream"))).await?;
+    tidemark_worker::relay_once(ctx).await?;
+    Ok(handle(ctx, Hint { kind, stream: id }).await)
+}
+
+/// A confirmed customer that nobody sent yet.
+async fn ana(rig: &Rig) -> eyre::Result<()> {
+    rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '2026-01-01 00:00:00')").await
 }
 
 fn html(status: u16) -> ForcedAnswer {
@@ -45,6 +67,58 @@ on_both_databases! {
 
     async fn truncated_json(kind) {
         survives(kind, ForcedAnswer { status: 200, body: Value::String("{\"total\":1,\"results\":[{\"id\":\"5".into()), ..ForcedAnswer::default() }, "json").await
+    }
+
+    async fn a_dropped_connection(kind) {
+        survives(kind, ForcedAnswer { dropped: true, ..ForcedAnswer::default() }, "connection").await
+    }
+
+    async fn an_answer_later_than_the_call_may_take(kind) {
+        let rig = Rig::start(kind).await?;
+        let hasty = rig.worker_with(&[("TIDEMARK__CONNECTIONS__HUBSPOT__CALL_DEADLINE", "500ms")]).await?;
+        ctx_survives(&rig, &hasty, ForcedAnswer { honest: true, delay_ms: 2_000, ..ForcedAnswer::default() }, "within").await
+    }
+
+    async fn a_write_answered_later_than_the_call_may_take_is_known_for_our_own(kind) {
+        let rig = Rig::start(kind).await?;
+        rig.settle().await?;
+        let hasty = rig.worker_with(&[("TIDEMARK__CONNECTIONS__HUBSPOT__CALL_DEADLINE", "500ms")]).await?;
+        ana(&rig).await?;
+        rig.crm.crm().force_next(ForcedAnswer { honest: true, delay_ms: 2_000, path_contains: "/batch/upsert".into(), ..ForcedAnswer::default() });
+        job(&rig, &hasty, HintKind::Push, "hubspot.contacts").await?;
+        assert_eq!(rig.records("contacts").await?.len(), 1, "the CRM did it");
+        assert_eq!(rig.db.count(&format!("{} WHERE state = 'creating'", rig.db.own("tidemark_link"))).await?, 1, "and we do not know it");
+        assert_eq!(rig.db.rows(&format!("SELECT CAST(attempts AS TEXT), state FROM {}", rig.db.own("tidemark_debt"))).await?, [[Some("1".to_owned()), Some("waiting".to_owned())]]);
+        let writes = rig.crm.crm().counters().writes;
+        rig.settle().await?;
+        assert_eq!((rig.records("contacts").await?.len(), rig.crm.crm().counters().writes), (1, writes), "found, not made again");
+        Ok(())
+    }
+
+    async fn a_crm_that_cannot_be_reached_loses_nothing_either_way(kind) {
+        let rig = Rig::start(kind).await?;
+        rig.crm.crm().create(Contacts, &[("email", "only@crm.test")])?;
+        ana(&rig).await?;
+        rig.poll("hubspot.contacts").await?;
+        rig.crm.crm().create(Contacts, &[("email", "late@crm.test")])?;
+        let lost = rig.worker_with(&[("TIDEMARK__CONNECTIONS__HUBSPOT__BASE_URL", "http://127.0.0.1:9")]).await?;
+        let (stream, debt) = (rig.db.own("tidemark_stream"), rig.db.own("tidemark_debt"));
+        for attempt in 1..=3 {
+            for kind in [HintKind::Poll, HintKind::Push] {
+                rig.debts_due("hubspot.contacts").await?;
+                let outcome = job(&rig, &lost, kind, "hubspot.contacts").await?;
+                assert!(matches!(outcome, Outcome::Deferred(_)), "{outcome:?}");
+            }
+            let polls = rig.db.rows(&format!("SELECT CAST(poll_attempts AS TEXT), poll_class FROM {stream} WHERE name = 'hubspot.contacts'")).await?;
+            assert_eq!(polls, [[Some(attempt.to_string()), Some("retry".to_owned())]]);
+            let pushes = rig.db.rows(&format!("SELECT CAST(attempts AS TEXT), class, state FROM {debt} WHERE kind = 'push'")).await?;
+            assert_eq!(pushes, [[Some(attempt.to_string()), Some("retry".to_owned()), Some("waiting".to_owned())]], "it goes on trying");
+        }
+        let due = format!("SELECT CAST(due_at AS TEXT) FROM {debt} WHERE kind = 'push'");
+        assert!(rig.db.one(&due).await?.unwrap_or_default().parse::<i64>()? > 0, "later each time");
+        rig.settle().await?;
+        assert_eq!((rig.db.count("customers").await?, rig.records("contacts").await?.len()), (3, 3));
+        Ok(())
     }
 
     async fn throttling_with_a_wait(kind) {
@@ -152,4 +226,76 @@ on_both_databases! {
         assert_eq!(rig.debts("parked").await?, 0);
         Ok(())
     }
+}
+
+/// Whatever still holds a lease is dead as far as anybody knows.
+async fn leases_lapse(rig: &Rig) -> eyre::Result<()> {
+    for (table, lease) in [("tidemark_stream", "lease_until"), ("tidemark_debt", "lease_until"), ("tidemark_link", "push_until")]
+    {
+        rig.db.run(&format!("UPDATE {} SET {lease} = 1 WHERE {lease} IS NOT NULL", rig.db.own(table))).await?;
+    }
+    Ok(())
+}
+
+/// The next call of this kind is carried out at once, and answered when the sessions are gone.
+fn hold_answer(rig: &Rig, path: &str) {
+    rig.crm.crm().force_next(ForcedAnswer {
+        honest: true,
+        delay_ms: 2_000,
+        path_contains: path.into(),
+        ..ForcedAnswer::default()
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_whose_database_sessions_end_is_made_again() -> eyre::Result<()> {
+    let rig = Rig::start(Kind::Postgres).await?;
+    rig.crm.crm().create(Contacts, &[("email", "ana@acme.test")])?;
+    hold_answer(&rig, "/contacts/search");
+    let hint = Hint { kind: HintKind::Poll, stream: rig.stream("hubspot.contacts")?.id };
+    rig.db.run(&format!("UPDATE {} SET poll_owed_at = 0", rig.db.own("tidemark_stream"))).await?;
+    let worker = rig.ctx.clone();
+    let poll = tokio::spawn(async move { handle(&worker, hint).await });
+    searched(&rig).await?;
+    rig.end_sessions().await?;
+    let outcome = poll.await?;
+    assert!(!matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+    assert_eq!(rig.db.count("customers").await?, 0);
+    leases_lapse(&rig).await?;
+    rig.healed().await?;
+    rig.settle().await?;
+    assert_eq!(rig.db.count("customers").await?, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_whose_database_sessions_end_makes_no_second_record() -> eyre::Result<()> {
+    let rig = Rig::start(Kind::Postgres).await?;
+    rig.settle().await?;
+    ana(&rig).await?;
+    tidemark_worker::relay_once(&rig.ctx).await?;
+    hold_answer(&rig, "/batch/upsert");
+    let hint = Hint { kind: HintKind::Push, stream: rig.stream("hubspot.contacts")?.id };
+    let worker = rig.ctx.clone();
+    let push = tokio::spawn(async move { handle(&worker, hint).await });
+    until("the record is made", Duration::from_secs(10), async || Ok((rig.records("contacts").await?.len() == 1).then_some(())))
+        .await?;
+    rig.end_sessions().await?;
+    let outcome = push.await?;
+    assert!(!matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+    leases_lapse(&rig).await?;
+    rig.healed().await?;
+    let writes = rig.crm.crm().counters().writes;
+    rig.settle().await?;
+    assert_eq!((rig.records("contacts").await?.len(), rig.crm.crm().counters().writes), (1, writes), "found, not made again");
+    assert_eq!(rig.db.count("customers").await?, 1);
+    Ok(())
+}
+
+async fn searched(rig: &Rig) -> eyre::Result<()> {
+    let is_search = |call: &tidemark_sandbox::CallEntry| call.path.ends_with("/contacts/search");
+    until("the page was asked for", Duration::from_secs(10), async || {
+        Ok(rig.crm.crm().calls().iter().any(is_search).then_some(()))
+    })
+    .await
 }

@@ -207,3 +207,31 @@ async fn heavy_a_worker_that_stands_still_inside_a_transaction_loses_its_locks()
     assert_eq!(house.rig.db.count("customers").await?, made.get());
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_processes_whose_database_sessions_end_again_and_again_go_on_and_lose_nothing() -> eyre::Result<()> {
+    let mut house = open().await?;
+    house.start("scheduler-1")?;
+    house.start("worker-1")?;
+    house.loaded().await?;
+    let crm = house.rig.crm.crm();
+    for round in 0..10 {
+        for at in 0..5 {
+            house.rig.db.run(&insert(&format!("Shop{round}x{at}"))).await?;
+            let (email, name) = (format!("crm{round}x{at}@crm.test"), format!("Crm{round}x{at}"));
+            crm.create(Contacts, &[("email", &email), ("firstname", &name)]).map_err(|refusal| refused(&refusal))?;
+        }
+        let ticks = format!("SELECT CAST(max(ticks) AS TEXT) FROM {}", house.rig.db.own("tidemark_stream"));
+        let before = house.rig.db.one(&ticks).await?;
+        house.rig.end_sessions().await?;
+        // The next round hurts whatever came of this one.
+        let db = &house.rig.db;
+        let ticked = until("the scheduler ticks again", PATIENCE, async || Ok((db.one(&ticks).await? != before).then_some(())));
+        let ticked = ticked.await;
+        house.explain(ticked)?;
+    }
+    house.rig.healed().await?;
+    house.agreement().await?;
+    assert_eq!((house.rig.crm.crm().list(Contacts).len(), house.rig.db.count("customers").await?), (101, 101));
+    Ok(())
+}
