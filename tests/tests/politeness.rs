@@ -54,6 +54,43 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn a_row_that_refuses_the_id_of_its_record_is_parked_alone(kind) {
+        let rig = Rig::start(kind).await?;
+        rig.settle().await?;
+        rig.db.run(match kind {
+            Kind::Sqlite => "CREATE TRIGGER raising BEFORE UPDATE OF hubspot_id ON customers WHEN NEW.first_name = 'Bo' BEGIN SELECT RAISE(ABORT, 'not for Bo'); END",
+            Kind::Postgres => "CREATE FUNCTION raising() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.first_name = 'Bo' THEN RAISE 'not for %', NEW.first_name; END IF; RETURN NEW; END $$;
+                CREATE TRIGGER raising BEFORE UPDATE OF hubspot_id ON customers FOR EACH ROW EXECUTE FUNCTION raising()",
+        }).await?;
+        for name in ["Ana", "Bo", "Cy"] {
+            rig.db.run(&format!("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('{name}@acme.test', '{name}', '2026-01-01 00:00:00')")).await?;
+        }
+        rig.push("hubspot.contacts").await?;
+        assert_eq!(rig.records("contacts").await?.len(), 3);
+        assert_eq!(rig.db.count("customers WHERE hubspot_id IS NOT NULL").await?, 2, "the others of the batch have theirs");
+        assert_eq!(rig.db.count(&format!("{} WHERE state = 'linked'", rig.db.own("tidemark_link"))).await?, 3, "and what is linked is known");
+        rig.read("hubspot.contacts").await?;
+        let parked = format!("SELECT kind, cause FROM {} WHERE state = 'parked'", rig.db.own("tidemark_debt"));
+        let parked = rig.db.rows(&parked).await?;
+        let [[Some(kind_of_debt), Some(cause)]] = parked.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] else { eyre::bail!("{parked:?}") };
+        assert_eq!(kind_of_debt, "read");
+        assert!(cause.contains("refused the change") && cause.contains("not for Bo"), "{cause}");
+        assert_eq!(rig.debts("waiting").await?, 0);
+        let writes = rig.crm.crm().counters().writes;
+        for _ in 0..3 {
+            rig.push("hubspot.contacts").await?;
+        }
+        assert_eq!(rig.crm.crm().counters().writes, writes, "nothing is sent again");
+
+        rig.db.run(if kind == Kind::Sqlite { "DROP TRIGGER raising" } else { "DROP TRIGGER raising ON customers" }).await?;
+        let debt = rig.db.one(&format!("SELECT CAST(id AS TEXT) FROM {}", rig.db.own("tidemark_debt"))).await?.ok_or_eyre("no debt")?;
+        tidemark_store::debts::retry(&rig.store, debt.parse()?).await?;
+        rig.settle().await?;
+        assert_eq!(rig.db.count("customers WHERE hubspot_id IS NOT NULL").await?, 3, "a person put it right and said retry");
+        assert_eq!(rig.debts("parked").await?, 0);
+        Ok(())
+    }
+
     async fn an_edit_in_one_crm_reaches_the_other_once(kind) {
         let rig = Rig::with(kind, Setup { two_connections: true, ..Setup::default() }).await?;
         let (first, second) = (rig.crm.crm(), rig.other.as_ref().ok_or_eyre("no second CRM")?.crm());

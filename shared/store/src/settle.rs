@@ -280,7 +280,7 @@ impl<'a> Settling<'a> {
         }
     }
 
-    async fn write(self, tx: &Tx, mapped: &Mapped, fence: &str) -> Result<(), StoreError> {
+    async fn write(mut self, tx: &Tx, mapped: &Mapped, fence: &str) -> Result<(), StoreError> {
         write_links(tx, &self.links).await?;
         write_ghosts(tx, &self.ghosts).await?;
         links::bury(tx, &self.buried).await?;
@@ -293,10 +293,9 @@ impl<'a> Settling<'a> {
                 rows::by_keys(tx, mapped, keys, Lock::Skip).await?.into_iter().map(|row| row.key).collect();
             let pairs: Vec<(&str, &str)> =
                 self.remote_ids.iter().copied().filter(|(key, _)| free.contains(&RowKey::new(*key))).collect();
-            let mark = changes::mark(tx).await?;
-            rows::set_remote_ids(tx, mapped, &pairs).await?;
-            let keys: Vec<&str> = pairs.iter().map(|(key, _)| *key).collect();
-            changes::clear_own(tx, mapped, mark, &keys).await?;
+            // An id the order system refuses spoils nobody else's: a read of its record follows, which meets the same refusal and is parked with its cause.
+            let refused = write_remote_ids(tx, mapped, pairs).await?;
+            self.reads.extend(refused.into_iter().map(|id| (id, 0)));
         }
         debts::free_children(tx, &mapped.spec.connection, &mapped.spec.object, &self.linked).await?;
         debts::owe(tx, mapped.id, Kind::Read, self.reads.iter().map(|(id, _)| *id), 0, true).await?;
@@ -306,6 +305,33 @@ impl<'a> Settling<'a> {
         }
         Ok(())
     }
+}
+
+/// Writes the ids the order system takes; gives back those it refuses.
+async fn write_remote_ids<'a>(tx: &Tx, mapped: &Mapped, pairs: Vec<(&'a str, &'a str)>) -> Result<Vec<&'a str>, StoreError> {
+    let mark = changes::mark(tx).await?;
+    let (mut written, mut refused, mut parts) = (Vec::new(), Vec::new(), vec![pairs]);
+    while let Some(mut part) = parts.pop() {
+        let savepoint = tx.savepoint().await?;
+        match rows::set_remote_ids(&savepoint, mapped, &part).await {
+            Ok(_) => {
+                savepoint.commit().await?;
+                written.extend(part.into_iter().map(|(key, _)| key));
+            }
+            Err(error) if error.is_about_data() => {
+                savepoint.rollback().await?;
+                if let [(_, id)] = part.as_slice() {
+                    refused.push(*id);
+                } else {
+                    let right = part.split_off(part.len() / 2);
+                    parts.extend([right, part]);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    changes::clear_own(tx, mapped, mark, &written).await?;
+    Ok(refused)
 }
 
 async fn write_links(tx: &Tx, links: &[LinkSettled]) -> Result<(), StoreError> {
