@@ -21,6 +21,15 @@ pub enum DispatchError {
     Queue(#[from] QueueError),
 }
 
+impl DispatchError {
+    pub(crate) fn log_words(&self) -> String {
+        match self {
+            Self::Store(error) => error.log_words(),
+            Self::Queue(error) => error.to_string(),
+        }
+    }
+}
+
 /// One round. Returns how many hints the queue took.
 pub async fn once(store: &Store, queue: &Queue, depth_max: u64) -> Result<usize, DispatchError> {
     let due = streams::due_work(store, HINT_LIFE_MS).await?;

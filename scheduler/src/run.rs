@@ -79,7 +79,7 @@ pub async fn run(
             }
         }
         if let Err(error) = workers::leave(&store, &tuning.name).await {
-            warn!("could not sign off: {}", error.words());
+            warn!("could not sign off: {}", error.log_words());
         }
     }
     info!("scheduler {} has stopped", tuning.name);
@@ -110,7 +110,7 @@ async fn tick_loop(
     let (mut failing, mut blind) = (false, false);
     loop {
         let result = tick::once(&store, &specs, tuning.jitter).await;
-        let problem = result.err().filter(|error| !error.is_contention()).map(|error| error.words());
+        let problem = result.err().filter(|error| !error.is_contention()).map(|error| error.log_words());
         failing = say(failing, "tick", problem.as_deref());
         let result = watch::once(&store, &tables).await;
         let problem = result.err().filter(|error| !error.is_contention()).map(|error| error.words());
@@ -126,7 +126,7 @@ async fn dispatch_loop(store: Store, queue: Queue, tuning: Tuning, turn: Arc<Ato
     let mut failing = false;
     loop {
         let result = dispatch::once(&store, &queue, tuning.queue_depth_max).await;
-        let problem = result.err().map(|error| error.to_string());
+        let problem = result.err().map(|error| error.log_words());
         failing = say(failing, "dispatch", problem.as_deref());
         turn.store(now(), Ordering::Relaxed);
         if !pause(&shutdown, tuning.dispatch_every).await {
@@ -149,12 +149,12 @@ async fn housekeeping(store: Store, queue: Queue, tuning: Tuning, shutdown: Canc
     let mut round = 0_u32;
     loop {
         if let Err(error) = workers::beat(&store, &tuning.name, "scheduler").await {
-            warn!("could not write the heartbeat: {}", error.words());
+            warn!("could not write the heartbeat: {}", error.log_words());
         }
         if round.is_multiple_of(60)
             && let Err(problem) = tidy(&store, &queue, &tuning).await
         {
-            warn!("could not tidy up: {problem}");
+            warn!("could not tidy up: {}", problem.log_words());
         }
         round = round.wrapping_add(1);
         if !pause(&shutdown, Duration::from_secs(5)).await {

@@ -141,9 +141,14 @@ impl Service {
         Ok((status, since.elapsed()))
     }
 
+    /// Everything it said, and everything earlier processes in its place said.
+    pub fn log(&self) -> String {
+        fs::read_to_string(log_of(&self.name, &self.folder)).unwrap_or_default()
+    }
+
     /// The last lines it said.
     pub fn tail(&self) -> String {
-        let log = fs::read_to_string(log_of(&self.name, &self.folder)).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let from = lines.len().saturating_sub(TAIL_LINES);
         format!("--- {}\n{}", self.name, lines.get(from..).unwrap_or_default().join("\n"))

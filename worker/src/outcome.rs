@@ -48,6 +48,6 @@ pub(crate) fn report(stream: &str, hint: Hint, outcome: &Outcome, elapsed: Durat
         Outcome::Skipped(why) => debug!("{kind} of {stream} skipped: {why}"),
         Outcome::Deferred(cause) => info!("{kind} of {stream} is due again: {cause}"),
         Outcome::LeaseLost => warn!("{kind} of {stream} was taken over by another worker"),
-        Outcome::Broken(failure) => error!("{kind} of {stream} could not go on: {failure}: {}", failure.words()),
+        Outcome::Broken(failure) => error!("{kind} of {stream} could not go on: {failure}: {}", failure.log_words()),
     }
 }

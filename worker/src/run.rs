@@ -56,7 +56,7 @@ pub async fn run(
         }
     }
     if let Err(error) = workers::leave(&ctx.store, &ctx.tuning.name).await {
-        warn!("could not sign off: {}", error.words());
+        warn!("could not sign off: {}", error.log_words());
     }
     info!("worker {} has stopped", ctx.tuning.name);
     Ok(result?)
@@ -77,7 +77,7 @@ async fn job(ctx: Arc<Context>, hint: tidemark_core::hint::Hint) {
         report(&stream, hint, &outcome, started.elapsed());
         // What is still due may be hinted again at once.
         if let Err(error) = streams::clear_hint(&ctx.store, hint.stream, hint.kind).await {
-            warn!("could not clear a hint: {}", error.words());
+            warn!("could not clear a hint: {}", error.log_words());
         }
     }
     .instrument(span)
@@ -89,7 +89,7 @@ async fn relay_loop(ctx: Context, shutdown: CancellationToken) {
         if let Err(error) = relay::once(&ctx).await
             && !error.is_contention()
         {
-            warn!("the relay could not run: {error}: {}", error.words());
+            warn!("the relay could not run: {error}: {}", error.log_words());
         }
     }
 }
@@ -112,7 +112,7 @@ async fn record_loop(ctx: Context, mut calls: UnboundedReceiver<CalloutRow>, end
 
 async fn store_calls(ctx: &Context, batch: &mut Vec<CalloutRow>) {
     if let Err(error) = callouts::record(&ctx.store, batch).await {
-        warn!("{} calls could not be recorded: {}", batch.len(), error.words());
+        warn!("{} calls could not be recorded: {}", batch.len(), error.log_words());
     }
     batch.clear();
 }
@@ -120,14 +120,14 @@ async fn store_calls(ctx: &Context, batch: &mut Vec<CalloutRow>) {
 async fn heartbeat(ctx: Context, ended: CancellationToken) {
     loop {
         if let Err(error) = workers::beat(&ctx.store, &ctx.tuning.name, "worker").await {
-            warn!("could not write the heartbeat: {}", error.words());
+            warn!("could not write the heartbeat: {}", error.log_words());
         }
         for mapped in ctx.streams() {
             let Ok(connection) = ctx.connection(mapped) else { continue };
             let now = ctx.now();
             let offset = connection.crm_now(now) - now;
             if let Err(error) = connections::set_clock_offset(&ctx.store, &connection.spec.name, offset).await {
-                warn!("could not store the clock offset: {}", error.words());
+                warn!("could not store the clock offset: {}", error.log_words());
             }
         }
         if !pause(&ended, Duration::from_secs(5)).await {

@@ -53,7 +53,7 @@ pub(crate) async fn scrape(State(shared): App) -> Response {
     text.sample("tidemark_scheduler_tick_age_seconds", &[], seconds(health::tick_age_ms(&shared)));
     let database = add_database(&mut text, &shared).await;
     if let Err(error) = &database {
-        warn!(error = error.words(), "no metrics from the order database");
+        warn!(error = error.log_words(), "no metrics from the order database");
     }
     text.family("tidemark_database_up", "gauge", "1 when the order database answered this scrape.");
     text.sample("tidemark_database_up", &[], if database.is_ok() { 1.0 } else { 0.0 });

@@ -20,7 +20,7 @@ impl From<StoreError> for Trouble {
 
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
-        warn!(error = self.0.words(), "the dashboard got no answer from the order database");
+        warn!(error = self.0.log_words(), "the dashboard got no answer from the order database");
         let body = html! {
             section.hero.tone-alarm {
                 h1 { (frame::sign("alarm")) "The order database does not answer" }

@@ -25,8 +25,6 @@ pub enum StoreError {
     LeaseLost { what: String },
     #[error("{what} is not in the database: {remedy}")]
     Missing { what: String, remedy: String },
-    #[error("column {column} of {table} holds {value:?}, which is not {expected}")]
-    Unreadable { table: String, column: String, value: String, expected: &'static str },
 }
 
 impl StoreError {
@@ -64,7 +62,18 @@ impl StoreError {
         }
     }
 
-    /// What the database said, for a person; never holds a URL.
+    /// What the database said, for the log: without its own words where they quote data, and a trigger of the order system may quote anything.
+    pub fn log_words(&self) -> String {
+        let Self::Refused { source } = self else { return self.words() };
+        let quotes_data = match code_of(source) {
+            Some(Code::Postgres(code)) => !SPEAKS_OF_ITSELF.iter().any(|class| code.starts_with(class)),
+            Some(Code::Sqlite(code)) => code == SQLITE_RAISED,
+            None => false,
+        };
+        if quotes_data { without_data(source) } else { self.words() }
+    }
+
+    /// What the database said, for a person who may see the order system's data; never holds a URL.
     pub fn words(&self) -> String {
         let said = self.said();
         if self.is_missing_right() { format!("{said}: run the grants that `tidemark migrate --plan` prints") } else { said }
@@ -98,6 +107,24 @@ fn is_refused_by_policy(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else { return false };
     let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<SqlxPostgresError>());
     error.is_some_and(|error| error.code() == MISSING_RIGHT && error.routine() == Some("ExecWithCheckOptions"))
+}
+
+/// Classes of PostgreSQL's codes whose words name things of the database and of the statement, never a value: connection, transaction state, rights, names, locks,
+/// resources, shutdown. Values are quoted by data exceptions (22), constraints (23), and whatever a trigger raises.
+const SPEAKS_OF_ITSELF: [&str; 14] = ["08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"];
+/// RAISE in a trigger.
+const SQLITE_RAISED: i64 = 1811;
+
+fn without_data(error: &DbErr) -> String {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
+        return "it was refused".to_owned();
+    };
+    let database = error.as_database_error();
+    let code = database.and_then(|error| error.code()).unwrap_or_default();
+    let place = |name: Option<&str>, what: &str| name.map_or_else(String::new, |name| format!(", {what} {name}"));
+    let constraint = place(database.and_then(|error| error.constraint()), "constraint");
+    let table = place(database.and_then(|error| error.table()), "table");
+    format!("it was refused with code {code}{constraint}{table}; its words may quote data and are not logged")
 }
 
 enum Code {
