@@ -59,14 +59,25 @@ mod tests {
 
     use super::*;
 
-    fn demo() -> Config {
-        let places = Places {
+    /// What `tidemark demo` without a word more writes.
+    fn written() -> String {
+        text(&Places {
             orders_url: "sqlite://demo/orders.db?mode=rwc",
             queue_url: "embedded",
             dashboard: "127.0.0.1:8624".parse().unwrap(),
             crm: "http://127.0.0.1:8625",
-        };
-        parse(&text(&places), "demo/tidemark.toml").unwrap()
+        })
+    }
+
+    fn demo() -> Config {
+        parse(&written(), "demo/tidemark.toml").unwrap()
+    }
+
+    #[test]
+    fn the_readme_shows_the_configuration_that_the_demo_writes() {
+        let readme = include_str!("../../README.md");
+        let shown = readme.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```")).map(|(shown, _)| shown).unwrap();
+        assert_eq!(shown, written().split_once('\n').unwrap().1, "copy what `tidemark demo` writes into the README");
     }
 
     #[test]

@@ -77,6 +77,12 @@ impl OrderDatabase {
         Ok(Self { kind, url, app, folder })
     }
 
+    /// A PostgreSQL database with nothing in it.
+    pub async fn bare() -> eyre::Result<Self> {
+        let url = fresh_postgres().await?;
+        Ok(Self { kind: Kind::Postgres, app: connect(&url).await?, url, folder: TempDir::new()? })
+    }
+
     /// Runs statements as the application would.
     pub async fn run(&self, sql: &str) -> eyre::Result<()> {
         self.app.execute_unprepared(sql).await.wrap_err_with(|| sql.to_owned())?;
