@@ -62,6 +62,18 @@ impl House {
         self.services.iter_mut().find(|service| service.name == name).ok_or_eyre("no such process")
     }
 
+    /// Where the dashboard of a process is; it says so once it listens.
+    pub async fn dashboard(&mut self, name: &str) -> eyre::Result<String> {
+        let service = self.service(name)?;
+        let said = until("the dashboard's address", PATIENCE, async || {
+            let log = service.log();
+            let line = log.lines().find_map(|line| line.strip_prefix("dashboard  "));
+            Ok(line.map(|address| address.trim().to_owned()))
+        });
+        let said = said.await;
+        self.explain(said)
+    }
+
     /// Waits until both streams were loaded once.
     pub async fn loaded(&mut self) -> eyre::Result<()> {
         let unloaded = format!("{} WHERE loaded_at IS NULL OR walk_owed <> 0", self.rig.db.own("tidemark_stream"));
