@@ -65,6 +65,24 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Look through both sides of a stream before they meet: what is matched, new on either side, ambiguous, invalid; nothing is written. With --apply the stream is
+    /// let go; with --apply --only N the mapping is tried out on N things first. Exits 2 when something in it waits for a person.
+    Match {
+        /// A stream such as `hubspot.contacts`.
+        stream: String,
+        /// Only look; this is the default.
+        #[arg(long, conflicts_with = "apply")]
+        plan: bool,
+        /// Let the stream go, as `tidemark resume` does; for a stream that waits at "plan ready".
+        #[arg(long)]
+        apply: bool,
+        /// With --apply: carry out this many things (some matched, some new on either side) and leave the stream waiting.
+        #[arg(long, value_name = "N", requires = "apply", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        only: Option<u16>,
+        /// Print JSON for programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// Tell why a row or record is as it is: each field as last agreed, by which rule, and what stood before. Exits 1 when the stream or the thing is unknown.
     Why {
         /// A stream such as `hubspot.contacts`.

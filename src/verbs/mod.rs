@@ -2,6 +2,7 @@
 
 mod agree;
 mod check;
+mod first_meeting;
 mod migrate;
 mod pause;
 mod sandbox;
@@ -35,6 +36,10 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
         Verb::Status { ping: true, .. } => status::answer(&open(&args.config).await?).await,
         Verb::Status { json, ping: false } => status::run(&open_migrated(&args.config).await?, json).await,
         Verb::Agree { streams, json } => agree::run(&open_migrated(&args.config).await?, &streams, json).await,
+        Verb::Match { stream, plan: _, apply, only, json } => {
+            let options = first_meeting::Options { apply, only: only.map(usize::from), json };
+            first_meeting::run(&open_migrated(&args.config).await?, &stream, options).await
+        }
         Verb::Why { stream, thing, field, json } => {
             why::run(&open_migrated(&args.config).await?, &stream, &thing, field.as_deref(), json).await
         }

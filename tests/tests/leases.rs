@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use eyre::OptionExt;
-use tidemark_store::debts::{self, Kind};
+use tidemark_store::debts::{self, Kind, Which};
 use tidemark_store::{leases, push, streams};
 use tidemark_tests::{Rig, on_both_databases};
 
@@ -19,13 +19,13 @@ on_both_databases! {
         let lease = 60_000;
 
         // Another process whose name begins alike holds one row and the other stream.
-        let others = debts::claim(&rig.store, stream.id, Kind::Push, "one-2/x", lease, 1).await?;
+        let others = debts::claim(&rig.store, stream.id, Kind::Push, Which::Due, "one-2/x", lease, 1).await?;
         let deals = rig.stream("hubspot.deals")?.id;
         for (id, owner) in [(stream.id, "one"), (deals, "one-2")] {
             rig.db.run(&format!("UPDATE {} SET poll_owed_at = 0 WHERE id = {id}", rig.db.own("tidemark_stream"))).await?;
             streams::claim_poll(&rig.store, id, owner, lease).await?.ok_or_eyre("not claimed")?;
         }
-        let claims = debts::claim(&rig.store, stream.id, Kind::Push, "one/x", lease, 10).await?;
+        let claims = debts::claim(&rig.store, stream.id, Kind::Push, Which::Due, "one/x", lease, 10).await?;
         assert_eq!((others.len(), claims.len()), (1, 2));
         let prepared = push::prepare(&rig.store, stream, &HashMap::new(), "one/x", claims, lease).await?;
         // The first of its two rows is on its way to the CRM.

@@ -157,7 +157,7 @@ on_both_databases! {
         assert_eq!(dispatch::once(&rig.store, &queue, DEPTH_MAX).await?, 1, "given again");
         // A worker took it up and looked.
         streams::clear_hint(&rig.store, contacts, HintKind::Push).await?;
-        let claims = debts::claim(&rig.store, contacts, debts::Kind::Push, "worker", 60_000, 10).await?;
+        let claims = debts::claim(&rig.store, contacts, debts::Kind::Push, debts::Which::Due, "worker", 60_000, 10).await?;
         assert_eq!(claims.len(), 1);
         assert_eq!(due(&rig).await?, [], "it is in a worker's hands");
         rig.db.run(&format!("UPDATE {debt} SET lease_until = {old}")).await?;

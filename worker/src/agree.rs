@@ -7,19 +7,16 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use tidemark_core::agree::{Difference, Standing, compare, lone_record, lone_row};
-use tidemark_core::failure::Failure;
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{Record, RemoteId, Row, RowKey};
-use tidemark_core::source::{Next, Position};
-use tidemark_crm::PageRequest;
 use tidemark_store::debts::{self, Kind};
 use tidemark_store::rows::{self, Mapped};
-use tidemark_store::{StoreError, known, links};
+use tidemark_store::{known, links};
 
-use crate::calls::{Lane, NoAnswer, Purpose, prove_account};
+use crate::calls::{Lane, Purpose, prove_account};
 use crate::context::Context;
-use crate::poll::wanted;
-use crate::{read, references};
+use crate::read;
+use crate::whole::{EveryRecord, ReportError, answered};
 
 /// How many differences a report lists; the counts go on.
 const LISTED_MAX: usize = 1_000;
@@ -42,125 +39,50 @@ pub struct StreamReport {
     pub differences: Vec<Difference>,
 }
 
-/// The comparison could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum AgreeError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("the CRM could not be read: {0}")]
-    Crm(Failure),
-    #[error("connection {0} is paused: resume it to compare")]
-    Paused(String),
-}
-
-impl From<NoAnswer> for AgreeError {
-    fn from(no: NoAnswer) -> Self {
-        match no {
-            NoAnswer::Failed(failure) => Self::Crm(failure),
-            NoAnswer::Paused | NoAnswer::LeaseShort | NoAnswer::Stopping | NoAnswer::CutOff | NoAnswer::LaneSpent { .. } => {
-                Self::Paused(String::new())
-            }
-        }
-    }
-}
-
 /// Compares one stream.
-pub async fn compare_stream(ctx: &Context, mapped: &Mapped) -> Result<StreamReport, AgreeError> {
+pub async fn compare_stream(ctx: &Context, mapped: &Mapped) -> Result<StreamReport, ReportError> {
     let connection = ctx.connection(mapped)?;
     let purpose = Purpose { ctx, connection, stream: mapped, word: "agree", attempt: 1, fence: None, lane: Lane::Live };
+    answered(&purpose, || prove_account(&purpose)).await?;
     let mut comparing = Comparing {
-        purpose,
+        purpose: &purpose,
         report: StreamReport { stream: mapped.spec.name.clone(), ..StreamReport::default() },
         seen: HashSet::new(),
     };
-    answered(&comparing.purpose, || prove_account(&comparing.purpose)).await?;
     comparing.remote().await?;
     comparing.local().await?;
     Ok(comparing.report)
 }
 
-/// Asks until there is an answer: a comparison made while the weather is rough waits it out, within reason.
-async fn answered<T, F, A>(purpose: &Purpose<'_>, ask: F) -> Result<T, AgreeError>
-where
-    F: Fn() -> A,
-    A: Future<Output = Result<Result<T, NoAnswer>, StoreError>>,
-{
-    let spec = &purpose.stream.spec;
-    let mut attempts = 0;
-    loop {
-        let failure = match ask().await? {
-            Ok(answer) => return Ok(answer),
-            Err(NoAnswer::Failed(failure)) => failure,
-            Err(NoAnswer::Paused | NoAnswer::LeaseShort | NoAnswer::Stopping | NoAnswer::CutOff | NoAnswer::LaneSpent { .. }) => {
-                return Err(AgreeError::Paused(spec.connection.clone()));
-            }
-        };
-        attempts += 1;
-        let passing = matches!(
-            tidemark_core::push::after_failure(&failure, attempts, 0, 0.5, &spec.retry),
-            tidemark_core::push::Verdict::RetryAt { .. } | tidemark_core::push::Verdict::WaitForBudget { .. }
-        );
-        if !passing || attempts > 8 || failure.class == tidemark_core::failure::Class::DayBudget {
-            return Err(AgreeError::Crm(failure));
-        }
-        let floor = failure.wait.map_or(0, tidemark_core::window::millis);
-        let wait = tidemark_core::backoff::delay(attempts, floor, rand::random(), &spec.retry).min(10_000);
-        tokio::time::sleep(std::time::Duration::from_millis(u64::try_from(wait).unwrap_or(1_000))).await;
-    }
-}
-
 struct Comparing<'a> {
-    purpose: Purpose<'a>,
+    purpose: &'a Purpose<'a>,
     report: StreamReport,
     seen: HashSet<RemoteId>,
 }
 
 impl Comparing<'_> {
     /// Every record against its row.
-    async fn remote(&mut self) -> Result<(), AgreeError> {
-        let mapped = self.purpose.stream;
-        let spec = &mapped.spec;
-        let properties = wanted(mapped);
-        let crm = &self.purpose.connection.crm;
-        let rows_max = crm.traits(&spec.object).map_err(AgreeError::Crm)?.page_rows_max;
-        let until = self.purpose.connection.crm_now(self.purpose.ctx.now()) + 86_400_000;
-        let mut position: Option<Position> = None;
-        loop {
-            let request = PageRequest {
-                object: &spec.object,
-                properties: &properties,
-                external_key: spec.external_key.as_deref(),
-                from: 0,
-                until,
-                position: position.as_ref(),
-                rows_max,
-            };
-            let page = answered(&self.purpose, || {
-                self.purpose.call(crm.search_bucket(), usize::from(rows_max), crm.read_page(&request))
-            })
-            .await?;
-            let ids: Vec<RemoteId> = page.records.iter().map(|record| record.id.clone()).collect();
-            self.compare_records(page.records).await?;
+    async fn remote(&mut self) -> Result<(), ReportError> {
+        let mut every = EveryRecord::of(self.purpose);
+        while let Some(records) = every.page().await? {
+            let ids: Vec<RemoteId> = records.iter().map(|record| record.id.clone()).collect();
+            self.compare_records(records).await?;
             self.seen.extend(ids);
-            match page.next {
-                Next::More(next) => position = Some(next),
-                Next::Drained => return Ok(()),
-            }
         }
+        Ok(())
     }
 
     /// Compares records; what seems to differ is read again by id and compared once more, and that counts.
-    async fn compare_records(&mut self, mut records: Vec<Record>) -> Result<(), AgreeError> {
+    async fn compare_records(&mut self, records: Vec<Record>) -> Result<(), ReportError> {
         if records.is_empty() {
             return Ok(());
         }
-        answered_in_place(&self.purpose, &mut records).await?;
         let doubtful = self.judge(records, false).await?;
         self.compare_by_id(&doubtful).await
     }
 
     /// Judges records against their rows. Without `last_word` nothing that differs is counted; its ids come back.
-    async fn judge(&mut self, mut records: Vec<Record>, last_word: bool) -> Result<Vec<RemoteId>, AgreeError> {
+    async fn judge(&mut self, mut records: Vec<Record>, last_word: bool) -> Result<Vec<RemoteId>, ReportError> {
         let ctx = self.purpose.ctx;
         let mapped = self.purpose.stream;
         known::resolve_parents(&ctx.store, mapped, &ctx.parents(mapped), &mut records).await?;
@@ -191,7 +113,7 @@ impl Comparing<'_> {
         record: &Record,
         link: Option<&KnownLink>,
         row: Option<&Row>,
-    ) -> Result<Vec<(Option<usize>, Standing)>, AgreeError> {
+    ) -> Result<Vec<(Option<usize>, Standing)>, ReportError> {
         let spec = &self.purpose.stream.spec;
         Ok(match (link, row) {
             (Some(link), Some(row)) => {
@@ -207,7 +129,7 @@ impl Comparing<'_> {
         })
     }
 
-    async fn judge_gone(&mut self, ids: &[RemoteId]) -> Result<(), AgreeError> {
+    async fn judge_gone(&mut self, ids: &[RemoteId]) -> Result<(), ReportError> {
         let links = links::of_records(&self.purpose.ctx.store, self.purpose.stream, ids).await?;
         for (id, link) in links {
             let standing = match link.view.state {
@@ -223,7 +145,7 @@ impl Comparing<'_> {
     }
 
     /// The row waits for a parent that `send_when` keeps out of the CRM.
-    async fn parent_is_excluded(&self, row: &Row) -> Result<bool, AgreeError> {
+    async fn parent_is_excluded(&self, row: &Row) -> Result<bool, ReportError> {
         let (ctx, mapped) = (self.purpose.ctx, self.purpose.stream);
         let Some((object, key)) = debts::parent_of(&ctx.store, mapped.id, row.key.as_str()).await? else { return Ok(false) };
         let Some(parent) = ctx.parents(mapped).get(object.as_str()).copied() else { return Ok(false) };
@@ -232,7 +154,7 @@ impl Comparing<'_> {
     }
 
     /// Every row that no record was compared with.
-    async fn local(&mut self) -> Result<(), AgreeError> {
+    async fn local(&mut self) -> Result<(), ReportError> {
         let (ctx, mapped) = (self.purpose.ctx, self.purpose.stream);
         let mut position: Option<String> = None;
         loop {
@@ -263,7 +185,7 @@ impl Comparing<'_> {
         }
     }
 
-    async fn compare_by_id(&mut self, ids: &[RemoteId]) -> Result<(), AgreeError> {
+    async fn compare_by_id(&mut self, ids: &[RemoteId]) -> Result<(), ReportError> {
         let batch = self
             .purpose
             .connection
@@ -272,7 +194,7 @@ impl Comparing<'_> {
             .map_or(100, |traits| usize::from(traits.batch_rows_max))
             .max(1);
         for ids in ids.chunks(batch) {
-            let records = answered(&self.purpose, || read::by_ids(&self.purpose, ids)).await?;
+            let records = answered(self.purpose, || read::by_ids(self.purpose, ids)).await?;
             let answered: HashSet<&RemoteId> = records.iter().map(|record| &record.id).collect();
             let gone: Vec<RemoteId> = ids.iter().filter(|id| !answered.contains(id)).cloned().collect();
             self.judge(records, true).await?;
@@ -306,16 +228,4 @@ impl Comparing<'_> {
             }
         }
     }
-}
-
-async fn answered_in_place(purpose: &Purpose<'_>, records: &mut Vec<Record>) -> Result<(), AgreeError> {
-    if purpose.stream.spec.reference_fields().next().is_none() {
-        return Ok(());
-    }
-    let whole = answered(purpose, || async {
-        let mut records = records.clone();
-        Ok(references::fill(purpose, &mut records).await?.map(|()| records))
-    });
-    *records = whole.await?;
-    Ok(())
 }

@@ -7,6 +7,7 @@ mod ask_again;
 mod calls;
 mod context;
 pub mod event;
+pub mod first_meeting;
 mod outcome;
 mod poll;
 mod push;
@@ -17,6 +18,7 @@ mod references;
 mod relay;
 mod run;
 mod sweep;
+pub mod whole;
 
 pub use context::{Connection, Context, Tuning, map_streams};
 pub use outcome::Outcome;

@@ -13,7 +13,7 @@ use tidemark_core::window::millis;
 use tidemark_core::{Millis, push::Verdict, push::after_failure};
 use tidemark_crm::{Bucket, Outcomes, WriteBatch, WriteItem, WriteKind, Written};
 use tidemark_store::StoreError;
-use tidemark_store::debts::{self, Claim, Kind, Unpaid};
+use tidemark_store::debts::{self, Claim, Kind, Unpaid, Which};
 use tidemark_store::push::{self as pushing, Prepared};
 use tidemark_store::rows::Mapped;
 use tidemark_store::settle::{Settlement, settle};
@@ -30,6 +30,11 @@ const PARENT_RECHECK_MS: Millis = 60_000;
 
 /// Pays due pushes of one stream, batch after batch, until none is due or the slice is over.
 pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, StoreError> {
+    pay_due(ctx, mapped, Which::Due).await
+}
+
+/// The same for those that are chosen.
+pub(crate) async fn pay_due(ctx: &Context, mapped: &Mapped, which: Which<'_>) -> Result<Outcome, StoreError> {
     let connection = ctx.connection(mapped)?;
     let Ok(traits) = connection.crm.traits(&mapped.spec.object) else {
         return Ok(Outcome::Skipped("the connector does not know the object"));
@@ -39,7 +44,8 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
     while ctx.now() < until && !ctx.shutdown.is_cancelled() {
         let fence = ctx.fence();
         let claims =
-            debts::claim(&ctx.store, mapped.id, Kind::Push, &fence, ctx.lease(), usize::from(traits.batch_rows_max)).await?;
+            debts::claim(&ctx.store, mapped.id, Kind::Push, which, &fence, ctx.lease(), usize::from(traits.batch_rows_max))
+                .await?;
         if claims.is_empty() {
             return Ok(Outcome::Done { units });
         }

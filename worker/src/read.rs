@@ -8,7 +8,7 @@ use tidemark_core::push::{Verdict, after_failure};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::SourceTraits;
 use tidemark_crm::{Bucket, ReadIds};
-use tidemark_store::debts::{self, Claim, Kind, Unpaid};
+use tidemark_store::debts::{self, Claim, Kind, Unpaid, Which};
 use tidemark_store::page::{OwedReads, apply_reads};
 use tidemark_store::rows::Mapped;
 use tidemark_store::{StoreError, links, push};
@@ -23,6 +23,11 @@ use crate::references;
 
 /// Pays due reads of one stream, batch after batch, until none is due or the slice is over.
 pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, StoreError> {
+    pay_due(ctx, mapped, Which::Due).await
+}
+
+/// The same for those that are chosen.
+pub(crate) async fn pay_due(ctx: &Context, mapped: &Mapped, which: Which<'_>) -> Result<Outcome, StoreError> {
     let connection = ctx.connection(mapped)?;
     let Ok(traits) = connection.crm.traits(&mapped.spec.object) else {
         return Ok(Outcome::Skipped("the connector does not know the object"));
@@ -32,7 +37,8 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
     while ctx.now() < until && !ctx.shutdown.is_cancelled() {
         let fence = ctx.fence();
         let claims =
-            debts::claim(&ctx.store, mapped.id, Kind::Read, &fence, ctx.lease(), usize::from(traits.batch_rows_max)).await?;
+            debts::claim(&ctx.store, mapped.id, Kind::Read, which, &fence, ctx.lease(), usize::from(traits.batch_rows_max))
+                .await?;
         if claims.is_empty() {
             return Ok(Outcome::Done { units });
         }

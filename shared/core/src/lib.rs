@@ -9,6 +9,7 @@ pub mod bug;
 pub mod crm_clock;
 pub mod delete;
 pub mod failure;
+pub mod first_meeting;
 pub mod ghost;
 pub mod hint;
 pub mod lineage;

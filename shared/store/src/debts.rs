@@ -133,23 +133,43 @@ fn read_claim(row: &QueryResult) -> Result<Claim, StoreError> {
     })
 }
 
+/// Which due debts a claim takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'a> {
+    /// Any, of a stream that runs.
+    Due,
+    /// Those of these subjects, also of a stream that waits for its go: a person tries it out.
+    These(&'a [&'a str]),
+}
+
 /// Claims due debts of a stream, oldest due first. `fence` is fresh for each claim: a claimer that was overtaken settles nothing.
 pub async fn claim(
     store: &Store,
     stream: i64,
     kind: Kind,
+    which: Which<'_>,
     fence: &str,
     lease: Millis,
     limit: usize,
 ) -> Result<Vec<Claim>, StoreError> {
+    let backend = store.db.get_database_backend();
+    let (chosen, these) = match which {
+        Which::Due => ("s.state = 'running'".to_owned(), None),
+        Which::These(subjects) => (
+            format!("s.state IN ('running', 'plan_ready') AND d.subject {}", in_list(backend, 6, "text")),
+            Some(list(backend, subjects.iter().copied())),
+        ),
+    };
     let sql = "UPDATE tidemark_debt SET lease_fence = $3, lease_until = {now} + $4 WHERE id IN (
             SELECT d.id FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id JOIN tidemark_connection c ON c.name = s.connection
             WHERE d.stream_id = $1 AND d.kind = $2 AND d.state <> 'parked' AND d.due_at <= {now} AND (d.lease_until IS NULL OR d.lease_until < {now})
-              AND s.state = 'running' AND c.state = 'running' ORDER BY d.due_at, d.id LIMIT $5 {of_debt})
+              AND {chosen} AND c.state = 'running' ORDER BY d.due_at, d.id LIMIT $5 {of_debt})
         RETURNING id, subject, generation, attempts, reborn, created_at, passed";
     let sql = sql.replace("{of_debt}", if store.is_postgres() { "FOR UPDATE OF d SKIP LOCKED" } else { "" });
+    let sql = sql.replace("{chosen}", &chosen);
     let limit = i64::try_from(limit).unwrap_or(100);
-    let values = vec![stream.into(), kind.word().into(), fence.into(), lease.into(), limit.into()];
+    let mut values = vec![stream.into(), kind.word().into(), fence.into(), lease.into(), limit.into()];
+    values.extend(these);
     let mut claims: Vec<Claim> = all(&store.db, &sql, values).await?.iter().map(read_claim).collect::<Result<_, _>>()?;
     claims.sort_by_key(|claim| claim.id);
     Ok(claims)
@@ -333,6 +353,13 @@ pub async fn parked_cause(store: &Store, stream: i64, kind: Kind, subject: &str)
     let sql = "SELECT cause FROM tidemark_debt WHERE stream_id = $1 AND kind = $2 AND subject = $3 AND state = 'parked'";
     let row = crate::query::one(&store.db, sql, vec![stream.into(), kind.word().into(), subject.into()]).await?;
     row.map_or(Ok(None), |row| Ok(Some(get::<Option<String>>(&row, 0)?.unwrap_or_default())))
+}
+
+/// What an unpaid debt waits for, in words.
+pub async fn waits_for(store: &Store, stream: i64, kind: Kind, subject: &str) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT COALESCE(cause, 'its turn') FROM tidemark_debt WHERE stream_id = $1 AND kind = $2 AND subject = $3";
+    let row = crate::query::one(&store.db, sql, vec![stream.into(), kind.word().into(), subject.into()]).await?;
+    row.map(|row| get(&row, 0)).transpose()
 }
 
 /// The object and row a push waits for, if it waits for its parent.

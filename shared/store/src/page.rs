@@ -77,6 +77,30 @@ pub async fn apply_page(
     Ok(counts)
 }
 
+/// A page of records with the steps that applying it would take.
+#[derive(Debug)]
+pub struct Rehearsed {
+    pub records: Vec<Record>,
+    pub known: Known,
+    pub steps: Vec<Step>,
+}
+
+/// Plans a page as `apply_page` does, and lets go of everything again.
+pub async fn rehearse(
+    store: &Store,
+    mapped: &Mapped,
+    parents: &Parents<'_>,
+    mut records: Vec<Record>,
+) -> Result<Rehearsed, StoreError> {
+    let heard = Heard::Page { asked_at: store.now().await?, commit_lag: 0 };
+    let tx = store.begin().await?;
+    resolve_references(&tx, mapped, parents, &mut records).await?;
+    let known = load(&tx, mapped, &records, heard).await?;
+    tx.rollback().await?;
+    let steps = plan(&mapped.spec, &records, &known, heard, 0);
+    Ok(Rehearsed { records, known, steps })
+}
+
 /// Records that were owed a read.
 #[derive(Debug)]
 pub struct OwedReads<'a> {
