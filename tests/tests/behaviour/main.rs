@@ -1,0 +1,23 @@
+//! What Tidemark does, on both databases, shown on real servers and processes. One program: a test runner gives each test a process of its own all the same, and one
+//! program is built far sooner than twenty.
+
+mod budget;
+mod capture;
+mod command;
+mod deletes;
+mod deploy;
+mod faults;
+mod first_meeting;
+mod heavy_browser;
+mod heavy_demo;
+mod heavy_logs;
+mod heavy_processes;
+mod interleavings;
+mod leases;
+mod lineage;
+mod lost_triggers;
+mod politeness;
+mod rights;
+mod scheduling;
+mod sweep;
+mod tide;
