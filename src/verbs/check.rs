@@ -1,12 +1,15 @@
 //! `check`: validates the file, the database, the queue and the CRM's answer; predicts what would fail, and says what to do about each. Changes nothing unless told.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tidemark_core::spec::{Direction, Inbound, StreamSpec};
-use tidemark_crm::Crm;
+use tidemark_core::fit::{Fit, Pairing};
+use tidemark_core::spec::{Direction, FieldSpec, Inbound, StreamSpec};
+use tidemark_core::transform::Transform;
+use tidemark_crm::{Crm, Property};
 use tidemark_store::capture::{self, Standing};
 use tidemark_store::shape::{self, NewKey, TableShape};
 
@@ -85,8 +88,11 @@ async fn look(house: &House, fix: bool, findings: &mut Findings) -> eyre::Result
     if !house.store.is_migrated().await? {
         findings.error("tables of Tidemark", "are missing or old", "run `tidemark migrate` (with --plan to read the SQL first)");
     }
+    let mut shapes = HashMap::new();
     for spec in &house.config.streams {
-        look_at_table(house, spec, findings).await?;
+        if let Some(shape) = look_at_table(house, spec, findings).await? {
+            shapes.insert(spec.name.as_str(), shape);
+        }
     }
     for (connection, secrets) in &house.config.connections {
         let crm = match tidemark_crm::connect(connection, secrets) {
@@ -125,53 +131,60 @@ async fn look(house: &House, fix: bool, findings: &mut Findings) -> eyre::Result
             Ok(account) => findings.ok(&connection.name, format!("account {} ({}) answers", account.id, account.environment)),
         }
         for spec in house.config.streams.iter().filter(|spec| spec.connection == connection.name) {
-            look_at_object(&crm, spec, fix, findings).await;
+            look_at_object(&crm, spec, shapes.get(spec.name.as_str()), fix, findings).await;
         }
     }
     Ok(())
 }
 
-async fn look_at_table(house: &House, spec: &StreamSpec, findings: &mut Findings) -> eyre::Result<()> {
+async fn look_at_table(house: &House, spec: &StreamSpec, findings: &mut Findings) -> eyre::Result<Option<TableShape>> {
     let table = house.store.qualify(&spec.table);
     let Some(shape) = shape::find(&house.store, &spec.table, &spec.key).await? else {
         findings.error(&spec.name, format!("there is no table {table}"), "correct `table`, or database.orders_schema");
-        return Ok(());
+        return Ok(None);
     };
     let before = findings.0.iter().filter(|finding| finding.level == "error").count();
     look_at_columns(spec, &shape, findings);
-    for right in shape::missing_rights(&house.store, spec, &shape).await? {
-        findings.error(
-            &spec.name,
-            format!("the database role may not {right} on {table}"),
-            "run the grants that `tidemark migrate --plan` prints",
-        );
-    }
     let specs: Vec<&StreamSpec> =
         house.config.streams.iter().filter(|other| house.store.qualify(&other.table) == table).collect();
+    let mut captured = false;
     if house.store.is_migrated().await? {
-        match capture::verify(&house.store, &shape, &specs).await? {
-            Standing::Installed => {}
-            Standing::Outdated => findings.error(
-                &spec.name,
-                format!("capture on {table} was installed for another mapping"),
-                "run `tidemark migrate`",
-            ),
-            Standing::Missing => findings.error(
-                &spec.name,
-                format!("the capture triggers on {table} are missing or disabled"),
-                "run `tidemark migrate`",
-            ),
-            Standing::NotPossible => findings.note(
-                &spec.name,
-                format!("{table} is a view and cannot be captured"),
-                "its changes are found by walks only",
-            ),
+        let standing = capture::verify(&house.store, &shape, &specs).await?;
+        captured = standing == Standing::Installed;
+        look_at_capture(spec, &shape, standing, findings);
+    }
+    for right in shape::missing_rights(&house.store, spec, &shape).await? {
+        let (found, remedy) =
+            (format!("the database role lacks {}", right.words), "run the grants that `tidemark migrate --plan` prints");
+        if right.only_to_install && captured {
+            findings.note(&spec.name, found, "capture is installed; grant it before the next `tidemark migrate`");
+        } else {
+            findings.error(&spec.name, found, remedy);
         }
     }
     if findings.0.iter().filter(|finding| finding.level == "error").count() == before {
         findings.ok(&spec.name, format!("{table} fits the mapping"));
     }
-    Ok(())
+    Ok(Some(shape))
+}
+
+fn look_at_capture(spec: &StreamSpec, shape: &TableShape, standing: Standing, findings: &mut Findings) {
+    let table = &shape.table;
+    match standing {
+        Standing::Installed => {}
+        Standing::Outdated => {
+            let found = format!("capture on {table} was installed for another mapping");
+            findings.error(&spec.name, found, "run `tidemark migrate`");
+        }
+        Standing::Missing => {
+            let found = format!("the capture triggers on {table} are missing or disabled");
+            findings.error(&spec.name, found, "run `tidemark migrate`");
+        }
+        Standing::NotPossible => {
+            let found = format!("{table} is a view and cannot be captured");
+            findings.note(&spec.name, found, "its changes are found by comparing its rows each poll.settled_every");
+        }
+    }
 }
 
 fn look_at_columns(spec: &StreamSpec, shape: &TableShape, findings: &mut Findings) {
@@ -248,7 +261,7 @@ fn look_at_columns(spec: &StreamSpec, shape: &TableShape, findings: &mut Finding
     }
 }
 
-async fn look_at_object(crm: &Arc<dyn Crm>, spec: &StreamSpec, fix: bool, findings: &mut Findings) {
+async fn look_at_object(crm: &Arc<dyn Crm>, spec: &StreamSpec, shape: Option<&TableShape>, fix: bool, findings: &mut Findings) {
     let properties = match crm.describe(&spec.object).await.result {
         Ok(properties) => properties,
         Err(failure) => {
@@ -279,18 +292,8 @@ async fn look_at_object(crm: &Arc<dyn Crm>, spec: &StreamSpec, fix: bool, findin
                 );
             }
             Some(property) => {
-                if let tidemark_core::transform::Transform::Map(pairs) = &field.transform {
-                    for (row, record) in
-                        pairs.iter().filter(|(_, record)| !property.options.is_empty() && !property.options.contains(record))
-                    {
-                        fits = false;
-                        findings.error(
-                            &spec.name,
-                            format!("{} has no option {record:?} (for {row:?})", field.property),
-                            format!("use one of {}", property.options.join(", ")),
-                        );
-                    }
-                }
+                fits &= look_at_options(spec, field, property, findings);
+                fits &= shape.is_none_or(|shape| look_at_types(spec, field, shape, property, findings));
             }
         }
     }
@@ -308,11 +311,47 @@ async fn look_at_object(crm: &Arc<dyn Crm>, spec: &StreamSpec, fix: bool, findin
     }
 }
 
+/// A map's words are among the property's options.
+fn look_at_options(spec: &StreamSpec, field: &FieldSpec, property: &Property, findings: &mut Findings) -> bool {
+    let Transform::Map(pairs) = &field.transform else { return true };
+    let unknown = pairs.iter().filter(|(_, record)| !property.options.is_empty() && !property.options.contains(record));
+    let before = findings.0.len();
+    for (row, record) in unknown {
+        let found = format!("{} has no option {record:?} (for {row:?})", field.property);
+        findings.error(&spec.name, found, format!("use one of {}", property.options.join(", ")));
+    }
+    findings.0.len() == before
+}
+
+/// What the column holds can be carried into the property, and back.
+fn look_at_types(spec: &StreamSpec, field: &FieldSpec, shape: &TableShape, property: &Property, findings: &mut Findings) -> bool {
+    let Some(column) = shape.column(&field.column) else { return true };
+    let pairing =
+        Pairing { transform: &field.transform, column: shape.kind(column), property: property.kind, options: &property.options };
+    let inward = if spec.direction.writes_rows() { pairing.to_row() } else { Fit::Fine };
+    let outward = if spec.direction.writes_records() { pairing.to_record() } else { Fit::Fine };
+    let found = |why: &str| {
+        let kind = format!("{:?}", property.kind).to_lowercase();
+        format!("{} ({kind}) and {}.{} ({}) do not fit: {why}", field.property, shape.table, column.name, column.sql_type)
+    };
+    match inward.max(outward) {
+        Fit::Fine => true,
+        Fit::Suspicious { why, remedy } => {
+            findings.note(&spec.name, found(why), remedy);
+            true
+        }
+        Fit::WillFail { why, remedy } => {
+            findings.error(&spec.name, found(why), remedy);
+            false
+        }
+    }
+}
+
 async fn look_at_key(
     crm: &Arc<dyn Crm>,
     spec: &StreamSpec,
     key: &str,
-    found: Option<&tidemark_crm::Property>,
+    found: Option<&Property>,
     fix: bool,
     findings: &mut Findings,
 ) -> bool {

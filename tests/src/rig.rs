@@ -99,7 +99,7 @@ impl Rig {
         let mut text = configuration(&db.url, &crm, other.as_ref(), &setup);
         let mut role = None;
         if setup.own_role {
-            let (own, _) = Role::least_privileged(&db, &text).await?;
+            let own = Role::least_privileged(&db, &text).await?;
             text = configuration(&own.url, &crm, other.as_ref(), &setup);
             role = Some(own);
         }

@@ -10,6 +10,7 @@ pub mod crm_clock;
 pub mod delete;
 pub mod failure;
 pub mod first_meeting;
+pub mod fit;
 pub mod ghost;
 pub mod hint;
 pub mod lineage;

@@ -272,6 +272,46 @@ impl StreamSpec {
         }
     }
 
+    /// The columns that are read, the key first. A delete mark is read where it is written: one of the order system's own is left alone.
+    pub fn read_columns(&self) -> Vec<&str> {
+        let mut columns = vec![self.key.as_str()];
+        for column in self.distinct_columns().into_iter().chain(self.delete_mark()) {
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        columns
+    }
+
+    /// The columns a row that exists may get values in.
+    pub fn updated_columns(&self) -> Vec<&str> {
+        let mut columns = self.filled_columns();
+        columns.extend(self.delete_mark().filter(|mark| !columns.contains(mark)));
+        columns
+    }
+
+    /// The columns that take what a record holds, and its id.
+    fn filled_columns(&self) -> Vec<&str> {
+        let fields = self.fields.iter().filter(|_| self.direction.writes_rows()).map(|field| field.column.as_str());
+        let mut columns: Vec<&str> = Vec::new();
+        for column in fields.chain(self.remote_id.as_deref()) {
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        columns
+    }
+
+    /// The columns a new row is made with; none where no row is made.
+    pub fn inserted_columns(&self) -> Vec<&str> {
+        if !self.direction.writes_rows() || self.inbound != Inbound::Full {
+            return Vec::new();
+        }
+        let mut columns = vec![self.key.as_str()];
+        columns.extend(self.filled_columns().into_iter().filter(|column| *column != self.key));
+        columns
+    }
+
     /// The properties to ask the CRM for, in field order, references left out.
     pub fn properties(&self) -> Vec<&str> {
         self.fields.iter().filter(|field| field.references.is_none()).map(|field| field.property.as_str()).collect()

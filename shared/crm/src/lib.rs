@@ -14,6 +14,7 @@ mod refusal;
 use async_trait::async_trait;
 use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
+use tidemark_core::fit::PropertyKind;
 use tidemark_core::record::{Record, RemoteId, Value};
 use tidemark_core::source::{Page, Position, SourceTraits};
 
@@ -63,7 +64,7 @@ pub struct Account {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Property {
     pub name: String,
-    pub kind: String,
+    pub kind: PropertyKind,
     /// Allowed values; empty when any is.
     pub options: Vec<String>,
     pub unique: bool,

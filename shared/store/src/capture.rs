@@ -11,7 +11,7 @@ use tidemark_core::spec::{InboundDelete, StreamSpec};
 use crate::dialect::{literal, quote};
 use crate::query::{get, one, run, scalar};
 use crate::rows::Mapped;
-use crate::shape::{NewKey, TableShape};
+use crate::shape::TableShape;
 use crate::{Store, StoreError, watch};
 
 /// A statement that touches more rows than this leaves one marker, and the walk compares the whole table.
@@ -216,38 +216,23 @@ pub fn grants(store: &Store, shape: &TableShape, spec: &StreamSpec, role: &str) 
     }
     let (role, table) = (quote(role), shape.sql());
     let columns = |names: Vec<&str>| names.into_iter().map(quote).collect::<Vec<_>>().join(", ");
-    let mut read = vec![spec.key.as_str()];
-    read.extend(spec.distinct_columns());
-    let mut grants = vec![format!("GRANT SELECT ({}) ON {table} TO {role}", columns(read))];
+    let mut grants = vec![format!("GRANT SELECT ({}) ON {table} TO {role}", columns(spec.read_columns()))];
     if let Some(schema) = &shape.table.schema {
         grants.insert(0, format!("GRANT USAGE ON SCHEMA {} TO {role}", quote(schema)));
     }
-    let mut written: Vec<&str> = Vec::new();
-    if spec.direction.writes_rows() {
-        written.extend(spec.fields.iter().map(|field| field.column.as_str()));
-    }
-    written.extend(spec.remote_id.as_deref());
-    written.dedup();
-    if let Some(mark) = spec.delete_mark() {
-        // It is read where it is written: a mark of the order system's own is left alone.
-        grants.push(format!("GRANT SELECT ({0}), UPDATE ({0}) ON {table} TO {role}", quote(mark)));
+    for (right, names) in [("UPDATE", spec.updated_columns()), ("INSERT", spec.inserted_columns())] {
+        if !names.is_empty() {
+            grants.push(format!("GRANT {right} ({}) ON {table} TO {role}", columns(names)));
+        }
     }
     if spec.deletes.inbound == InboundDelete::Delete {
         grants.push(format!("GRANT DELETE ON {table} TO {role}"));
     }
-    if !written.is_empty() {
-        grants.push(format!("GRANT UPDATE ({}) ON {table} TO {role}", columns(written.clone())));
+    if let Some(sequence) = shape.new_key.sequence().filter(|_| !spec.inserted_columns().is_empty()) {
+        grants.push(format!("GRANT USAGE ON SEQUENCE {sequence} TO {role}"));
     }
-    if spec.direction.writes_rows() && spec.inbound == tidemark_core::spec::Inbound::Full {
-        let mut inserted = vec![spec.key.as_str()];
-        inserted.extend(written);
-        grants.push(format!("GRANT INSERT ({}) ON {table} TO {role}", columns(inserted)));
-        if let NewKey::Expression(expression) = &shape.new_key
-            && let Some(sequence) = expression.strip_prefix("nextval('").and_then(|rest| rest.split('\'').next())
-        {
-            grants.push(format!("GRANT USAGE ON SEQUENCE {sequence} TO {role}"));
-        }
+    if !shape.is_view {
+        grants.push(format!("GRANT TRIGGER ON {table} TO {role}"));
     }
-    grants.push(format!("GRANT TRIGGER ON {table} TO {role}"));
     grants
 }

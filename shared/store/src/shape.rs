@@ -1,6 +1,7 @@
 //! What an order table looks like: columns, types, keys and rights as the database's catalogue tells them. Never alters anything.
 
-use tidemark_core::spec::{StreamSpec, TableName};
+use tidemark_core::fit::{self, ColumnKind};
+use tidemark_core::spec::{InboundDelete, StreamSpec, TableName};
 
 use crate::dialect::quote;
 use crate::query::{all, get, scalar};
@@ -32,6 +33,16 @@ pub enum NewKey {
     Uuid,
     /// The mapping cannot insert.
     None,
+}
+
+impl NewKey {
+    /// The sequence that hands keys out, as SQL names it.
+    pub fn sequence(&self) -> Option<&str> {
+        match self {
+            Self::Expression(expression) => expression.strip_prefix("nextval('")?.split('\'').next(),
+            Self::NextInteger | Self::Uuid | Self::None => None,
+        }
+    }
 }
 
 /// A table of the order system, mapped or about to be.
@@ -73,6 +84,14 @@ impl TableShape {
         }
     }
 
+    /// What a column holds, and how it is written: SQLite gives a boolean as 1 and 0.
+    pub fn kind(&self, column: &Column) -> ColumnKind {
+        match fit::column_kind(&column.sql_type) {
+            ColumnKind::Bool if self.table.schema.is_none() => ColumnKind::Flag,
+            kind => kind,
+        }
+    }
+
     pub(crate) fn type_of(&self, column: &str) -> &str {
         self.column(column).map_or("text", |column| column.sql_type.as_str())
     }
@@ -104,10 +123,7 @@ pub async fn load(store: &Store, spec: &StreamSpec) -> Result<TableShape, StoreE
         what: format!("table {}", store.qualify(&spec.table)),
         remedy: format!("correct `table` of {}, or `database.orders_schema`", spec.name),
     })?;
-    let mut named = vec![spec.key.as_str()];
-    named.extend(spec.distinct_columns());
-    named.extend(spec.delete_mark());
-    match named.into_iter().find(|column| shape.column(column).is_none()) {
+    match spec.read_columns().into_iter().find(|column| shape.column(column).is_none()) {
         None => Ok(shape),
         Some(column) => Err(StoreError::Missing {
             what: format!("column {column} of {}, which {} maps,", shape.table, spec.name),
@@ -118,9 +134,12 @@ pub async fn load(store: &Store, spec: &StreamSpec) -> Result<TableShape, StoreE
 
 async fn find_postgres(store: &Store, table: TableName, key: &str) -> Result<Option<TableShape>, StoreError> {
     let names = vec![table.schema.clone().into(), table.name.clone().into()];
+    // The catalogue alone, which needs no right: `check` names a missing one rather than failing for it.
     let sql = "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '',
             EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND i.indpred IS NULL),
-            a.attidentity::text, c.relkind IN ('v', 'm'), pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname)
+            a.attidentity::text, c.relkind IN ('v', 'm'),
+            (SELECT quote_ident(sn.nspname) || '.' || quote_ident(s.relname) FROM pg_depend u JOIN pg_class s ON s.oid = u.objid AND s.relkind = 'S' JOIN pg_namespace sn ON sn.oid = s.relnamespace
+                WHERE u.classid = 'pg_class'::regclass AND u.refclassid = 'pg_class'::regclass AND u.refobjid = c.oid AND u.refobjsubid = a.attnum AND u.deptype IN ('a', 'i') LIMIT 1)
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
         WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
@@ -192,36 +211,63 @@ async fn find_sqlite(store: &Store, table: TableName, key: &str) -> Result<Optio
     Ok(Some(shape))
 }
 
-/// What the present role may not do to the columns the mapping needs; empty when all is well. On SQLite the file's owner may everything.
-pub async fn missing_rights(store: &Store, spec: &StreamSpec, shape: &TableShape) -> Result<Vec<String>, StoreError> {
+/// A right the present role lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingRight {
+    /// `UPDATE (company) on public.customers`.
+    pub words: String,
+    /// Needed to install capture, not to work.
+    pub only_to_install: bool,
+}
+
+/// What the present role may not do and the mapping needs, the same list that `capture::grants` grants; empty when all is well. On SQLite the file's owner may
+/// everything. Asked by the catalogue's numbers, because a name cannot be looked up in a schema that may not be used.
+pub async fn missing_rights(store: &Store, spec: &StreamSpec, shape: &TableShape) -> Result<Vec<MissingRight>, StoreError> {
     if !store.is_postgres() {
         return Ok(Vec::new());
     }
-    let mut read = vec![spec.key.as_str()];
-    read.extend(spec.distinct_columns());
-    let mut written: Vec<&str> = spec.remote_id.iter().map(String::as_str).collect();
-    if spec.direction.writes_rows() {
-        written.extend(spec.fields.iter().map(|field| field.column.as_str()));
-    }
-    let inserts = spec.direction.writes_rows() && spec.inbound == tidemark_core::spec::Inbound::Full;
-    let inserted = if inserts { written.clone() } else { Vec::new() };
-    let marked: Vec<&str> = spec.delete_mark().into_iter().collect();
+    let (schema, table) = (shape.table.schema.clone().unwrap_or_default(), shape.table.name.clone());
+    let of_table = |right: &str| {
+        format!(
+            "SELECT {right} FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2"
+        )
+    };
+    let place = vec![schema.clone().into(), table.into()];
     let mut missing = Vec::new();
-    for (right, columns) in
-        [("SELECT", read), ("SELECT", marked.clone()), ("UPDATE", written), ("UPDATE", marked), ("INSERT", inserted)]
-    {
+    if !scalar::<bool>(&store.db, &of_table("has_schema_privilege(n.oid, 'USAGE')"), place.clone()).await? {
+        missing.push(MissingRight { words: format!("USAGE on schema {schema}"), only_to_install: false });
+    }
+    let rights = [("SELECT", spec.read_columns()), ("UPDATE", spec.updated_columns()), ("INSERT", spec.inserted_columns())];
+    for (right, columns) in rights {
+        let mut refused = Vec::new();
         for column in columns.into_iter().filter(|column| shape.column(column).is_some()) {
-            let sql = "SELECT has_column_privilege($1, $2, $3)";
-            if !scalar::<bool>(&store.db, sql, vec![shape.sql().into(), column.into(), right.into()]).await? {
-                missing.push(format!("{right} {column}"));
+            let sql = of_table("has_column_privilege(c.oid, $3, $4)");
+            let mut values = place.clone();
+            values.extend([column.into(), right.into()]);
+            if !scalar::<bool>(&store.db, &sql, values).await? {
+                refused.push(column);
             }
         }
-    }
-    if spec.deletes.inbound == tidemark_core::spec::InboundDelete::Delete {
-        let sql = "SELECT has_table_privilege($1, 'DELETE')";
-        if !scalar::<bool>(&store.db, sql, vec![shape.sql().into()]).await? {
-            missing.push("DELETE".to_owned());
+        if !refused.is_empty() {
+            let words = format!("{right} ({}) on {}", refused.join(", "), shape.table);
+            missing.push(MissingRight { words, only_to_install: false });
         }
+    }
+    if let Some(sequence) = shape.new_key.sequence().filter(|_| !spec.inserted_columns().is_empty()) {
+        // CASE, because has_sequence_privilege fails for whatever is no sequence and nothing else says in which order conditions are asked.
+        let sql = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE CASE c.relkind WHEN 'S' THEN NOT has_sequence_privilege(c.oid, 'USAGE') ELSE false END
+            AND (quote_ident(n.nspname) || '.' || quote_ident(c.relname) = $1 OR (quote_ident(c.relname) = $1 AND pg_table_is_visible(c.oid)))";
+        if scalar::<i64>(&store.db, sql, vec![sequence.into()]).await? > 0 {
+            missing.push(MissingRight { words: format!("USAGE on sequence {sequence}"), only_to_install: false });
+        }
+    }
+    if spec.deletes.inbound == InboundDelete::Delete
+        && !scalar::<bool>(&store.db, &of_table("has_table_privilege(c.oid, 'DELETE')"), place.clone()).await?
+    {
+        missing.push(MissingRight { words: format!("DELETE on {}", shape.table), only_to_install: false });
+    }
+    if !shape.is_view && !scalar::<bool>(&store.db, &of_table("has_table_privilege(c.oid, 'TRIGGER')"), place).await? {
+        missing.push(MissingRight { words: format!("TRIGGER on {}", shape.table), only_to_install: true });
     }
     Ok(missing)
 }

@@ -167,6 +167,45 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn check_predicts_which_field_will_not_fit(kind) {
+        let place = Place::new(kind).await?;
+        for column in ["visits INTEGER", "wants_mail BOOLEAN", "born DATE", "budget TEXT"] {
+            place.db.run(&format!("ALTER TABLE customers ADD COLUMN {column}")).await?;
+        }
+        let config = place.configuration();
+        says(&place.run(&config, &["migrate"], &[])?, 0, &[]);
+        says(&place.run(&config, &["check", "--fix"], &[])?, 0, &[]);
+        for name in ["budget", "score"] {
+            let made = json!({ "name": name, "label": name, "type": "number", "fieldType": "number", "groupName": "contactinformation" });
+            let url = format!("{}/crm/v3/properties/contacts", place.crm.base_url());
+            reqwest::Client::new().post(url).bearer_auth(TOKEN).json(&made).send().await?.error_for_status()?;
+        }
+        let customers = if kind == Kind::Postgres { "public.customers" } else { "customers" };
+        let map = |field: &str| config.replace("[connections.hubspot.streams.fields]\n", &format!("[connections.hubspot.streams.fields]\n{field}\n"));
+        // Read first, because a mapping that is new to capture is an error of its own.
+        let check = |field: &str| -> eyre::Result<Said> {
+            let config = map(field);
+            says(&place.run(&config, &["migrate"], &[])?, 0, &[]);
+            place.run(&config, &["check"], &[])
+        };
+        for (field, between, why, remedy) in [
+            ("budget = { column = \"budget\", as = \"date\" }", "budget (number) and", "the property holds no dates", "map it to another property, or correct `as`"),
+            ("lifecyclestage = \"visits\"", "lifecyclestage (choice) and", "none of its options is a value of this column", "write map = { … }"),
+            ("score = { column = \"born\", as = \"integer\" }", "score (number) and", "the column holds no numbers", "map it to another column"),
+            ("jobtitle = { column = \"visits\", map = { boss = \"Boss\" } }", "jobtitle (text) and", "words of the map are no values of this column", "left side"),
+        ] {
+            let said = check(field)?;
+            says(&said, 2, &["error hubspot.contacts: ", between, customers, " do not fit: ", why, remedy]);
+            assert_eq!(said.text.matches("do not fit").count(), 1, "the other fields are not blamed:\n{}", said.text);
+        }
+        let doubtful = check("jobtitle = \"visits\"")?;
+        says(&doubtful, 0, &["note  hubspot.contacts: jobtitle (text) and", "do not fit", "say how to read it with `as`"]);
+        let fine = check("jobtitle = { column = \"wants_mail\", as = \"bool\" }\ncity = { column = \"born\", as = \"date\" }\nscore = { column = \"visits\", as = \"integer\" }")?;
+        says(&fine, 0, &["contacts fits the mapping"]);
+        assert!(!fine.text.contains("do not fit"), "{}", fine.text);
+        Ok(())
+    }
+
     async fn agree_sorts_every_field_into_three_groups_and_names_what_differs(kind) {
         let rig = Rig::start(kind).await?;
         rig.db.run("INSERT INTO customers (email, first_name, phone, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '030 12', '2026-01-01 00:00:00'),

@@ -35,6 +35,41 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn a_value_of_the_wrong_type_parks_its_record_alone(kind) {
+        let tables: &[&'static str] = match kind {
+            Kind::Postgres => &["ALTER TABLE customers DROP COLUMN company; ALTER TABLE customers ADD COLUMN company INTEGER"],
+            // SQLite takes a text into a column of numbers, unless the table is strict or checks it.
+            Kind::Sqlite => &[
+                "DROP TABLE orders; DROP TABLE customers; CREATE TABLE customers (id INTEGER PRIMARY KEY AUTOINCREMENT, email TEXT UNIQUE, first_name TEXT, last_name TEXT,
+                    phone TEXT, email_confirmed_at TEXT, hubspot_id TEXT, company INTEGER) STRICT;
+                 CREATE TABLE orders (id INTEGER PRIMARY KEY, number TEXT UNIQUE NOT NULL, customer_id INTEGER, status TEXT NOT NULL, total_cents INTEGER NOT NULL DEFAULT 0, hubspot_id TEXT)",
+                "ALTER TABLE customers DROP COLUMN company; ALTER TABLE customers ADD COLUMN company INTEGER CHECK (typeof(company) IN ('integer', 'null'))",
+            ],
+        };
+        for prepare in tables {
+            let rig = Rig::with(kind, Setup { prepare, ..Setup::default() }).await?;
+            let crm = rig.crm.crm();
+            for at in 0..50 {
+                let company = if at == 17 { "seventeen".to_owned() } else { at.to_string() };
+                crm.create(Contacts, &[("email", &format!("c{at}@acme.test")), ("company", &company)])?;
+            }
+            rig.catch_up("hubspot.contacts").await?;
+            assert_eq!((rig.db.count("customers").await?, rig.debts("parked").await?), (49, 1));
+            // The same for a change of a row that is there.
+            let good = crm.list(Contacts).into_iter().find(|one| one.properties.get("company").map(String::as_str) == Some("3")).ok_or_eyre("gone")?;
+            crm.edit(Contacts, &good.id, &[("company", "three")])?;
+            rig.catch_up("hubspot.contacts").await?;
+            rig.catch_up("hubspot.contacts").await?;
+            assert_eq!((rig.db.count("customers WHERE company = 3").await?, rig.debts("parked").await?), (1, 2));
+            let causes = rig.db.rows(&format!("SELECT cause FROM {} WHERE state = 'parked'", rig.db.own("tidemark_debt"))).await?;
+            assert!(causes.iter().all(|cause| cause[0].as_deref().is_some_and(|words| words.contains("customers refused"))), "{causes:?}");
+            crm.edit(Contacts, &good.id, &[("company", "333")])?;
+            rig.catch_up("hubspot.contacts").await?;
+            assert_eq!(rig.db.count("customers WHERE company = 333").await?, 1, "corrected, it comes by itself");
+        }
+        Ok(())
+    }
+
     async fn a_refused_change_leaves_the_row_and_the_page_passes(kind) {
         let rig = Rig::with(kind, Setup { contacts: "owner = \"crm\"", ..Setup::default() }).await?;
         let crm = rig.crm.crm();

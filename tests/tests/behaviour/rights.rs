@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use eyre::{OptionExt, ensure};
+use sea_orm::ConnectionTrait;
 use tidemark_core::hint::{Hint, HintKind};
 use tidemark_sandbox::ObjectType::Contacts;
-use tidemark_tests::{Kind, Rig, Setup};
+use tidemark_tests::processes::{Ended, command, run};
+use tidemark_tests::{Kind, Rig, Role, Setup, TOKEN};
 use tidemark_worker::{Outcome, handle};
 
 async fn rig() -> eyre::Result<Rig> {
-    Rig::with(Kind::Postgres, Setup { own_role: true, ..Setup::default() }).await
+    rig_with("").await
+}
+
+async fn rig_with(contacts: &'static str) -> eyre::Result<Rig> {
+    Rig::with(Kind::Postgres, Setup { own_role: true, contacts, ..Setup::default() }).await
 }
 
 async fn job(rig: &Rig, kind: HintKind) -> eyre::Result<Outcome> {
@@ -101,4 +107,116 @@ async fn a_row_that_a_policy_refuses_is_parked_alone() -> eyre::Result<()> {
     rig.catch_up("hubspot.contacts").await?;
     assert_eq!((rig.db.count("customers").await?, rig.debts("parked").await?), (2, 1));
     Ok(())
+}
+
+/// The shop's own role: its tables, and nothing of Tidemark's.
+async fn shop(rig: &Rig) -> eyre::Result<sea_orm::DatabaseConnection> {
+    let shop = Role::create(&rig.db, "shop").await?;
+    for grant in [
+        "USAGE ON SCHEMA public",
+        "SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON customers, orders",
+        "USAGE ON SEQUENCE customers_id_seq, orders_id_seq",
+    ] {
+        rig.db.run(&format!("GRANT {grant} TO {}", shop.name)).await?;
+    }
+    shop.connect().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn h19_the_printed_grants_suffice_and_the_shop_needs_no_right_of_ours() -> eyre::Result<()> {
+    let rig = rig().await?;
+    let role = rig.role.as_ref().ok_or_eyre("no role")?;
+    // What the handbook says may be taken away once everything is installed.
+    let database = rig.db.url.rsplit_once('/').map(|(_, name)| name.to_owned()).ok_or_eyre("no database")?;
+    for right in [&format!("CREATE ON DATABASE {database}"), "TRIGGER ON customers", "TRIGGER ON orders"] {
+        rig.db.run(&format!("REVOKE {right} FROM {}", role.name)).await?;
+    }
+    let shop = shop(&rig).await?;
+    let refused = shop.execute_unprepared("SELECT 1 FROM tidemark.tidemark_change").await;
+    assert!(refused.is_err_and(|error| error.to_string().contains("permission denied for schema tidemark")));
+
+    shop.execute_unprepared("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', now()), ('bo@acme.test', 'Bo', now())").await?;
+    shop.execute_unprepared("INSERT INTO orders (number, customer_id, status, total_cents) VALUES ('R-1', 1, 'accepted', 1250)")
+        .await?;
+    let only_crm = rig.crm.crm().create(Contacts, &[("email", "only@crm.test"), ("company", "Robots")])?;
+    rig.settle().await?;
+    assert_eq!(rig.db.count("customers WHERE hubspot_id IS NOT NULL").await?, 3);
+    shop.execute_unprepared("UPDATE customers SET first_name = 'Anna' WHERE email = 'ana@acme.test'").await?;
+    shop.execute_unprepared("UPDATE orders SET status = 'shipped'").await?;
+    shop.execute_unprepared("DELETE FROM customers WHERE email = 'bo@acme.test'").await?;
+    rig.crm.crm().edit(Contacts, &only_crm, &[("company", "Machines")])?;
+    rig.settle().await?;
+    let names: Vec<String> =
+        rig.records("contacts").await?.into_values().filter_map(|one| one.get("firstname").cloned()).collect();
+    assert!(names.contains(&"Anna".to_owned()), "{names:?}");
+    assert_eq!(rig.db.one("SELECT company FROM customers WHERE email = 'only@crm.test'").await?.as_deref(), Some("Machines"));
+    Ok(())
+}
+
+/// Everything `migrate --plan` grants, taken away one by one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_names_each_right_that_is_missing() -> eyre::Result<()> {
+    let mark = "deletes = { inbound = { set = { column = \"other_id\", value = \"gone\" } } }";
+    for (contacts, granted) in [
+        ("", "GRANT USAGE ON SEQUENCE public.customers_id_seq"),
+        ("deletes = { inbound = \"delete\" }", "GRANT DELETE ON \"public\".\"customers\""),
+        (mark, "\"other_id\") ON \"public\".\"customers\""),
+    ] {
+        let rig = rig_with(contacts).await?;
+        let role = rig.role.as_ref().ok_or_eyre("no role")?;
+        assert!(role.grants.iter().any(|grant| grant.contains(granted)), "{granted} is not among {:#?}", role.grants);
+        let ended = check(&rig).await?;
+        assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+        for grant in &role.grants {
+            let (right, _) = grant.trim_start_matches("GRANT ").split_once(" TO ").ok_or_eyre("no grantee")?;
+            rig.db.run(&format!("REVOKE {right} FROM {}", role.name)).await?;
+            let ended = check(&rig).await?;
+            // As printed, less the quotes: `SELECT (id, email) on public.customers`.
+            let (what, place) = right.split_once(" ON ").ok_or_eyre("no place")?;
+            let place = place.replace("SCHEMA", "schema").replace("SEQUENCE", "sequence");
+            let words = format!("lacks {what} on {place}\n      → ").replace('"', "");
+            assert!(ended.stdout.contains(&words), "{words:?} is missing in\n{}{}", ended.stdout, ended.stderr);
+            assert_eq!(ended.stdout.matches("lacks").count(), if what == "USAGE" && place.starts_with("schema") { 2 } else { 1 });
+            // Without the triggers' right all goes on until they have to be installed again.
+            assert_eq!(ended.code, Some(if what == "TRIGGER" { 0 } else { 2 }), "{}", ended.stdout);
+            rig.db.run(grant).await?;
+        }
+        assert_eq!(check(&rig).await?.code, Some(0), "all is granted again");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_names_the_columns_a_right_is_missing_on() -> eyre::Result<()> {
+    let rig = rig().await?;
+    let role = &rig.role.as_ref().ok_or_eyre("no role")?.name;
+    for right in ["INSERT (id)", "UPDATE (company, hubspot_id)", "SELECT (email_confirmed_at)"] {
+        rig.db.run(&format!("REVOKE {right} ON customers FROM {role}")).await?;
+        let ended = check(&rig).await?;
+        let words = format!("error hubspot.contacts: the database role lacks {right} on public.customers");
+        assert!(ended.code == Some(2) && ended.stdout.contains(&words), "{words:?} is missing in\n{}", ended.stdout);
+        assert!(ended.stdout.contains("migrate --plan"), "{}", ended.stdout);
+        rig.db.run(&format!("GRANT {right} ON customers TO {role}")).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_right_to_install_triggers_is_an_error_once_they_are_gone() -> eyre::Result<()> {
+    let rig = rig().await?;
+    let role = &rig.role.as_ref().ok_or_eyre("no role")?.name;
+    let lacks = "hubspot.contacts: the database role lacks TRIGGER on public.customers";
+    rig.db.run(&format!("REVOKE TRIGGER ON customers FROM {role}")).await?;
+    let ended = check(&rig).await?;
+    assert!(ended.code == Some(0) && ended.stdout.contains(&format!("note  {lacks}")), "{}", ended.stdout);
+    rig.db.run("DROP TRIGGER tidemark_customers_insert ON customers").await?;
+    let ended = check(&rig).await?;
+    assert!(ended.code == Some(2) && ended.stdout.contains(&format!("error {lacks}")), "{}", ended.stdout);
+    Ok(())
+}
+
+async fn check(rig: &Rig) -> eyre::Result<Ended> {
+    let folder = rig.db.folder.path();
+    std::fs::write(folder.join("tidemark.toml"), &rig.text)?;
+    run(command(folder, &[("HUBSPOT_TOKEN", TOKEN)], &["check"])?, Duration::from_secs(60)).await
 }

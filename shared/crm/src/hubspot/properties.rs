@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 use tidemark_core::failure::{Class, Failure};
+use tidemark_core::fit::PropertyKind;
 
 use super::{HubSpot, parse_json, post};
 use crate::http::{Exchange, Intent, Request};
@@ -85,8 +86,21 @@ impl PropertyText {
             read_only: self.calculated || self.modification_metadata.is_some_and(|of| of.read_only_value),
             options: self.options.into_iter().map(|option| option.value).collect(),
             name: self.name,
-            kind: self.kind,
+            kind: kind_of(&self.kind),
         }
+    }
+}
+
+/// What HubSpot's word for a property's type means; types that are left out (coordinates, JSON) are not judged.
+fn kind_of(word: &str) -> PropertyKind {
+    match word {
+        "string" | "phone_number" => PropertyKind::Text,
+        "number" => PropertyKind::Number,
+        "bool" => PropertyKind::Bool,
+        "date" => PropertyKind::Date,
+        "datetime" => PropertyKind::Moment,
+        "enumeration" => PropertyKind::Choice,
+        _ => PropertyKind::Other,
     }
 }
 
