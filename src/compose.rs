@@ -9,7 +9,7 @@ use eyre::{WrapErr, bail, eyre};
 use tidemark_boot::Config;
 use tidemark_boot::QueueUrl;
 use tidemark_core::spec::StreamSpec;
-use tidemark_queue::{Queue, QueueConfig};
+use tidemark_queue::{Queue, QueueConfig, QueueError};
 use tidemark_scheduler::{http, run as scheduling};
 use tidemark_store::capture::Captured;
 use tidemark_store::{Store, StoreConfig, acts, capture, connections, shape, streams};
@@ -100,13 +100,21 @@ impl House {
     }
 
     pub(crate) async fn queue(&self) -> eyre::Result<Queue> {
+        Ok(Queue::connect(&self.queue_config()).await?)
+    }
+
+    /// Whether a service could open the queue; nothing in it is touched.
+    pub(crate) async fn probe_queue(&self) -> Result<(), QueueError> {
+        Queue::probe(&self.queue_config()).await
+    }
+
+    fn queue_config(&self) -> QueueConfig {
         let prefix = self.config.queue.prefix.clone();
-        let config = match &self.config.queue.url {
+        match &self.config.queue.url {
             QueueUrl::Redis(url) => QueueConfig::Redis { url: url.clone(), prefix },
             QueueUrl::File(file) => QueueConfig::Embedded { file: file.clone() },
             QueueUrl::Embedded => QueueConfig::Embedded { file: self.embedded_queue() },
-        };
-        Ok(Queue::connect(&config).await?)
+        }
     }
 
     /// Beside a SQLite order database; with PostgreSQL in the folder we run in.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tidemark_boot::QueueUrl;
 use tidemark_core::fit::{Fit, Pairing};
 use tidemark_core::spec::{Direction, FieldSpec, Inbound, StreamSpec};
 use tidemark_core::transform::Transform;
@@ -14,7 +15,7 @@ use tidemark_store::capture::{self, Standing};
 use tidemark_store::shape::{self, NewKey, TableShape};
 
 use crate::compose::House;
-use crate::verbs::{DIFFERS, load, say, say_json, status};
+use crate::verbs::{DIFFERS, load, say, say_json};
 
 pub(crate) struct Options {
     pub(crate) fix: bool,
@@ -77,13 +78,13 @@ pub(crate) async fn run(path: &Path, options: Options) -> eyre::Result<ExitCode>
 
 async fn look(house: &House, fix: bool, findings: &mut Findings) -> eyre::Result<()> {
     findings.ok("database", "answers");
-    match house.queue().await {
-        Ok(queue) => match queue.ping().await {
-            Ok(()) => findings.ok("queue", "answers"),
-            Err(error) => findings.error("queue", error.to_string(), "start Redis, or correct queue.url"),
-        },
-        Err(error) if error.downcast_ref().is_some_and(status::is_held) => findings.ok("queue", "is in use by a running service"),
-        Err(error) => findings.error("queue", words(&error), "start Redis, or correct queue.url"),
+    match (house.probe_queue().await, &house.config.queue.url) {
+        (Ok(()), QueueUrl::Redis(_)) => findings.ok("queue", "answers"),
+        (Ok(()), QueueUrl::File(_) | QueueUrl::Embedded) => findings.ok("queue", "its file can be written"),
+        (Err(error), QueueUrl::Redis(_)) => findings.error("queue", error.to_string(), "start Redis, or correct queue.url"),
+        (Err(error), QueueUrl::File(_) | QueueUrl::Embedded) => {
+            findings.error("queue", error.to_string(), "let queue.url name a file in a folder that can be written, or a Redis");
+        }
     }
     if !house.store.is_migrated().await? {
         findings.error("tables of Tidemark", "are missing or old", "run `tidemark migrate` (with --plan to read the SQL first)");

@@ -1,7 +1,7 @@
 //! Hints in a SQLite file of their own, for one process. Never shares the order system's database, never keeps a hint over a restart.
 
 use std::fs::{File, TryLockError};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +49,24 @@ impl EmbeddedQueue {
         let dropped = sqlx::query("DROP INDEX IF EXISTS LIdx").execute(&pool).await;
         dropped.map_err(QueueError::failed("create its tables"))?;
         Ok(EmbeddedQueue { pool, _held: Arc::new(held) })
+    }
+
+    /// By writing, because what the folder's permissions say is neither true of an administrator nor of a file system that is read-only or full.
+    pub(crate) fn probe(file: &Path) -> Result<(), QueueError> {
+        let unusable = |place: &Path, cause: io::Error| QueueError::Settings {
+            reason: format!("its file {} cannot be made or written ({}: {cause})", file.display(), place.display()),
+        };
+        let folder = nearest_folder(file);
+        let trial = folder.join(format!(".tidemark-probe-{}", std::process::id()));
+        File::create_new(&trial).and_then(|_| std::fs::remove_file(&trial)).map_err(|cause| unusable(folder, cause))?;
+        for suffix in ["", ".lock"] {
+            let path = beside(file, suffix);
+            match File::options().append(true).open(&path) {
+                Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(unusable(&path, cause)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn push(&self, hints: &[Hint]) -> Result<(), QueueError> {
@@ -121,6 +139,13 @@ fn hold_and_wipe(file: &Path) -> Result<File, QueueError> {
         }
     }
     Ok(held)
+}
+
+/// The folder the file is in, or where that is missing the one below which it would be made.
+fn nearest_folder(file: &Path) -> &Path {
+    let above = file.ancestors().skip(1).find(|folder| folder.exists());
+    // A bare name has no folder but the present one.
+    above.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn beside(file: &Path, suffix: &str) -> PathBuf {

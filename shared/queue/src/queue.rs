@@ -59,6 +59,16 @@ impl Queue {
         Ok(Queue { backend, pulse: Pulse::new(), pushing: Arc::default() })
     }
 
+    /// Whether the queue could be opened, within about 5 s, without opening it: no hint is touched, and nothing is made or left.
+    ///
+    /// Embedded: its folder and its file can be written. That another process holds the file is no fault, for that is the one it serves.
+    pub async fn probe(config: &QueueConfig) -> Result<(), QueueError> {
+        match config {
+            QueueConfig::Embedded { file } => EmbeddedQueue::probe(file),
+            QueueConfig::Redis { url, prefix } => RedisQueue::probe(url, prefix).await,
+        }
+    }
+
     /// Adds hints, first ones first, until the queue holds [`WAITING_MAX`]; says how many it took.
     ///
     /// On an error some may have been taken. Pushing those again is harmless.

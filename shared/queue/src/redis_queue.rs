@@ -37,12 +37,7 @@ pub(crate) struct RedisQueue {
 
 impl RedisQueue {
     pub(crate) async fn connect(url: &SecretString, prefix: &str) -> Result<RedisQueue, QueueError> {
-        validate_prefix(prefix)?;
-        let unusable = |error| QueueError::Settings { reason: format!("the queue's Redis URL: {error}") };
-        let target = url.expose_secret().into_connection_info().map_err(unusable)?.set_tcp_settings(tcp());
-        let address = target.addr().to_string();
-        let client = Client::open(target).map_err(unusable)?;
-        await_answer(&client, &address).await?;
+        let (client, address) = reach(url, prefix).await?;
         // A response timeout ends the worker. The default of 500 ms let a stall of 1.2 s end them all.
         let patient = ConnectionManagerConfig::new()
             .set_response_timeout(Some(Duration::from_secs(10)))
@@ -60,6 +55,10 @@ impl RedisQueue {
             .heartbeat_interval(HEARTBEAT)
             .missed_heartbeats(MISSED_HEARTBEATS);
         Ok(RedisQueue { connection, config, address })
+    }
+
+    pub(crate) async fn probe(url: &SecretString, prefix: &str) -> Result<(), QueueError> {
+        reach(url, prefix).await.map(drop)
     }
 
     pub(crate) async fn push(&self, hints: &[Hint]) -> Result<(), QueueError> {
@@ -161,6 +160,17 @@ impl RedisQueue {
         let mut connection = self.connection.clone();
         redis::cmd("EVAL").arg(script).arg(keys.len()).arg(keys).arg(args).query_async(&mut connection).await
     }
+}
+
+/// A server that answers a PING, and its address. Nothing but PING is said to it.
+async fn reach(url: &SecretString, prefix: &str) -> Result<(Client, String), QueueError> {
+    validate_prefix(prefix)?;
+    let unusable = |error| QueueError::Settings { reason: format!("the queue's Redis URL: {error}") };
+    let target = url.expose_secret().into_connection_info().map_err(unusable)?.set_tcp_settings(tcp());
+    let address = target.addr().to_string();
+    let client = Client::open(target).map_err(unusable)?;
+    await_answer(&client, &address).await?;
+    Ok((client, address))
 }
 
 /// Lets the kernel close a connection whose other end is gone without a word, a container that moved for example.

@@ -23,6 +23,28 @@ async fn queues_with_different_prefixes_do_not_see_each_others_hints() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_asks_for_an_answer_and_touches_no_key() {
+    let mut bench = redis().await;
+    bench.queue.push(&hints(0..3)).await.unwrap();
+    let server = bench.redis.as_ref().unwrap();
+    let dirty = || async {
+        server
+            .run::<String>("INFO persistence")
+            .await
+            .lines()
+            .find(|line| line.starts_with("rdb_changes_since_last_save"))
+            .unwrap()
+            .to_owned()
+    };
+    let before = dirty().await;
+    Queue::probe(&server.config("test")).await.unwrap();
+    assert_eq!((dirty().await, bench.queue.depth().await.unwrap().waiting), (before, 3));
+    let config = server.config("test");
+    bench.redis.as_mut().unwrap().kill();
+    assert!(matches!(Queue::probe(&config).await, Err(QueueError::Unreachable { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dispatchers_that_push_at_once_stay_below_what_one_fetch_can_move() {
     let server = RedisServer::start();
     let (a, b, c, d) = tokio::join!(server.queue("test"), server.queue("test"), server.queue("test"), server.queue("test"));

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use eyre::{OptionExt, WrapErr};
 use serde_json::{Value, json};
+use tidemark_core::hint::{Hint, HintKind};
+use tidemark_queue::{Queue, QueueConfig};
 use tidemark_sandbox::ObjectType::{Contacts, Deals};
 use tidemark_sandbox::{Sandbox, SandboxConfig};
 use tidemark_tests::deadline::until;
@@ -76,6 +78,8 @@ struct Said {
 
 fn run(file: &Path, args: &[&str], env: &[(&str, &str)]) -> eyre::Result<Said> {
     let mut command = Command::new(processes::binary()?);
+    // Beside its file, so that what a command makes goes with the test.
+    command.current_dir(file.parent().ok_or_eyre("a file without a folder")?);
     command.arg("--config").arg(file).args(args).env("HUBSPOT_TOKEN", TOKEN).envs(env.iter().copied());
     let Output { status, stdout, stderr } = command.output().wrap_err("the command did not start")?;
     Ok(Said { code: status.code(), text: String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr) })
@@ -203,6 +207,55 @@ on_both_databases! {
         let fine = check("jobtitle = { column = \"wants_mail\", as = \"bool\" }\ncity = { column = \"born\", as = \"date\" }\nscore = { column = \"visits\", as = \"integer\" }")?;
         says(&fine, 0, &["contacts fits the mapping"]);
         assert!(!fine.text.contains("do not fit"), "{}", fine.text);
+        Ok(())
+    }
+
+    async fn check_leaves_a_waiting_queue_as_it_is(kind) {
+        let place = Place::new(kind).await?;
+        let config = place.configuration();
+        let folder = place.db.folder.path();
+        says(&place.run(&config, &["migrate"], &[])?, 0, &[]);
+        // On both databases the embedded queue's file is in this folder.
+        says(&place.run(&config, &["check", "--fix"], &[])?, 0, &["queue: its file can be written"]);
+        let queue_files = |folder: &Path| -> eyre::Result<Vec<(String, Vec<u8>)>> {
+            let mut files = Vec::new();
+            for entry in std::fs::read_dir(folder)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name.starts_with("tidemark-queue") || name.starts_with(".tidemark") {
+                    files.push((name, std::fs::read(entry.path())?));
+                }
+            }
+            files.sort();
+            Ok(files)
+        };
+        assert_eq!(queue_files(folder)?, [], "nothing is made");
+
+        let hints: Vec<Hint> = (0..25).map(|stream| Hint { kind: HintKind::Poll, stream }).collect();
+        let queue = Queue::connect(&QueueConfig::Embedded { file: folder.join("tidemark-queue.db") }).await?;
+        queue.push(&hints).await?;
+        let before = queue_files(folder)?;
+        assert!(before.iter().any(|(name, bytes)| name == "tidemark-queue.db-wal" && !bytes.is_empty()), "hints wait");
+        for args in [&["check"][..], &["status", "--ping"]] {
+            says(&place.run(&config, args, &[])?, 0, &[]);
+            assert!(queue_files(folder)? == before, "{args:?} changed the queue of a running service");
+        }
+        assert_eq!(queue.depth().await?.waiting, 25);
+        // A service that was killed leaves its hints behind, and no lock.
+        let left = folder.join("left");
+        std::fs::create_dir(&left)?;
+        for (name, bytes) in &before {
+            std::fs::write(left.join(name), bytes)?;
+        }
+        let url = left.join("tidemark-queue.db");
+        let url = url.to_str().ok_or_eyre("a strange name")?;
+        says(&place.run(&config, &["check"], &[("TIDEMARK__QUEUE__URL", url)])?, 0, &["queue: its file can be written"]);
+        assert!(queue_files(&left)? == before, "check changed a queue that nobody holds");
+
+        std::fs::write(folder.join("file"), "")?;
+        let below = folder.join("file").join("queue.db");
+        let below = below.to_str().ok_or_eyre("a strange name")?;
+        says(&place.run(&config, &["check"], &[("TIDEMARK__QUEUE__URL", below)])?, 2, &["error queue: ", below, "a folder that can be written"]);
         Ok(())
     }
 
