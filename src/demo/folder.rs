@@ -25,7 +25,9 @@ pub(crate) struct Folder {
 
 impl Folder {
     pub(crate) fn open(path: &Path, keep: bool) -> eyre::Result<Self> {
-        let cannot = |what: &str| format!("cannot {what} the folder {}: choose another with --folder", path.display());
+        // A name alone would not say where.
+        let place = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let cannot = |what: &str| format!("cannot {what} the folder {}: choose another with --folder", place.display());
         fs::create_dir_all(path).wrap_err_with(|| cannot("make"))?;
         refuse_a_strangers(path)?;
         let lock = File::create(path.join(LOCK)).wrap_err_with(|| cannot("write in"))?;

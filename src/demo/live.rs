@@ -16,18 +16,23 @@ pub(crate) async fn run(stage: &mut Stage) -> eyre::Result<()> {
     let pace = Pace { every: EDIT_EVERY, seed: stage.planted.edits_seed };
     let crm_only = std::mem::take(&mut stage.planted.crm_only);
     let editors = Editors::start(&pace, &stage.system, &stage.sandbox.crm(), crm_only, &stage.shutdown);
+    let watched = watch(stage, &editors).await;
+    let tally = editors.stop().await;
+    watched?;
+    let (orders, crm) = tally?.counts();
+    stage.printer.line(Colour::Plain, format_args!("stopping after {orders} edits in the order system and {crm} in the CRM"));
+    Ok(())
+}
+
+/// Until it is to stop; whatever fails ends it.
+async fn watch(stage: &mut Stage, editors: &Editors) -> eyre::Result<()> {
     let mut loading = true;
-    while !stage.shutdown.is_cancelled() && !editors.has_failed() {
-        if stage.look_out(LOOK_EVERY).await.is_err() {
-            break;
-        }
+    while !editors.has_failed() && stage.look_out(LOOK_EVERY).await? {
         if loading && compose::quiet(&stage.house).await?.unloaded == 0 {
             loading = false;
             stage.printer.line(Colour::Good, "the first load is done; people go on editing both sides, Ctrl-C ends it");
         }
     }
-    let (orders, crm) = editors.stop().await?.counts();
-    stage.printer.line(Colour::Plain, format_args!("stopping after {orders} edits in the order system and {crm} in the CRM"));
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod live;
 mod once;
 mod order_system;
 mod outsider;
+mod parts;
 mod people;
 mod report;
 mod seed;
@@ -30,8 +31,12 @@ pub(crate) async fn run(args: DemoArgs) -> eyre::Result<ExitCode> {
     let ended = if stage.args.once { once(&mut stage).await } else { watched(&mut stage).await };
     let stopped = stage.stop_tidemark().await;
     let cleared = stage.clear().await;
-    let code = ended?;
-    stopped.and(cleared).map(|()| code)
+    match (ended, stopped) {
+        // What broke is the cause of what was not done.
+        (Err(undone), Err(broken)) => Err(broken.wrap_err(undone)),
+        (Err(error), Ok(())) | (Ok(_), Err(error)) => Err(error),
+        (Ok(code), Ok(())) => cleared.map(|()| code),
+    }
 }
 
 async fn watched(stage: &mut Stage) -> eyre::Result<ExitCode> {

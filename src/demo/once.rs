@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use eyre::bail;
 use tidemark_worker::agree::StreamReport;
 
 use super::edits::{Editors, Pace};
@@ -40,7 +41,7 @@ async fn edit(stage: &mut Stage) -> eyre::Result<Edits> {
     let editors = Editors::start(&pace, &stage.system, &stage.sandbox.crm(), crm_only, &stage.shutdown);
     let (started, mut loaded_at) = (Instant::now(), None);
     loop {
-        stage.look_out(LOOK_EVERY).await?;
+        look_out(stage, LOOK_EVERY).await?;
         if loaded_at.is_none() && compose::quiet(&stage.house).await?.unloaded == 0 {
             loaded_at = Some(Instant::now());
             stage.printer.line(Colour::Good, "the first load is done");
@@ -69,7 +70,7 @@ async fn settle(stage: &mut Stage) -> eyre::Result<Vec<StreamReport>> {
         }
         let quiet = compose::quiet(&stage.house).await?;
         if !over && !quiet.is_quiet_since(last_write) {
-            stage.look_out(LOOK_EVERY).await?;
+            look_out(stage, LOOK_EVERY).await?;
             continue;
         }
         match compose::agree(&stage.house, &[]).await {
@@ -83,6 +84,11 @@ async fn settle(stage: &mut Stage) -> eyre::Result<Vec<StreamReport>> {
             Err(error) if over => return Err(error),
             Err(error) => stage.printer.line(Colour::Later, format_args!("not compared yet: {error:#}")),
         }
-        stage.look_out(waits.next().unwrap_or(LOOK_EVERY)).await?;
+        look_out(stage, waits.next().unwrap_or(LOOK_EVERY)).await?;
     }
+}
+
+/// A run that is to stop early has nothing to report.
+async fn look_out(stage: &mut Stage, wait: Duration) -> eyre::Result<()> {
+    if stage.look_out(wait).await? { Ok(()) } else { bail!("stopped before the end") }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use eyre::{WrapErr, bail, eyre};
+use eyre::{WrapErr, eyre};
 use tidemark_sandbox::{Sandbox, SandboxConfig, StartError};
 use tidemark_worker::event::Event;
 use tokio::net::TcpListener;
@@ -15,10 +15,14 @@ use super::args::DemoArgs;
 use super::config::{self, Places};
 use super::folder::Folder;
 use super::order_system::OrderSystem;
+use super::parts::Parts;
 use super::seed::{self, Planted};
 use super::watch::{self, Printer};
 use crate::compose::{self, House, Roles};
 use crate::verbs;
+
+/// A database that hangs is left to itself.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Everything that runs.
 pub(crate) struct Stage {
@@ -31,7 +35,7 @@ pub(crate) struct Stage {
     pub(crate) house: House,
     pub(crate) dashboard: Option<SocketAddr>,
     pub(crate) shutdown: CancellationToken,
-    parts: JoinHandle<eyre::Result<()>>,
+    parts: Parts,
     printing: JoinHandle<()>,
     _log: tidemark_boot::telemetry::TelemetryGuard,
 }
@@ -65,40 +69,32 @@ impl Stage {
         for stream in config::STREAMS {
             house.go(stream, "the demo").await?;
         }
-        let parts = tokio::spawn(running.join());
+        let parts = Parts::new(tokio::spawn(running.join()), shutdown.clone());
         let printing = tokio::spawn(watch::print(lines, printer));
         Ok(Self { args, printer, folder, sandbox, system, planted, house, dashboard, shutdown, parts, printing, _log: log })
     }
 
-    /// Waits, unless we are to stop or a part of Tidemark has ended, which is an error while we wait.
-    pub(crate) async fn look_out(&mut self, wait: Duration) -> eyre::Result<()> {
-        tokio::select! {
-            () = tokio::time::sleep(wait) => Ok(()),
-            () = self.shutdown.cancelled() => bail!("stopped before the end"),
-            ended = &mut self.parts => {
-                ended.wrap_err("Tidemark broke down")??;
-                bail!("Tidemark stopped by itself")
-            }
-        }
+    /// Waits; false when we are to stop. Tidemark's own end is an error while we wait.
+    pub(crate) async fn look_out(&mut self, wait: Duration) -> eyre::Result<bool> {
+        self.parts.look_out(wait).await
     }
 
     /// Stops scheduler, workers and dashboard; the store, the order system and the CRM can still be asked.
     pub(crate) async fn stop_tidemark(&mut self) -> eyre::Result<()> {
         self.shutdown.cancel();
-        if !self.parts.is_finished() {
-            let ended = tokio::time::timeout(compose::stop_deadline(&self.house), &mut self.parts).await;
-            ended.map_err(|_| eyre!("Tidemark did not stop in time"))?.wrap_err("Tidemark broke down")??;
-        }
-        Ok(())
+        self.parts.end(compose::stop_deadline(&self.house)).await
     }
 
-    /// Takes down the rest.
+    /// Takes down the rest, whatever of it does not go well.
     pub(crate) async fn clear(self) -> eyre::Result<()> {
-        self.house.store.close().await?;
-        self.system.close().await?;
+        let closing = async {
+            self.house.store.close().await?;
+            self.system.close().await
+        };
+        let closed = tokio::time::timeout(CLOSE_DEADLINE, closing).await;
         self.sandbox.stop().await;
         self.printing.abort();
-        Ok(())
+        closed.map_err(|_| eyre!("the order database did not let go of us within {} s", CLOSE_DEADLINE.as_secs()))?
     }
 }
 

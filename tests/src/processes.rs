@@ -134,6 +134,18 @@ impl Service {
     pub async fn terminate(&mut self, within: Duration) -> eyre::Result<(ExitStatus, Duration)> {
         self.prove_alive()?;
         self.signal("TERM").await?;
+        self.ended(within).await
+    }
+
+    /// SIGINT, as Ctrl-C sends it; the rest is as in `terminate`.
+    pub async fn interrupt(&mut self, within: Duration) -> eyre::Result<(ExitStatus, Duration)> {
+        self.prove_alive()?;
+        self.signal("INT").await?;
+        self.ended(within).await
+    }
+
+    /// Waits for an end that was asked for, or that has to come by itself.
+    pub async fn ended(&mut self, within: Duration) -> eyre::Result<(ExitStatus, Duration)> {
         self.stopped = true;
         let since = Instant::now();
         let ended = timeout(within, self.child.wait()).await;

@@ -15,6 +15,7 @@ mod heavy_processes;
 mod interleavings;
 mod leases;
 mod lineage;
+mod live_demo;
 mod lost_triggers;
 mod politeness;
 mod rights;
