@@ -8,16 +8,17 @@ use std::collections::{HashMap, HashSet};
 
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::merge::LinkState;
-use tidemark_core::record::{Record, RowKey};
+use tidemark_core::page::KnownLink;
+use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_crm::{Bucket, LookUp, WriteKind};
-use tidemark_store::debts::Unpaid;
+use tidemark_store::debts::{self, Unpaid};
 use tidemark_store::push::begin_creates;
 use tidemark_store::settle::{Settlement, settle};
-use tidemark_store::{StoreError, links};
+use tidemark_store::{StoreError, links, rows};
 
 use crate::calls::NoAnswer;
 use crate::poll::{READ_DELAY_MS, wanted};
-use crate::push::{Going, Push};
+use crate::push::{Going, PARENT_RECHECK_MS, Push};
 
 /// Creates what has no record yet. False when no further call should be made now.
 pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<bool, StoreError> {
@@ -34,6 +35,7 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
     let known =
         links::of_records(&ctx.store, mapped, &found.values().flatten().map(|record| record.id.clone()).collect::<Vec<_>>())
             .await?;
+    let ended = ended(push, &known).await?;
     let now = ctx.store.now().await?;
     let mut settlements = Vec::new();
     let mut make = Vec::new();
@@ -56,6 +58,9 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
                 due_at: now + 2 * READ_DELAY_MS,
                 cause,
             });
+        } else if found.get(&claim.id).into_iter().flatten().any(|record| ended.contains(&record.id)) {
+            let cause = "the record with the same match key belongs to a row that is gone, which is settled first";
+            settlements.push(Settlement::Unpaid { claim, unpaid: Unpaid::Later { due_at: now + PARENT_RECHECK_MS, cause } });
         } else if free.is_empty() && !taken {
             match push.unheard_until(going.prepared).filter(|shown| now <= *shown) {
                 // An edit of the row makes its debt due, and no record shown: the one we may have made may show yet.
@@ -97,6 +102,22 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
         None => WriteKind::Create,
     };
     push.send(kind, make).await
+}
+
+/// Records whose row is gone although nobody told: SQLite wakes no delete trigger for a row that is replaced away. Their links owe a push from now on.
+async fn ended(push: &Push<'_>, known: &HashMap<RemoteId, KnownLink>) -> Result<HashSet<RemoteId>, StoreError> {
+    let (store, mapped) = (&push.purpose.ctx.store, push.purpose.stream);
+    let linked = known.iter().filter(|(_, link)| link.view.state == LinkState::Linked);
+    let linked: Vec<(&RemoteId, &RowKey)> = linked.filter_map(|(id, link)| Some((id, link.row_key.as_ref()?))).collect();
+    if linked.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let keys: Vec<RowKey> = linked.iter().map(|(_, key)| (*key).clone()).collect();
+    let there: HashSet<RowKey> = rows::of_keys(store, mapped, &keys).await?.into_iter().map(|row| row.key).collect();
+    let ended: Vec<(&RemoteId, &RowKey)> = linked.into_iter().filter(|(_, key)| !there.contains(*key)).collect();
+    let keys: Vec<&str> = ended.iter().map(|(_, key)| key.as_str()).collect();
+    debts::owe_pushes(store, mapped.id, &keys).await?;
+    Ok(ended.into_iter().map(|(id, _)| id.clone()).collect())
 }
 
 /// Looks for records of rows that were deleted while they were being made. One that is found is bound, so that the delete reaches it; one that cannot come any more is

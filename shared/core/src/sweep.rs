@@ -7,10 +7,14 @@
 use std::time::Duration;
 
 use crate::Millis;
+use crate::base::{FieldBase, State};
+use crate::delete::{Gone, Return, returns};
 use crate::merge::{LinkState, LinkView};
 use crate::page::Step;
-use crate::record::Record;
+use crate::push::is_somebody_else;
+use crate::record::{Record, Row};
 use crate::source::Order;
+use crate::spec::StreamSpec;
 use crate::window::{Window, millis};
 
 /// What a sweep asks for: every stamp a record can carry, up to the year 9999. A record that is edited meanwhile stays a member, so none slides out of the walk.
@@ -98,6 +102,36 @@ pub fn drift(record: &Record, link: Option<&LinkView>, step: &Step, cursors: Cur
         return None;
     }
     missed(record.modified, link.seen, cursors).map(|missed| Drift { missed, fields, repair })
+}
+
+/// What a row owes by comparison alone, without anybody having told of a change: the places of the fields that moved since they were agreed, none of them for a row that
+/// has no link, or another life of its key. `None` when it owes nothing, or is none of the CRM's business as it stands.
+pub fn row_owes(spec: &StreamSpec, row: &Row, link: Option<&LinkView>) -> Option<Vec<usize>> {
+    if !row.is_sendable(spec) {
+        return None;
+    }
+    let sends = spec.direction.writes_records();
+    let Some(link) = link else { return sends.then(Vec::new) };
+    if link.state == LinkState::Tombstone {
+        let back = returns(link, false, !is_somebody_else(spec, link, row)) != Return::None;
+        return (sends && back).then(Vec::new);
+    }
+    // A stream that only reads puts back what was changed in a row, and owes nothing else.
+    if !sends && link.state != LinkState::Linked {
+        return None;
+    }
+    let owed = |known: &FieldBase| sends && known.state == State::Owed;
+    let moved = |at: &usize| link.base.get(*at).is_none_or(|known| owed(known) || known.row.as_deref() != row.field(*at));
+    let moved: Vec<usize> = (0..spec.fields.len()).filter(moved).collect();
+    (!moved.is_empty()).then_some(moved)
+}
+
+/// A link without its row owes the delete policy, unless it has ended on that side already.
+pub fn vanished_row_owes(state: LinkState, gone: Option<Gone>) -> bool {
+    match state {
+        LinkState::Linked | LinkState::Creating => true,
+        LinkState::Tombstone => gone == Some(Gone::Record),
+    }
 }
 
 /// How a sweep went.

@@ -9,6 +9,7 @@ use crate::merge::Heard;
 use crate::merge::tests::spec;
 use crate::page::{Known, KnownLink, plan};
 use crate::record::{RemoteId, Row, RowKey, Value};
+use crate::spec::{Condition, Direction, Test};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -92,6 +93,43 @@ fn a_push_under_way_is_no_drift() {
     assert_eq!(found(&leased, &agreed, &record(200, &["Oslo", "Ana", "1"])), None);
 }
 
+fn bare(columns: &[&str]) -> Row {
+    Row { key: RowKey::new("7"), columns: values(columns) }
+}
+
+#[test]
+fn a_row_that_nobody_told_of_owes_what_moved() {
+    let agreed = ["Rome", "Ana", "1"];
+    let linked = link(100, &agreed).view;
+    assert_eq!(row_owes(&spec(), &bare(&agreed), Some(&linked)), None);
+    assert_eq!(row_owes(&spec(), &bare(&["Rome", "Anna", "2"]), Some(&linked)), Some(vec![1, 2]));
+    assert_eq!(row_owes(&spec(), &bare(&agreed), None), Some(vec![]), "a row that was never sent");
+    let only_reads = StreamSpec { direction: Direction::In, ..spec() };
+    assert_eq!(row_owes(&only_reads, &bare(&agreed), None), None);
+    assert_eq!(row_owes(&only_reads, &bare(&["Rome", "Anna", "1"]), Some(&linked)), Some(vec![1]), "to be put back");
+    let mut owed = linked.clone();
+    if let Some(Some(field)) = owed.base.fields.get_mut(1) {
+        field.state = State::Owed;
+    }
+    assert_eq!(row_owes(&spec(), &bare(&agreed), Some(&owed)), Some(vec![1]), "a push is owed whoever moved");
+    assert_eq!(
+        row_owes(&only_reads, &bare(&agreed), Some(&owed)),
+        None,
+        "owed before the mapping turned: nothing is sent any more"
+    );
+    let confirmed = Condition { column: "name".into(), test: Test::OneOf(vec!["Anna".into()]) };
+    let kept_back = StreamSpec { send_when: vec![confirmed], ..spec() };
+    assert_eq!(row_owes(&kept_back, &bare(&["Oslo", "Ana", "1"]), Some(&linked)), None, "the filter freezes it");
+}
+
+#[test]
+fn a_link_without_its_row_owes_once() {
+    assert!(vanished_row_owes(LinkState::Linked, None) && vanished_row_owes(LinkState::Creating, None));
+    for (gone, owes) in [(None, false), (Some(Gone::Record), true), (Some(Gone::Row), false), (Some(Gone::Both), false)] {
+        assert_eq!(vanished_row_owes(LinkState::Tombstone, gone), owes, "{gone:?}");
+    }
+}
+
 const PERFECT: Course =
     Course { drained: true, order: Order::IdOnly, one_query: true, one_lineage: true, links: 10, links_seen: 9 };
 
@@ -149,6 +187,14 @@ proptest! {
     fn a_record_that_says_what_was_agreed_is_never_drift(texts in prop::collection::vec("[a-z]{1,4}", 3), stamp in 0i64..2_000, seen in 0i64..2_000) {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         prop_assert_eq!(found(&link(seen, &texts), &texts, &record(stamp, &texts)), None);
+    }
+
+    #[test]
+    fn a_row_as_it_was_agreed_owes_nothing_and_any_other_owes_exactly_what_moved(agreed in prop::collection::vec("[a-c]", 3), now in prop::collection::vec("[a-c]", 3)) {
+        let (agreed, now): (Vec<&str>, Vec<&str>) = (agreed.iter().map(String::as_str).collect(), now.iter().map(String::as_str).collect());
+        let moved: Vec<usize> = (0..3).filter(|at| agreed[*at] != now[*at]).collect();
+        let owes = row_owes(&spec(), &bare(&now), Some(&link(100, &agreed).view));
+        prop_assert_eq!(owes, (!moved.is_empty()).then_some(moved));
     }
 
     #[test]

@@ -20,12 +20,20 @@ use crate::{Store, StoreError};
 const COLUMNS: &str =
     "id, row_key, remote_id, state, base, seen, written_at, COALESCE(push_until, 0) > {now}, version, ghosts, gone";
 
-fn read(mapped: &Mapped, row: &QueryResult) -> Result<KnownLink, StoreError> {
-    let state = match get::<String>(row, 3)?.as_str() {
+fn state_of(word: &str) -> LinkState {
+    match word {
         "creating" => LinkState::Creating,
         "tombstone" => LinkState::Tombstone,
         _ => LinkState::Linked,
-    };
+    }
+}
+
+fn gone_of(word: Option<&str>) -> Option<Gone> {
+    Gone::ALL.into_iter().find(|gone| Some(gone.word()) == word)
+}
+
+fn read(mapped: &Mapped, row: &QueryResult) -> Result<KnownLink, StoreError> {
+    let state = state_of(&get::<String>(row, 3)?);
     let base: String = get(row, 4)?;
     let gone: Option<String> = get(row, 10)?;
     Ok(KnownLink {
@@ -34,7 +42,7 @@ fn read(mapped: &Mapped, row: &QueryResult) -> Result<KnownLink, StoreError> {
         remote_id: get::<Option<String>>(row, 2)?.map(RemoteId),
         view: LinkView {
             state,
-            gone: gone.and_then(|word| Gone::ALL.into_iter().find(|gone| gone.word() == word)),
+            gone: gone_of(gone.as_deref()),
             base: Base::from_json(&mapped.spec, &base),
             seen: get(row, 5)?,
             written_at: get(row, 6)?,
@@ -89,6 +97,27 @@ async fn load<'a>(
         in_list(backend, 2, "text")
     );
     all(db, &sql, vec![mapped.id.into(), list(backend, items)]).await?.iter().map(|row| read(mapped, row)).collect()
+}
+
+/// A link as the walk sees it: whether its row is owed anything, were it gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) id: i64,
+    pub(crate) row_key: String,
+    pub(crate) state: LinkState,
+    pub(crate) gone: Option<Gone>,
+}
+
+/// Links that have a row's key, in the order of their ids after this one.
+pub(crate) async fn walk(db: &impl ConnectionTrait, mapped: &Mapped, after: i64, limit: u64) -> Result<Vec<Held>, StoreError> {
+    let sql = format!(
+        "SELECT id, row_key, state, gone FROM tidemark_link WHERE stream_id = $1 AND id > $2 AND row_key IS NOT NULL ORDER BY id LIMIT {limit}"
+    );
+    let read = |row: &QueryResult| {
+        let (state, gone): (String, Option<String>) = (get(row, 2)?, get(row, 3)?);
+        Ok(Held { id: get(row, 0)?, row_key: get(row, 1)?, state: state_of(&state), gone: gone_of(gone.as_deref()) })
+    };
+    all(db, &sql, vec![mapped.id.into(), after.into()]).await?.iter().map(read).collect()
 }
 
 /// The links of a list of rows, for reports and plans outside transactions.

@@ -1,5 +1,7 @@
 //! Reads and writes order rows, whole pages at a time, in their columns' text form. Never decides what to write.
 
+use std::collections::HashSet;
+
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Value};
 use tidemark_core::record::{Row, RowKey};
 use tidemark_core::spec::{Mark, StreamSpec};
@@ -71,6 +73,22 @@ pub(crate) async fn by_keys<'a>(
         in_list(backend, 1, mapped.key_type())
     );
     all(db, &sql, vec![list(backend, keys)]).await?.iter().map(|row| mapped.read(row)).collect()
+}
+
+/// Which of these keys have a row.
+pub(crate) async fn existing<'a>(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    keys: impl Iterator<Item = &'a str>,
+) -> Result<HashSet<String>, StoreError> {
+    let backend = db.get_database_backend();
+    let (key, text) = (mapped.key(), if backend == DbBackend::Postgres { "text" } else { "TEXT" });
+    let sql = format!(
+        "SELECT CAST(t.{key} AS {text}) FROM {} t WHERE t.{key} {} ORDER BY t.{key}",
+        mapped.shape.sql(),
+        in_list(backend, 1, mapped.key_type())
+    );
+    all(db, &sql, vec![list(backend, keys)]).await?.iter().map(|row| get(row, 0)).collect()
 }
 
 /// The rows with these keys, for reports outside transactions.

@@ -23,7 +23,7 @@ use crate::{Store, StoreError};
 
 /// Owes both sides of a sweep, the remote and the local one, unless they are owed already. A stream that was not loaded once has nothing to compare.
 pub async fn owe(store: &Store, stream: i64) -> Result<bool, StoreError> {
-    let sql = "UPDATE tidemark_stream SET sweep_owed_at = {now}, sweep_begun_at = {now}, sweep_attempts = 0, sweep_error = NULL, walk_owed = 1,
+    let sql = "UPDATE tidemark_stream SET sweep_owed_at = {now}, sweep_begun_at = {now}, sweep_attempts = 0, sweep_error = NULL, walk_owed = CASE WHEN walk_owed = 0 THEN 2 ELSE walk_owed END,
         poll_owed_at = COALESCE(poll_owed_at, {now}) WHERE id = $1 AND sweep_owed_at IS NULL AND loaded_at IS NOT NULL";
     Ok(run(&store.db, sql, vec![stream.into()]).await? == 1)
 }

@@ -1,56 +1,173 @@
-//! The local walk: every row in key order against its link, owing a push where they differ. After a first load, a bulk statement or a changed mapping it finds what
-//! no trigger told.
+//! The local walk: every row in key order against its link, then every link for its row, owing a push where they differ. After a first load, a bulk statement, a changed
+//! mapping or a lost trigger, and with every sweep, it finds what no trigger told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use tidemark_core::base::Base;
-use tidemark_core::merge::LinkState;
+use sea_orm::ConnectionTrait;
+use tidemark_core::page::KnownLink;
 use tidemark_core::record::{Row, RowKey};
+use tidemark_core::sweep::{row_owes, vanished_row_owes};
 
 use crate::debts::{Kind, owe};
+use crate::dialect::{in_list, list};
 use crate::links::{self, By};
-use crate::query::{run, scalar};
+use crate::query::{all, get, one, run};
 use crate::rows::{self, Mapped};
+use crate::session::Tx;
 use crate::streams::{self, Fence};
+use crate::sweeps::{DriftLine, write_drift};
 use crate::{Store, StoreError};
 
 /// What one step of a walk came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Walked {
+    /// Rows, or links, that were looked at.
     pub rows: usize,
     pub owed: u64,
     pub done: bool,
 }
 
-/// Walks up to `limit` rows on from where the stream's walk stands. Where that is, is read under the stream's lock: a walk that is owed again while it is under way
-/// begins again, or the rows it has passed would not be compared with what was agreed since.
+/// Where a walk stands.
+enum Place {
+    /// After this row.
+    Rows(Option<String>),
+    /// After this link.
+    Links(i64),
+}
+
+/// Walks up to `limit` rows, or links, on from where the stream's walk stands. Where that is, is read under the stream's lock: a walk that is owed again while it is under
+/// way begins again, or the rows it has passed would not be compared with what was agreed since.
 pub async fn step(store: &Store, mapped: &Mapped, fence: Fence, limit: u64) -> Result<Walked, StoreError> {
     let tx = store.begin().await?;
     streams::hold(&tx, fence).await?;
-    let sql = "SELECT walk_position FROM tidemark_stream WHERE id = $1";
-    let position: Option<String> = scalar(&tx, sql, vec![mapped.id.into()]).await?;
-    let rows = rows::walk_in(&tx, mapped, position.as_deref(), limit).await?;
-    let links = links::free(&tx, mapped, By::Row, rows.iter().map(|row| row.key.as_str())).await?;
-    let links: HashMap<&RowKey, _> = links.iter().filter_map(|link| Some((link.row_key.as_ref()?, link))).collect();
-    let differs = |row: &&Row| match links.get(&row.key) {
-        None => row.is_sendable(&mapped.spec),
-        Some(link) => link.view.state != LinkState::Tombstone && is_owed(mapped, &link.view.base, row),
+    let sql = "SELECT walk_position, walk_links, walk_owed, capture FROM tidemark_stream WHERE id = $1";
+    let row = one(&tx, sql, vec![mapped.id.into()]).await?;
+    let row = row.ok_or_else(|| StoreError::LeaseLost { what: format!("stream {}", mapped.spec.name) })?;
+    let place = match (get::<Option<String>>(&row, 0)?, get::<Option<i64>>(&row, 1)?) {
+        (Some(_), Some(link)) => Place::Links(link),
+        (position, _) => Place::Rows(position),
     };
-    let owing: Vec<&str> = rows.iter().filter(differs).map(|row| row.key.as_str()).collect();
-    let owed = if mapped.spec.direction.writes_records() {
-        owe(&tx, mapped.id, Kind::Push, owing.into_iter(), 0, false).await?
-    } else {
-        0
+    // Where triggers are to tell and nobody owed the walk, what is found is drift.
+    let telling = match (get::<i64>(&row, 2)?, get::<Option<String>>(&row, 3)?.as_deref()) {
+        (UNTOLD, Some("installed" | "missing") | None) => Telling::Expected,
+        _ => Telling::Done,
     };
-    let done = (rows.len() as u64) < limit;
-    let sql = "UPDATE tidemark_stream SET walk_owed = $2, walk_position = $3 WHERE id = $1";
-    let stored = rows.last().map(|row| row.key.0.clone()).filter(|_| !done);
-    run(&tx, sql, vec![mapped.id.into(), i64::from(!done).into(), stored.into()]).await?;
+    let walked = match place {
+        Place::Rows(position) => walk_rows(&tx, mapped, position.as_deref(), limit, telling).await?,
+        Place::Links(link) => walk_links(&tx, mapped, link, limit, telling).await?,
+    };
     tx.commit().await?;
-    Ok(Walked { rows: rows.len(), owed, done })
+    Ok(walked)
 }
 
-fn is_owed(mapped: &Mapped, base: &Base, row: &Row) -> bool {
-    base.owes()
-        || row.values(&mapped.spec).iter().enumerate().any(|(at, value)| base.get(at).is_none_or(|known| known.row != *value))
+/// `walk_owed` of a walk that nobody asked for because of a change: it came with a sweep, or because a trigger is gone.
+pub(crate) const UNTOLD: i64 = 2;
+
+/// Whether the triggers should have told of what a walk finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    Expected,
+    /// Somebody has told that rows are to be compared, or nobody could.
+    Done,
+}
+
+async fn walk_rows(tx: &Tx, mapped: &Mapped, position: Option<&str>, limit: u64, telling: Telling) -> Result<Walked, StoreError> {
+    let spec = &mapped.spec;
+    let rows = rows::walk_in(tx, mapped, position, limit).await?;
+    let keys = || rows.iter().map(|row| row.key.as_str());
+    // Between rows and links: what was told of before is in the log or owed, and what was paid meanwhile shows in the links.
+    let told = told(tx, mapped, keys(), telling).await?;
+    let links = links::free(tx, mapped, By::Row, keys()).await?;
+    let links: HashMap<&RowKey, &KnownLink> = links.iter().filter_map(|link| Some((link.row_key.as_ref()?, link))).collect();
+    let owes = |row: &Row| {
+        let moved = row_owes(spec, row, links.get(&row.key).map(|link| &link.view))?;
+        let names: Vec<&str> = moved.iter().filter_map(|at| spec.fields.get(*at)).map(|field| field.property.as_str()).collect();
+        Some((row.key.0.clone(), names.join(", ")))
+    };
+    let owing: Vec<(String, String)> = rows.iter().filter_map(owes).collect();
+    let owed = owe_found(tx, mapped, &owing, "push owed", &told).await?;
+    // Past the last row the links begin.
+    let (position, link) = if (rows.len() as u64) < limit {
+        (Some(String::new()), Some(0_i64))
+    } else {
+        (rows.last().map(|row| row.key.0.clone()), None)
+    };
+    let sql = "UPDATE tidemark_stream SET walk_position = $2, walk_links = $3 WHERE id = $1";
+    run(tx, sql, vec![mapped.id.into(), position.into(), link.into()]).await?;
+    Ok(Walked { rows: rows.len(), owed, done: false })
+}
+
+/// Links whose row is not there any more owe a push, which does what the mapping says about deleted rows.
+async fn walk_links(tx: &Tx, mapped: &Mapped, after: i64, limit: u64, telling: Telling) -> Result<Walked, StoreError> {
+    let links = links::walk(tx, mapped, after, limit).await?;
+    let owing = links.iter().filter(|link| vanished_row_owes(link.state, link.gone)).map(|link| link.row_key.as_str());
+    let keys: Vec<&str> = owing.collect();
+    let there = rows::existing(tx, mapped, keys.iter().copied()).await?;
+    let vanished: Vec<&str> = keys.into_iter().filter(|key| !there.contains(*key)).collect();
+    let told = told(tx, mapped, vanished.iter().copied(), telling).await?;
+    // Looked at once more: a push may have ended the link since it was read.
+    let held = links::free(tx, mapped, By::Row, vanished.into_iter()).await?;
+    let still = held.into_iter().filter(|link| vanished_row_owes(link.view.state, link.view.gone));
+    let owing: Vec<(String, String)> = still.filter_map(|link| Some((link.row_key?.0, String::new()))).collect();
+    let owed = owe_found(tx, mapped, &owing, "row gone: push owed", &told).await?;
+    let done = (links.len() as u64) < limit;
+    let sql = match done {
+        true => "UPDATE tidemark_stream SET walk_owed = 0, walk_position = NULL, walk_links = NULL WHERE id = $1",
+        false => "UPDATE tidemark_stream SET walk_links = $2 WHERE id = $1",
+    };
+    let mut values = vec![mapped.id.into()];
+    values.extend((!done).then(|| links.last().map_or(after, |link| link.id).into()));
+    run(tx, sql, values).await?;
+    Ok(Walked { rows: links.len(), owed, done })
+}
+
+/// Owes a push for each row, and writes down those that nobody has told of.
+async fn owe_found(
+    tx: &Tx,
+    mapped: &Mapped,
+    owing: &[(String, String)],
+    repair: &'static str,
+    told: &Told,
+) -> Result<u64, StoreError> {
+    let drift = owing.iter().filter(|(key, _)| !told.of(key)).map(|(key, fields)| DriftLine {
+        side: "row",
+        subject: key,
+        missed_by: "capture",
+        fields: fields.clone(),
+        repair,
+    });
+    write_drift(tx, mapped.id, &drift.collect::<Vec<_>>()).await?;
+    owe(tx, mapped.id, Kind::Push, owing.iter().map(|(key, _)| key.as_str()), 0, false).await
+}
+
+/// Of which rows a change was told.
+enum Told {
+    Every,
+    These(HashSet<String>),
+}
+
+impl Told {
+    fn of(&self, key: &str) -> bool {
+        match self {
+            Self::Every => true,
+            Self::These(keys) => keys.contains(key),
+        }
+    }
+}
+
+/// Which of these rows the change log or a debt knows of; all of them while the log holds the marker of a statement that touched many.
+async fn told<'a>(tx: &Tx, mapped: &Mapped, keys: impl Iterator<Item = &'a str>, telling: Telling) -> Result<Told, StoreError> {
+    if telling == Telling::Done {
+        return Ok(Told::Every);
+    }
+    let backend = tx.get_database_backend();
+    let sql = format!(
+        "SELECT subject FROM tidemark_debt WHERE stream_id = $1 AND kind = 'push' AND subject {0}
+         UNION SELECT row_key FROM tidemark_change WHERE table_name = $3 AND (row_key IS NULL OR row_key {0})",
+        in_list(backend, 2, "text")
+    );
+    let values = vec![mapped.id.into(), list(backend, keys), mapped.shape.log_name().into()];
+    let told: Vec<Option<String>> = all(tx, &sql, values).await?.iter().map(|row| get(row, 0)).collect::<Result<_, _>>()?;
+    // A marker names no row: it may be about any.
+    Ok(told.into_iter().collect::<Option<_>>().map_or(Told::Every, Told::These))
 }

@@ -16,6 +16,7 @@ mod interleavings;
 mod leases;
 mod lineage;
 mod live_demo;
+mod local_sweep;
 mod lost_triggers;
 mod politeness;
 mod rights;
