@@ -17,6 +17,7 @@ pub mod lineage;
 pub mod merge;
 pub mod page;
 pub mod push;
+pub mod reading;
 pub mod record;
 pub mod rule;
 pub mod schedule;

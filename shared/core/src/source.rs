@@ -27,11 +27,44 @@ pub enum Order {
     None,
 }
 
+/// How a query goes on behind its first page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Paging {
+    /// Not at all: the next page is a query of its own.
+    #[default]
+    Queries,
+    /// By page number or offset.
+    Numbers,
+    /// By a token of the answer.
+    Tokens,
+}
+
+/// What comes after what among ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdOrder {
+    #[default]
+    Number,
+    /// Letter by letter, as bytes.
+    Bytes,
+}
+
 /// Limits and guarantees of one object of one CRM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceTraits {
     pub order: Order,
+    #[serde(default)]
+    pub paging: Paging,
+    #[serde(default)]
+    pub id_order: IdOrder,
+    /// Most records that the pages of one query reach.
+    #[serde(default)]
+    pub result_cap: Option<u32>,
+    /// How long a token is taken.
+    #[serde(default, with = "maybe_secs")]
+    pub token_life: Option<Duration>,
     /// Smallest step of a modified stamp, milliseconds.
     pub precision_ms: u32,
     /// Longest time a commit or the search index may stay behind its stamp: the settled reader's default lag.
@@ -65,6 +98,21 @@ mod secs {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let secs = f64::deserialize(deserializer)?;
         Duration::try_from_secs_f64(secs).map_err(serde::de::Error::custom)
+    }
+}
+
+mod maybe_secs {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.map(|life| life.as_secs_f64()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        let secs = Option::<f64>::deserialize(deserializer)?;
+        secs.map(Duration::try_from_secs_f64).transpose().map_err(serde::de::Error::custom)
     }
 }
 

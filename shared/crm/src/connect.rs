@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use tidemark_core::source::Order;
 use tidemark_core::spec::ConnectionSpec;
 
 use crate::description::DescriptionError;
@@ -26,6 +27,10 @@ pub enum ConnectError {
         #[source]
         source: ClientError,
     },
+    #[error(
+        "the description of {connector} declares order = \"{order:?}\" for {object}, and it is asked by id alone: write \"id_only\""
+    )]
+    Order { connector: &'static str, object: String, order: Order },
     #[error("the connector's description cannot be used")]
     Description(#[from] DescriptionError),
 }

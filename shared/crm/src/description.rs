@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tidemark_core::source::{Order, SourceTraits};
+use tidemark_core::source::{IdOrder, Order, Paging, SourceTraits};
 use tidemark_core::spec::BudgetSpec;
 
 use crate::errors::{ErrorTable, RuleText, Words};
@@ -71,6 +71,12 @@ impl Description {
     pub fn object(&self, name: &str) -> Option<&Object> {
         let plausible = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
         self.objects.get(name).or_else(|| plausible.then_some(&self.object_default))
+    }
+
+    /// What is declared of each listed object, and under `object_default` of any other.
+    pub fn traits(&self) -> impl Iterator<Item = (&str, &SourceTraits)> {
+        let listed = self.objects.iter().map(|(name, object)| (name.as_str(), &object.traits));
+        listed.chain(std::iter::once(("object_default", &self.object_default.traits)))
     }
 
     /// What an object that is not listed is read like.
@@ -148,6 +154,10 @@ struct BudgetText {
 struct ObjectText {
     modified: Option<String>,
     order: Option<Order>,
+    paging: Option<Paging>,
+    id_order: Option<IdOrder>,
+    result_cap: Option<u32>,
+    token_life_secs: Option<u32>,
     precision_ms: Option<u32>,
     commit_lag_secs: Option<u32>,
     fast_lag_secs: Option<u32>,
@@ -223,6 +233,10 @@ impl ObjectText {
         let base = traits.as_ref();
         let traits = SourceTraits {
             order: self.order.or(base.map(|t| t.order)).ok_or_else(|| missing("order"))?,
+            paging: self.paging.or(base.map(|t| t.paging)).unwrap_or_default(),
+            id_order: self.id_order.or(base.map(|t| t.id_order)).unwrap_or_default(),
+            result_cap: self.result_cap.or(base.and_then(|t| t.result_cap)),
+            token_life: self.token_life_secs.map(secs).or(base.and_then(|t| t.token_life)),
             precision_ms: self.precision_ms.or(base.map(|t| t.precision_ms)).ok_or_else(|| missing("precision_ms"))?,
             commit_lag: self
                 .commit_lag_secs

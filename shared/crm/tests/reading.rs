@@ -4,11 +4,12 @@
 mod server;
 
 use serde_json::{Value, json};
-use server::{Server, ids_of, page_of, properties, say};
+use server::{Server, ids_of, page_of, properties, say, spec};
 use tidemark_core::failure::Class;
 use tidemark_core::record::RemoteId;
 use tidemark_core::source::{Next, Position};
-use tidemark_crm::{Crm, LookUp, PageRequest};
+use tidemark_crm::description::Description;
+use tidemark_crm::{Crm, LookUp, PageRequest, hubspot};
 
 fn record(id: &str, email: &str) -> Value {
     json!({
@@ -29,22 +30,27 @@ fn found(ids: &[&str], more: bool) -> Value {
 
 async fn page(answer: Value, position: Option<&str>) -> Result<(Vec<String>, Next), Class> {
     let server = Server::saying(vec![say(200, &answer)]).await;
-    let position = position.map(|id| Position(id.to_owned()));
+    let position = position.map(after);
     let properties = properties();
     let request = PageRequest { position: position.as_ref(), ..page_of("contacts", &properties) };
     let page = server.crm.read_page(&request).await.result.map_err(|failure| failure.class)?;
     Ok((page.records.into_iter().map(|record| record.id.0).collect(), page.next))
 }
 
+/// Behind this id of the window that is asked for.
+fn after(id: &str) -> Position {
+    Position(format!(r#"{{"from":1000,"until":2000,"at":{{"id":"{id}"}}}}"#))
+}
+
 fn more(id: &str) -> Next {
-    Next::More(Position(id.to_owned()))
+    Next::More(after(id))
 }
 
 #[tokio::test]
 async fn a_page_is_asked_by_id_inside_the_closed_window() {
     let server = Server::saying(vec![say(200, &found(&["100"], false)), say(200, &found(&[], false))]).await;
     let places = [Some("firstname".to_owned()), None, Some("email".to_owned())];
-    let position = Position("99".to_owned());
+    let position = after("99");
     let request = PageRequest {
         external_key: Some("tidemark_key"),
         position: Some(&position),
@@ -71,6 +77,14 @@ async fn a_page_is_asked_by_id_inside_the_closed_window() {
     assert_eq!(asked[0].body, expected);
     assert_eq!(asked[1].body["filterGroups"][0]["filters"][0]["propertyName"], "hs_lastmodifieddate");
     assert_eq!(asked[1].body["filterGroups"][0]["filters"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn an_order_in_which_the_vendor_cannot_be_asked_is_refused_with_its_place() {
+    let text = include_str!("../../../connectors/hubspot.toml").replacen("order = \"id_only\"", "order = \"time_then_id\"", 1);
+    let description = Description::load("hubspot", "connectors/hubspot.toml", &text).unwrap();
+    let refused = hubspot::connect_described(&spec(None), "pat-na1-x".into(), description).unwrap_err().to_string();
+    assert!(refused.contains("order = \"TimeThenId\"") && refused.contains("write \"id_only\""), "{refused}");
 }
 
 #[tokio::test]

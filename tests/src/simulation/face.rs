@@ -9,7 +9,7 @@ use tidemark_core::Millis;
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::record::{Record, RemoteId, Value};
-use tidemark_core::source::{Next, Order, Page, Position, SourceTraits};
+use tidemark_core::source::{IdOrder, Next, Order, Page, Paging, Position, SourceTraits};
 use tidemark_crm::{
     Account, Answer, Bucket, BucketLimit, Callout, Crm, LookUp, Outcomes, PageRequest, Property, ReadIds, WriteBatch, WriteKind,
     Written,
@@ -226,6 +226,10 @@ impl Crm for Face {
         let duration = |time: Millis| Duration::from_millis(time.unsigned_abs());
         Ok(SourceTraits {
             order: Order::TimeThenId,
+            paging: Paging::Queries,
+            id_order: IdOrder::Number,
+            result_cap: None,
+            token_life: None,
             precision_ms: u32::try_from(swarm.precision).unwrap_or(1),
             commit_lag: duration(swarm.commit_lag + swarm.index_lag),
             fast_lag: Duration::ZERO,

@@ -18,7 +18,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::record::{Record, RemoteId};
-use tidemark_core::source::{Page, SourceTraits};
+use tidemark_core::source::{Order, Page, SourceTraits};
 use tidemark_core::spec::ConnectionSpec;
 
 use crate::connect::ConnectError;
@@ -58,6 +58,10 @@ pub fn connect_described(spec: &ConnectionSpec, token: SecretString, description
     };
     let client = Client::new(client, token);
     let client = client.map_err(|source| ConnectError::Client { connection: spec.name.clone(), source })?;
+    // Search sorts by one property, and only by id does nobody slide past a page.
+    if let Some((object, traits)) = description.traits().find(|(_, traits)| traits.order != Order::IdOnly) {
+        return Err(ConnectError::Order { connector: NAME, object: object.to_owned(), order: traits.order });
+    }
     let limits = description.limits(&spec.budget);
     Ok(HubSpot { client, description, limits, request_life: spec.request_life, unique: RwLock::default() })
 }

@@ -1,14 +1,16 @@
-//! Decides how records are asked for, and when a page may be believed: by id inside a closed window, never by offset,
-//! because HubSpot's search ends at 10 000 offsets and rows move between offset pages.
+//! Says in HubSpot's words how records are asked for. Which page is asked for next, and whether an answer may be believed, the core decides from what
+//! the description declares: by id inside a closed window, because HubSpot's search ends at 10 000 offsets and rows move between offset pages.
 
 use serde::Serialize;
 use serde_json::json;
 use tidemark_core::failure::{Class, Failure};
+use tidemark_core::reading::{After, Answered, Ask, Course, Fault, Place, Sort, ask, conclude};
 use tidemark_core::record::Record;
-use tidemark_core::source::{Next, Page, Position};
+use tidemark_core::source::{Next, Page, SourceTraits};
+use tidemark_core::window::Window;
 
+use super::HubSpot;
 use super::parse::{Parsed, Wanted, parse};
-use super::{HubSpot, id_number};
 use crate::http::{Intent, Reply};
 use crate::{Answer, LookUp, PageRequest, ReadIds};
 
@@ -30,10 +32,10 @@ fn filter<'a>(property_name: &'a str, operator: &'a str, value: String) -> Filte
     Filter { property_name, operator, value: Some(value), values: None }
 }
 
-fn search(filters: &[Filter<'_>], wanted: &Wanted, limit: u16) -> serde_json::Value {
+fn search(filters: &[Filter<'_>], sort: &str, wanted: &Wanted, limit: u16) -> serde_json::Value {
     json!({
         "filterGroups": [{ "filters": filters }],
-        "sorts": [{ "propertyName": ID, "direction": "ASCENDING" }],
+        "sorts": [{ "propertyName": sort, "direction": "ASCENDING" }],
         "properties": wanted.names(),
         "limit": limit,
     })
@@ -43,55 +45,47 @@ fn search(filters: &[Filter<'_>], wanted: &Wanted, limit: u16) -> serde_json::Va
 pub(super) async fn page(crm: &HubSpot, request: &PageRequest<'_>) -> Answer<Page> {
     let object = crm.object(request.object).unwrap_or(crm.description.default_object());
     let wanted = Wanted::new(request.properties, request.external_key, &object.modified);
-    let limit = request.rows_max.clamp(1, object.traits.page_rows_max);
+    let window = Window { from: request.from, until: request.until };
+    let place = Place::of(window, request.position);
+    let question = ask(&object.traits, &place, request.rows_max);
     let mut filters = vec![
-        filter(&object.modified, "GTE", request.from.to_string()),
-        filter(&object.modified, "LT", request.until.to_string()),
+        filter(&object.modified, "GTE", question.from.to_string()),
+        filter(&object.modified, "LT", question.until.to_string()),
     ];
-    if let Some(Position(id)) = request.position {
-        filters.push(filter(ID, "GT", id.clone()));
+    // No other way is declared: `connect_described` proves it.
+    if let After::Id(id) = question.after {
+        filters.push(filter(ID, "GT", id.to_owned()));
     }
-    let body = search(&filters, &wanted, limit);
+    let sort = if question.sort == Sort::Id { ID } else { &object.modified };
+    let body = search(&filters, sort, &wanted, question.rows_max);
     let tried = format!("reading a page of {}", request.object);
     let exchange = crm.post_object(Intent::Read, request.object, "search", &body, tried).await;
     exchange.settle(|reply| {
         let parsed = parse_records(&reply, &wanted)?;
-        conclude(&reply, parsed, request.position, usize::from(limit))
+        believed(&reply, &object.traits, window, &place, question, parsed)
     })
 }
 
-/// Drained only when nothing in the answer says otherwise.
-fn conclude(reply: &Reply, parsed: Parsed, position: Option<&Position>, limit: usize) -> Result<Page, Failure> {
-    let mut last = match position {
-        Some(Position(id)) => Some(id_number(id).ok_or_else(|| reply.malformed("the position asked from is not an id"))?),
-        None => None,
+fn believed(
+    reply: &Reply,
+    traits: &SourceTraits,
+    window: Window,
+    place: &Place,
+    question: Ask<'_>,
+    parsed: Parsed,
+) -> Result<Page, Failure> {
+    let answered = Answered { records: &parsed.records, total: parsed.total, more: parsed.more, token: None };
+    let next = match conclude(traits, window, place, question, answered) {
+        Ok(Course::More(place)) => Next::More(place.position()),
+        Ok(Course::Drained) => Next::Drained,
+        // The index is behind the records, or cut the answer short.
+        Err(fault @ Fault::Promised(_)) => {
+            let failure = Failure::new(Class::Retry, format!("{}: {fault}", reply.tried));
+            return Err(Failure { status: Some(reply.status), wait: reply.wait, ..failure });
+        }
+        Err(fault) => return Err(reply.malformed(&fault.to_string())),
     };
-    for record in &parsed.records {
-        let id = id_number(record.id.as_str()).ok_or_else(|| reply.malformed("a record's id is not a number"))?;
-        if last.is_some_and(|last| id <= last) {
-            return Err(reply.malformed(&format!("a page repeated the position {}", last.unwrap_or_default())));
-        }
-        last = Some(id);
-    }
-    let counted = parsed.total.unwrap_or_default();
-    let given = parsed.records.len();
-    let more = parsed.more || given >= limit || counted > u64::try_from(given).unwrap_or(u64::MAX);
-    match parsed.records.last() {
-        Some(record) if more => {
-            let position = Position(record.id.0.clone());
-            Ok(Page { records: parsed.records, next: Next::More(position) })
-        }
-        // Nothing to go on from, yet not the end: the index is behind the records, or cut the answer short.
-        None if more => Err(Failure {
-            status: Some(reply.status),
-            wait: reply.wait,
-            ..Failure::new(
-                Class::Retry,
-                format!("{}: the index promises more records (it counts {counted}) and gave none", reply.tried),
-            )
-        }),
-        _ => Ok(Page { records: parsed.records, next: Next::Drained }),
-    }
+    Ok(Page { records: parsed.records, next })
 }
 
 /// Of an id that was merged away HubSpot answers the survivor, under the survivor's id: it is kept, for the caller to see.
@@ -128,7 +122,7 @@ pub(super) async fn look_up(crm: &HubSpot, request: &LookUp<'_>) -> Answer<Vec<R
     }
     let wanted = Wanted::new(request.properties, request.external_key, &object.modified);
     let one_of = Filter { property_name: request.property, operator: "IN", value: None, values: Some(&values) };
-    let body = search(&[one_of], &wanted, object.traits.page_rows_max);
+    let body = search(&[one_of], ID, &wanted, object.traits.page_rows_max);
     let exchange = crm.post_object(Intent::Read, request.object, "search", &body, tried).await;
     exchange.settle(|reply| {
         let parsed = parse_records(&reply, &wanted)?;

@@ -1,0 +1,414 @@
+//! Decides how the records of a closed window are asked for, page after page, from what the source declares: order, paging, cap. Never asks, and knows no CRM.
+//!
+//! The ways, the first that a source allows:
+//!
+//! 1. *By id.* An edit takes a record out of a closed window and never lets one slide past the place that was reached; ties and caps mean nothing.
+//! 2. *By stamp and id.* A keyset over both: a tie goes on behind its last id.
+//! 3. *By stamp.* Each page begins at the last page's last stamp, which is read again rather than lost. A page that is one stamp from end to end is a tie: that one
+//!    step of time is read by itself, by numbers or tokens.
+//! 4. *By token.* A token is asked for no longer than it lives; a dead one begins its part of the window again.
+//! 5. *By number, from the last page to the first.* Whoever leaves the window moves others only towards the pages that are still to come. If the count has grown
+//!    meanwhile, somebody may have moved the other way: the part is read again.
+//!
+//! Where a query gives no more than `result_cap` records, the window is halved until its parts fit, down to one step of the source's precision.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Millis;
+use crate::record::Record;
+use crate::source::{IdOrder, Order, Paging, Position, SourceTraits};
+use crate::window::{Window, millis};
+
+/// Where reading stands inside a window: the part that is read now, and how far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The part `[from, until)` of the window; all of it unless a cap or a tie makes it smaller.
+    from: Millis,
+    until: Millis,
+    at: At,
+    /// How often this part had to be begun again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    again: u8,
+}
+
+fn is_zero(count: &u8) -> bool {
+    *count == 0
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum At {
+    Start,
+    /// After this id.
+    Id(String),
+    /// After this stamp and id.
+    Key(Millis, String),
+    /// From this page down to the first, of so many records.
+    Page {
+        number: u64,
+        counted: u64,
+        rows: u16,
+    },
+    Token {
+        token: String,
+        since: Millis,
+    },
+}
+
+/// The question for one page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask<'a> {
+    /// Stamps from here, inclusive.
+    pub from: Millis,
+    /// Up to here, exclusive.
+    pub until: Millis,
+    pub sort: Sort,
+    pub after: After<'a>,
+    pub rows_max: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    Id,
+    TimeThenId,
+    Time,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After<'a> {
+    Start,
+    Id(&'a str),
+    Key {
+        stamp: Millis,
+        id: &'a str,
+    },
+    /// From 1, of pages of `rows_max`.
+    Page(u64),
+    Token(&'a str),
+}
+
+/// What the source answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered<'a> {
+    pub records: &'a [Record],
+    /// How many the query finds in all, where the source says so.
+    pub total: Option<u64>,
+    /// The source says that there is more.
+    pub more: bool,
+    pub token: Option<Token<'a>>,
+}
+
+/// What asks for the next page, and when it was given, on any clock that only goes forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token<'a> {
+    pub text: &'a str,
+    pub given_at: Millis,
+}
+
+/// Where reading goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Course {
+    More(Place),
+    Drained,
+}
+
+/// The source does not do what it declares, or cannot be read in any of its ways: the window ends with an error and is not passed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("a page repeated the position {0}")]
+    Repeated(String),
+    #[error("{0} is no id of this source")]
+    StrangeId(String),
+    #[error("record {0} carries no stamp, and pages go by stamp")]
+    Unstamped(String),
+    #[error("more records are promised{}, and none was given", .0.map_or_else(String::new, |total| format!(" ({total} are counted)")))]
+    Promised(Option<u64>),
+    #[error("more than {0} records share one stamp, and the source gives no more than that")]
+    TieBeyondCap(u32),
+    #[error("a page is one stamp from end to end, and the source pages by stamp alone")]
+    Tie,
+    #[error("the source pages by number and does not say how many there are")]
+    Uncounted,
+    #[error("this part of the window was begun {0} times and never held still")]
+    Restless(u8),
+    #[error("everything has to come in one page, and it did not")]
+    OnePage,
+}
+
+/// A part of a window is begun again this often before that is an error.
+const AGAIN_MAX: u8 = 5;
+
+/// How pages of a part follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Id,
+    Key,
+    Time,
+    Numbers,
+    Tokens,
+    One,
+}
+
+impl Place {
+    /// Where an earlier page ended; the beginning of the window before the first, and for a position of another version.
+    pub fn of(window: Window, position: Option<&Position>) -> Self {
+        let kept = position.and_then(|Position(text)| serde_json::from_str(text).ok());
+        kept.unwrap_or_else(|| Self::begin(window.from, window.until))
+    }
+
+    pub fn position(&self) -> Position {
+        Position(serde_json::to_string(self).unwrap_or_default())
+    }
+
+    fn begin(from: Millis, until: Millis) -> Self {
+        Self { from, until, at: At::Start, again: 0 }
+    }
+
+    fn at(&self, at: At) -> Self {
+        Self { at, ..self.clone() }
+    }
+
+    /// The same part from its beginning.
+    fn once_more(&self) -> Result<Self, Fault> {
+        let again = self.again + 1;
+        if again > AGAIN_MAX { Err(Fault::Restless(again)) } else { Ok(Self { at: At::Start, again, ..self.clone() }) }
+    }
+
+    /// One step of the source's time, which cannot be parted further.
+    fn is_one_step(&self, traits: &SourceTraits) -> bool {
+        self.until - self.from <= Millis::from(traits.precision_ms)
+    }
+
+    fn way(&self, traits: &SourceTraits) -> Way {
+        let paged = match traits.paging {
+            Paging::Numbers => Way::Numbers,
+            Paging::Tokens => Way::Tokens,
+            Paging::Queries => Way::One,
+        };
+        match traits.order {
+            Order::IdOnly => Way::Id,
+            Order::TimeThenId => Way::Key,
+            // Inside a tie stamps order nothing.
+            Order::TimeOnly if !self.is_one_step(traits) => Way::Time,
+            Order::TimeOnly | Order::None => paged,
+        }
+    }
+}
+
+/// The question for the page at this place.
+pub fn ask<'a>(traits: &SourceTraits, place: &'a Place, rows_max: u16) -> Ask<'a> {
+    let rows_max = rows_max.clamp(1, traits.page_rows_max);
+    let sort = match place.way(traits) {
+        Way::Id => Sort::Id,
+        Way::Key => Sort::TimeThenId,
+        Way::Time => Sort::Time,
+        Way::Numbers | Way::Tokens | Way::One => Sort::None,
+    };
+    let (after, rows_max) = match &place.at {
+        // Numbers go from the last page: how many there are has to be asked first.
+        At::Start => (After::Start, rows_max),
+        At::Id(id) => (After::Id(id), rows_max),
+        At::Key(stamp, id) => (After::Key { stamp: *stamp, id }, rows_max),
+        // The numbers mean what they meant only while pages keep their size.
+        At::Page { number, rows, .. } => (After::Page(*number), *rows),
+        At::Token { token, .. } => (After::Token(token), rows_max),
+    };
+    Ask { from: place.from, until: place.until, sort, after, rows_max }
+}
+
+/// Where reading goes on after this answer to `ask` at this place.
+pub fn conclude(
+    traits: &SourceTraits,
+    window: Window,
+    place: &Place,
+    ask: Ask<'_>,
+    answer: Answered<'_>,
+) -> Result<Course, Fault> {
+    if let Some(smaller) = beyond_cap(traits, place, answer)? {
+        return Ok(Course::More(smaller));
+    }
+    let given = answer.records.len();
+    let more = answer.more || given >= usize::from(ask.rows_max) || answer.total.is_some_and(|total| total > given as u64);
+    match place.way(traits) {
+        Way::Id => {
+            let last = by_id(traits, place, answer.records)?;
+            follow(traits, window, place, more, answer.total, last.map(At::Id))
+        }
+        Way::Key => {
+            let last = by_key(traits, place, answer.records)?;
+            follow(traits, window, place, more, answer.total, last.map(|(stamp, id)| At::Key(stamp, id)))
+        }
+        Way::Time => by_time(traits, window, place, more, answer),
+        Way::Numbers => by_number(traits, window, place, ask, answer),
+        Way::Tokens => by_token(traits, window, place, answer),
+        Way::One if more => Err(if traits.order == Order::None { Fault::OnePage } else { Fault::Tie }),
+        Way::One => Ok(rest(traits, window, place)),
+    }
+}
+
+/// Half the part, where a query that pages on finds more than the source gives.
+fn beyond_cap(traits: &SourceTraits, place: &Place, answer: Answered<'_>) -> Result<Option<Place>, Fault> {
+    let paged = matches!(place.way(traits), Way::Numbers | Way::Tokens);
+    let (Some(cap), Some(total)) = (traits.result_cap, answer.total) else { return Ok(None) };
+    if !paged || total <= u64::from(cap) {
+        return Ok(None);
+    }
+    if place.is_one_step(traits) {
+        return Err(Fault::TieBeyondCap(cap));
+    }
+    // On a step's border, or one tie would lie in two parts.
+    let step = Millis::from(traits.precision_ms);
+    let half = step_of(place.from + (place.until - place.from) / 2, step);
+    let half = if half <= place.from { place.from + step } else { half };
+    Ok(Some(Place::begin(place.from, half.min(place.until))))
+}
+
+fn step_of(stamp: Millis, step: Millis) -> Millis {
+    stamp - stamp.rem_euclid(step.max(1))
+}
+
+/// What comes after a part that is read to its end: after a tie all the rest; after a part that was made small by a cap one twice as long.
+fn rest(traits: &SourceTraits, window: Window, place: &Place) -> Course {
+    if place.until >= window.until {
+        return Course::Drained;
+    }
+    let until = match traits.order {
+        Order::TimeOnly => window.until,
+        _ => place.until.saturating_add(2 * (place.until - place.from)).min(window.until),
+    };
+    Course::More(Place::begin(place.until, until))
+}
+
+fn follow(
+    traits: &SourceTraits,
+    window: Window,
+    place: &Place,
+    more: bool,
+    total: Option<u64>,
+    last: Option<At>,
+) -> Result<Course, Fault> {
+    match last {
+        Some(at) if more => Ok(Course::More(place.at(at))),
+        None if more => Err(Fault::Promised(total)),
+        _ => Ok(rest(traits, window, place)),
+    }
+}
+
+fn is_after(order: IdOrder, id: &str, last: &str) -> Result<bool, Fault> {
+    let number = |id: &str| {
+        let digits = id.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| id.parse::<u64>().ok()).flatten().ok_or_else(|| Fault::StrangeId(id.to_owned()))
+    };
+    Ok(match order {
+        IdOrder::Number => number(id)? > number(last)?,
+        IdOrder::Bytes => id.as_bytes() > last.as_bytes(),
+    })
+}
+
+fn by_id(traits: &SourceTraits, place: &Place, records: &[Record]) -> Result<Option<String>, Fault> {
+    let mut last = match &place.at {
+        At::Id(id) => Some(id.clone()),
+        _ => None,
+    };
+    for record in records {
+        let id = record.id.as_str();
+        // Compared with itself where there is nothing before: what is no id is told at once.
+        if !is_after(traits.id_order, id, last.as_deref().unwrap_or(id))? && last.is_some() {
+            return Err(Fault::Repeated(last.unwrap_or_default()));
+        }
+        last = Some(id.to_owned());
+    }
+    Ok(last.filter(|_| !records.is_empty()))
+}
+
+fn by_key(traits: &SourceTraits, place: &Place, records: &[Record]) -> Result<Option<(Millis, String)>, Fault> {
+    let mut last = match &place.at {
+        At::Key(stamp, id) => Some((*stamp, id.clone())),
+        _ => None,
+    };
+    for record in records {
+        let stamp = stamp_of(record)?;
+        if let Some((before, id)) = &last
+            && (stamp < *before || (stamp == *before && !is_after(traits.id_order, record.id.as_str(), id)?))
+        {
+            return Err(Fault::Repeated(format!("{before} {id}")));
+        }
+        last = Some((stamp, record.id.0.clone()));
+    }
+    Ok(last.filter(|_| !records.is_empty()))
+}
+
+fn stamp_of(record: &Record) -> Result<Millis, Fault> {
+    record.modified.ok_or_else(|| Fault::Unstamped(record.id.0.clone()))
+}
+
+fn by_time(traits: &SourceTraits, window: Window, place: &Place, more: bool, answer: Answered<'_>) -> Result<Course, Fault> {
+    let step = Millis::from(traits.precision_ms);
+    let mut last = None;
+    for record in answer.records {
+        let stamp = stamp_of(record)?;
+        if last.is_some_and(|last| stamp < last) {
+            return Err(Fault::Repeated(stamp.to_string()));
+        }
+        last = Some(stamp);
+    }
+    match last {
+        _ if !more => Ok(rest(traits, window, place)),
+        None => Err(Fault::Promised(answer.total)),
+        Some(last) => {
+            let from = step_of(last, step);
+            // What lies before the page's own beginning is another's: the source answers stamps that were not asked for.
+            let at = if from > place.from {
+                (from, place.until)
+            } else {
+                (place.from, (step_of(place.from, step) + step).min(place.until))
+            };
+            Ok(Course::More(Place::begin(at.0, at.1)))
+        }
+    }
+}
+
+fn by_number(traits: &SourceTraits, window: Window, place: &Place, ask: Ask<'_>, answer: Answered<'_>) -> Result<Course, Fault> {
+    let total = answer.total.ok_or(Fault::Uncounted)?;
+    let (number, counted, rows) = match place.at {
+        At::Page { number, counted, rows } => (number, counted, rows),
+        // The first answer only counts, unless it is all there is.
+        _ if total <= answer.records.len() as u64 => return Ok(rest(traits, window, place)),
+        _ => {
+            let pages = total.div_ceil(u64::from(ask.rows_max));
+            return Ok(Course::More(place.at(At::Page { number: pages, counted: total, rows: ask.rows_max })));
+        }
+    };
+    if total > counted {
+        return place.once_more().map(Course::More);
+    }
+    Ok(match number {
+        0 | 1 => rest(traits, window, place),
+        _ => Course::More(place.at(At::Page { number: number - 1, counted: total, rows })),
+    })
+}
+
+fn by_token(traits: &SourceTraits, window: Window, place: &Place, answer: Answered<'_>) -> Result<Course, Fault> {
+    match answer.token {
+        None if answer.more => Err(Fault::Promised(answer.total)),
+        None => Ok(rest(traits, window, place)),
+        Some(Token { text, .. }) if matches!(&place.at, At::Token { token, .. } if token == text) => {
+            Err(Fault::Repeated(text.to_owned()))
+        }
+        Some(Token { text, given_at }) => Ok(Course::More(place.at(At::Token { token: text.to_owned(), since: given_at }))),
+    }
+}
+
+/// Before asking: a token that is older than it lives begins its part again.
+pub fn fresh(traits: &SourceTraits, place: Place, now: Millis) -> Result<Place, Fault> {
+    let dead = |since: Millis| traits.token_life.is_some_and(|life| now - since >= millis(life));
+    match &place.at {
+        At::Token { since, .. } if dead(*since) => place.once_more(),
+        _ => Ok(place),
+    }
+}
+
+#[cfg(test)]
+#[path = "reading_tests.rs"]
+mod tests;
