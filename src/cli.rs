@@ -95,6 +95,16 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// List what both sides changed and a person decides: what was agreed, what the row holds, what the record holds, since when.
+    Conflicts {
+        /// List this stream only.
+        stream: Option<String>,
+        /// Print JSON for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Decide a conflict: let one side's value stand. The other side takes it with the next push or read.
+    Resolve(ResolveArgs),
     /// Pause a stream (`hubspot.contacts`) or a whole connection (`hubspot`): no call is made for it until it is resumed.
     Pause {
         /// A stream or a connection.
@@ -113,6 +123,26 @@ pub(crate) enum Verb {
         /// A stream, a connection, or `all`: every stream whose plan is ready, not what is paused.
         subject: String,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResolveArgs {
+    /// The stream, such as `hubspot.contacts`.
+    pub(crate) stream: String,
+    /// The key of the row.
+    #[arg(requires = "field", conflicts_with = "all")]
+    pub(crate) row: Option<String>,
+    /// The property, or its column.
+    pub(crate) field: Option<String>,
+    /// Decide this field in every row in which it waits.
+    #[arg(long, value_name = "FIELD", required_unless_present = "row")]
+    pub(crate) all: Option<String>,
+    /// Whose value stands.
+    #[arg(long, value_parser = ["orders", "crm"])]
+    pub(crate) take: String,
+    /// Why; it is recorded with the act.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -9,6 +9,7 @@ mod m20261123_000001_first_tide;
 mod m20261125_000001_day_and_capture;
 mod m20261125_000002_lineage;
 mod m20261125_000003_sweep;
+mod m20261125_000004_merge_completed;
 mod m20261125_000005_walk_links;
 
 /// All migrations, oldest first.
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000001_day_and_capture::Migration),
             Box::new(m20261125_000002_lineage::Migration),
             Box::new(m20261125_000003_sweep::Migration),
+            Box::new(m20261125_000004_merge_completed::Migration),
             Box::new(m20261125_000005_walk_links::Migration),
         ]
     }
@@ -38,6 +40,7 @@ pub fn plan(postgres: bool) -> String {
     statements.extend(m20261125_000001_day_and_capture::STATEMENTS.map(str::to_owned));
     statements.extend(m20261125_000002_lineage::statements(postgres));
     statements.extend(m20261125_000003_sweep::statements(postgres));
+    statements.extend(m20261125_000004_merge_completed::statements(postgres));
     statements.extend(m20261125_000005_walk_links::statements(postgres));
     statements.join(";\n") + ";\n"
 }

@@ -2,6 +2,7 @@
 
 mod agree;
 mod check;
+mod conflicts;
 mod first_meeting;
 mod migrate;
 mod pause;
@@ -43,6 +44,8 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
         Verb::Why { stream, thing, field, json } => {
             why::run(&open_migrated(&args.config).await?, &stream, &thing, field.as_deref(), json).await
         }
+        Verb::Conflicts { stream, json } => conflicts::list(&open_migrated(&args.config).await?, stream.as_deref(), json).await,
+        Verb::Resolve(wish) => conflicts::resolve(&open_migrated(&args.config).await?, &wish).await,
         Verb::Pause { subject, reason } => pause::pause(&open_migrated(&args.config).await?, &subject, reason.as_deref()).await,
         Verb::Sweep { subject } => sweep::run(&open_migrated(&args.config).await?, &subject).await,
         Verb::Resume { subject } => pause::resume(&open_migrated(&args.config).await?, &subject).await,

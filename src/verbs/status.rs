@@ -76,8 +76,8 @@ fn print(stream: &StreamOverview) {
         say(format_args!("    because   {reason}"));
     }
     say(format_args!(
-        "    linked {}   owed out {}   owed reads {}   parked {}   wait for a parent {}   conflicts {}",
-        stream.links, stream.owed_pushes, stream.owed_reads, stream.parked, stream.waiting_for_parent, stream.conflicts
+        "    linked {}   owed out {}   owed reads {}   parked {}   wait for a parent {}   conflicts to decide {}",
+        stream.links, stream.owed_pushes, stream.owed_reads, stream.parked, stream.waiting_for_parent, stream.open_conflicts
     ));
     if let Some(deaf) = stream.deaf() {
         say(format_args!("    capture     {deaf}: run `tidemark migrate`"));

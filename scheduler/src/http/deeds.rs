@@ -1,4 +1,4 @@
-//! What people may do: pause and resume streams and connections, say go, retry and park debts. Each act is recorded with who did it.
+//! What people may do: pause and resume streams and connections, say go, retry and park debts, decide conflicts. Each act is recorded with who did it.
 //!
 //! The dashboard's forms and the API share one list of acts; they differ in how they answer.
 
@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Json, body::Bytes};
 use serde::Deserialize;
 use serde_json::json;
-use tidemark_store::{StoreError, acts, connections, debts, overview, streams, sweeps};
+use tidemark_core::conflict::Side;
+use tidemark_store::conflicts::{By, Which};
+use tidemark_store::{StoreError, acts, conflicts, connections, debts, overview, streams, sweeps};
 use tracing::info;
 
 use super::login::local;
@@ -27,14 +29,14 @@ enum Deed {
     Done,
     Missing,
     /// It makes no sense now; why.
-    Refused(&'static str),
+    Refused(String),
 }
 
 pub(crate) async fn by_form(State(shared): App, Path(place): Path<(String, String, String)>, Form(wish): Form<Wish>) -> Response {
     match perform(&shared, "dashboard", &place, wish.reason.as_deref()).await {
         Ok(Deed::Done) => Redirect::to(local(&wish.back)).into_response(),
         Ok(Deed::Missing) => trouble::missing(&format!("{} {} to {}", place.0.trim_end_matches('s'), place.1, place.2)),
-        Ok(Deed::Refused(why)) => trouble::senseless(why),
+        Ok(Deed::Refused(why)) => trouble::senseless(&why),
         Err(error) => trouble::Trouble::from(error).into_response(),
     }
 }
@@ -80,10 +82,10 @@ async fn perform(shared: &Shared, who: &str, place: &(String, String, String), r
             let Some(stream) = streams::find(store, name).await? else { return Ok(Deed::Missing) };
             match (verb, stream.state.as_str()) {
                 ("pause", "plan_ready") => {
-                    return Ok(Deed::Refused("There is nothing to pause: the stream waits for somebody to say go."));
+                    return Ok(Deed::Refused("There is nothing to pause: the stream waits for somebody to say go.".into()));
                 }
                 ("pause", _) => streams::set_state(store, name, "paused", Some(&paused)).await?,
-                (_, "running") => return Ok(Deed::Refused("The stream runs already.")),
+                (_, "running") => return Ok(Deed::Refused("The stream runs already.".into())),
                 (_, state) => {
                     verb = if state == "plan_ready" { "go" } else { "resume" };
                     streams::set_state(store, name, "running", None).await?
@@ -93,10 +95,10 @@ async fn perform(shared: &Shared, who: &str, place: &(String, String, String), r
         ("streams", "sweep") => {
             let Some(stream) = streams::find(store, name).await? else { return Ok(Deed::Missing) };
             if stream.loaded_at.is_none() {
-                return Ok(Deed::Refused("The stream was not loaded once: its first load reads everything."));
+                return Ok(Deed::Refused("The stream was not loaded once: its first load reads everything.".into()));
             }
             if !sweeps::owe(store, stream.id).await? {
-                return Ok(Deed::Refused("A sweep of the stream is owed or under way already."));
+                return Ok(Deed::Refused("A sweep of the stream is owed or under way already.".into()));
             }
             true
         }
@@ -109,10 +111,32 @@ async fn perform(shared: &Shared, who: &str, place: &(String, String, String), r
             let subject = format!("{} debt of {} {}", debt.kind, debt.stream, debt.subject);
             return settle(shared, who, verb, &subject, reason.as_deref(), done).await;
         }
+        ("conflicts", "take-orders") => return decide(shared, who, name, Side::Orders, reason.as_deref()).await,
+        ("conflicts", "take-crm") => return decide(shared, who, name, Side::Crm, reason.as_deref()).await,
         _ => return Ok(Deed::Missing),
     };
     let subject = format!("{} {name}", what.trim_end_matches('s'));
     settle(shared, who, verb, &subject, reason.as_deref(), done).await
+}
+
+/// `name` is the link and the property, `17:phone`. The act is recorded with the decision itself.
+async fn decide(shared: &Shared, who: &str, name: &str, take: Side, reason: Option<&str>) -> Result<Deed, StoreError> {
+    let store = &shared.app.store;
+    let Some((link, property)) = name.split_once(':') else { return Ok(Deed::Missing) };
+    let Ok(link) = link.parse() else { return Ok(Deed::Missing) };
+    let Some(id) = conflicts::stream_of(store, link).await? else { return Ok(Deed::Missing) };
+    let stream = streams::list(store).await?.into_iter().find(|stream| stream.id == id);
+    let Some(spec) = stream.and_then(|stream| shared.spec(&stream.name)) else { return Ok(Deed::Missing) };
+    let Some((field, _)) = spec.field(property) else { return Ok(Deed::Missing) };
+    let by = By { who, reason };
+    match conflicts::resolve(store, id, spec, &Which::Link(link), field, take, by).await? {
+        Ok(()) => {
+            shared.snapshots.forget().await;
+            info!(act.who = who, "{who}: {} stands in {property} of a row of {}", take.word(), spec.name);
+            Ok(Deed::Done)
+        }
+        Err(why) => Ok(Deed::Refused(format!("{}: {why}.", spec.name))),
+    }
 }
 
 async fn settle(

@@ -17,7 +17,8 @@ pub(crate) struct Page<'a> {
     pub(crate) leavable: bool,
 }
 
-const PLACES: [(&str, &str); 4] = [("/", "Overview"), ("/debts", "Debts"), ("/callouts", "Callouts"), ("/acts", "Acts")];
+const PLACES: [(&str, &str); 5] =
+    [("/", "Overview"), ("/debts", "Debts"), ("/conflicts", "Conflicts"), ("/callouts", "Callouts"), ("/acts", "Acts")];
 
 impl Page<'_> {
     pub(crate) fn show(&self, body: &Markup) -> Markup {

@@ -112,10 +112,11 @@ fn add_streams(text: &mut Text, snapshot: &Snapshot) {
         };
         text.sample("tidemark_stream_captured", &[("stream", &stream.overview.name)], captured);
     }
-    let counts: [(&str, &str, Count); 4] = [
+    let counts: [(&str, &str, Count); 5] = [
         ("tidemark_stream_links", "Pairs of a row and a record.", |stream| stream.links),
         ("tidemark_stream_poll_attempts", "Failed reads in a row.", |stream| stream.poll_attempts.into()),
         ("tidemark_stream_conflicts", "Fields that both sides changed, ever.", |stream| stream.conflicts),
+        ("tidemark_stream_conflicts_open", "Pairs in which a field waits for a decision.", |stream| stream.open_conflicts),
         ("tidemark_stream_excluded", "Records left out by the mapping, ever.", |stream| stream.excluded),
     ];
     for (name, help, value) in counts {

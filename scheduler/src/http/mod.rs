@@ -7,6 +7,7 @@ mod api;
 mod assets;
 mod callouts_page;
 mod chart;
+mod conflicts_page;
 mod debts_page;
 mod deeds;
 mod frame;
@@ -163,12 +164,14 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/streams/{name}/rows", get(row_page::find))
         .route("/streams/{name}/rows/{thing}", get(row_page::show))
         .route("/debts", get(debts_page::show))
+        .route("/conflicts", get(conflicts_page::show))
         .route("/callouts", get(callouts_page::show))
         .route("/acts", get(acts_page::show))
         .route("/acts/{what}/{name}/{verb}", post(deeds::by_form));
     let api = Router::new()
         .route("/api/status", get(api::status))
         .route("/api/debts", get(api::debts))
+        .route("/api/conflicts", get(api::conflicts))
         .route("/api/{what}/{name}/{verb}", post(deeds::by_api));
     Router::new()
         .merge(pages)

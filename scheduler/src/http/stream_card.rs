@@ -89,11 +89,19 @@ pub(crate) fn facts(view: &StreamView) -> Markup {
             div { dt { "Read up to" } dd { (maybe_when(now, stream.fast_until, "nothing yet")) small { "settled " (maybe_when(now, stream.settled_until, "nothing yet")) } } }
             div { dt { "Owed to the CRM" } dd { (debts("kind=push", stream.owed_pushes)) small { (owed_note(stream)) } } }
             div { dt { "Reads owed" } dd { (debts("kind=read", stream.owed_reads)) small { @if stream.retrying == 0 { "none failed before" } @else { (number(stream.retrying)) " failed before" } } } }
-            div.person[stream.parked > 0] { dt { "Wait for a person" } dd { (debts("state=parked", stream.parked)) small { (number(stream.conflicts)) " conflicts ever" } } }
+            div.person[stream.parked + stream.open_conflicts > 0] { dt { "Wait for a person" } dd { (debts("state=parked", stream.parked)) small { (conflicts(stream)) } } }
             div { dt { "Linked pairs" } dd { (number(stream.links)) small { (number(stream.excluded)) " left out" } } }
             (sweep_fact(stream))
             div { dt { "Last hour" } dd { (number(stream.records_hour)) small { "read, " (number(stream.rows_changed_hour)) " changed" } } }
         }
+    }
+}
+
+fn conflicts(stream: &StreamOverview) -> Markup {
+    html! {
+        @if stream.open_conflicts > 0 {
+            a href={ "/conflicts?stream=" (part(&stream.name)) } { (count(stream.open_conflicts, "conflict", "conflicts")) " to decide" }
+        } @else { (number(stream.conflicts)) " conflicts ever" }
     }
 }
 

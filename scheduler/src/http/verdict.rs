@@ -128,12 +128,9 @@ pub(crate) fn judge(stream: &StreamOverview, fresh_within: Millis, house: House)
         return verdict(Mood::Person, "hears of no edit in the order system".into(), Some(deaf), next);
     }
     let why = obstacle(stream, house);
-    if stream.parked > 0 {
-        let say = format!(
-            "is fresh, except for {} that {} for a person",
-            count(stream.parked, "change", "changes"),
-            verb(stream.parked)
-        );
+    let waiting = stream.parked + stream.open_conflicts;
+    if waiting > 0 {
+        let say = format!("is fresh, except for {} that {} for a person", count(waiting, "change", "changes"), verb(waiting));
         return verdict(Mood::Person, say, why, next);
     }
     if lag_ms.is_none() {

@@ -35,6 +35,7 @@ fn stream() -> StreamOverview {
         capture: Some("installed".into()),
         excluded: 0,
         conflicts: 0,
+        open_conflicts: 0,
         links: 3,
         owed_pushes: 0,
         owed_reads: 0,

@@ -9,6 +9,7 @@ on_both_databases! {
     a_connection_can_be_paused_and_resumed(None);
     debts_can_be_retried_and_parked(None);
     the_api_does_the_same_acts_and_answers_in_json(None);
+    conflicts_are_decided_with_one_of_two_buttons(None);
 }
 
 async fn world(site: &Site) {
@@ -93,4 +94,45 @@ async fn the_api_does_the_same_acts_and_answers_in_json(site: Site) {
         (missing.status().as_u16(), missing.text().await.unwrap()),
         (404, r#"{"error":"there is no debt 999999 to park"}"#.into())
     );
+}
+
+async fn conflicts_are_decided_with_one_of_two_buttons(site: Site) {
+    world(&site).await;
+    let base = r#"{"phone":["+49 30 <1>","+49 30 2",{"conflict":["0",null],"since":1}],"firstname":["A","B",{"conflict":null}]}"#;
+    seed::run(
+        &site.db,
+        &format!("UPDATE tidemark_link SET base = '{base}', open_since = 1000 WHERE stream_id = 1 AND row_key = '2'"),
+    )
+    .await;
+    let id = site.text("SELECT CAST(id AS TEXT) FROM tidemark_link WHERE stream_id = 1 AND row_key = '2'").await;
+    let page = site.page("/conflicts").await;
+    for expect in ["+49 30 &lt;1&gt;", "+49 30 2", "0 ↔ ", "the two never met", "both sides changed it"] {
+        assert!(page.contains(expect), "{expect:?} is not in\n{page}");
+    }
+    assert!(page.contains(&format!("/acts/conflicts/{id}%3Aphone/take-orders")));
+    assert!(site.page("/").await.contains("1 conflict to decide</a>"));
+    let answer = site.post(&format!("/acts/conflicts/{id}%3Aphone/take-orders"), "back=%2Fconflicts").await;
+    assert_eq!((answer.status().as_u16(), &answer.headers()["location"]), (303, &"/conflicts".parse().unwrap()));
+    assert_eq!(last_act(&site).await, "dashboard take orders phone of row 2 of hubspot.contacts: ");
+    let owed = "SELECT kind || ' ' || subject || ' ' || state FROM tidemark_debt ORDER BY id DESC LIMIT 1";
+    assert_eq!(site.text(owed).await, "push 2 waiting");
+    assert_eq!(
+        site.text("SELECT CAST(open_since AS TEXT) FROM tidemark_link WHERE row_key = '2' AND stream_id = 1").await,
+        "1000"
+    );
+    let again = site.post(&format!("/acts/conflicts/{id}%3Aphone/take-crm"), "").await;
+    assert_eq!(again.status(), 409, "it is decided");
+    assert!(again.text().await.unwrap().contains("nothing waits for a decision there"));
+    let left: serde_json::Value = site.get("/api/conflicts?stream=hubspot.contacts").await.json().await.unwrap();
+    assert_eq!(
+        (left["conflicts"][0]["field"].as_str(), left["conflicts"].as_array().map(Vec::len)),
+        (Some("firstname"), Some(1))
+    );
+    let by_api = site.client.post(format!("{}/api/conflicts/{id}:firstname/take-crm", site.address)).send().await.unwrap();
+    assert_eq!(by_api.status(), 200);
+    assert_eq!(site.text(owed).await, "read r2 waiting");
+    assert!(site.page("/conflicts").await.contains("Nothing waits for a decision."));
+    for place in ["x", "999999:phone", &format!("{id}:nothing"), &id] {
+        assert_eq!(site.post(&format!("/acts/conflicts/{place}/take-crm"), "").await.status(), 404, "{place}");
+    }
 }

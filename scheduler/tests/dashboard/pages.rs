@@ -13,7 +13,7 @@ on_both_databases! {
     a_database_that_is_gone_is_told_in_words(None);
 }
 
-const PAGES: [&str; 5] = ["/", "/debts", "/streams/hubspot.contacts", "/callouts", "/acts"];
+const PAGES: [&str; 6] = ["/", "/debts", "/conflicts", "/streams/hubspot.contacts", "/callouts", "/acts"];
 
 /// Times that move while a test runs are blanked.
 fn still(text: &str) -> String {
@@ -183,6 +183,7 @@ async fn an_empty_installation_says_so_in_words(site: Site) {
     for (path, words) in [
         ("/", "No stream is configured yet"),
         ("/debts", "Nothing is owed"),
+        ("/conflicts", "Nothing waits for a decision"),
         ("/callouts", "No such call"),
         ("/acts", "Nobody has done anything"),
     ] {

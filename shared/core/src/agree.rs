@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::base::{Base, State};
+use crate::conflict::Side;
 use crate::record::{Record, Row};
 use crate::spec::{Inbound, StreamSpec};
 
@@ -47,9 +48,15 @@ pub fn compare(spec: &StreamSpec, base: &Base, row: &Row, record: &Record) -> Ve
             Some(known) if known.row == row && known.record == record => match &known.state {
                 State::Agreed => Standing::Decided("altered by the CRM".into()),
                 State::Differs(reason) => Standing::Decided(reason.clone()),
-                State::Conflict => Standing::Differs("changed on both sides: a person decides".into()),
-                State::Owed if !sendable => Standing::Decided("send_when does not hold".into()),
+                State::Decided(Side::Crm, _) => {
+                    Standing::Differs("a person decided for the record's value: a read is owed".into())
+                }
+                State::Conflict(_) => Standing::Differs("changed on both sides: a person decides".into()),
+                State::Owed | State::Decided(Side::Orders, _) if !sendable => Standing::Decided("send_when does not hold".into()),
                 State::Owed => Standing::Differs("a push is owed".into()),
+                State::Decided(Side::Orders, _) => {
+                    Standing::Differs("a person decided for the row's value: a push is owed".into())
+                }
             },
             _ if !sendable && spec.direction.writes_records() => Standing::Decided("send_when does not hold".into()),
             Some(_) => Standing::Differs("changed since it was last agreed".into()),
@@ -111,7 +118,7 @@ mod tests {
         assert_eq!(check(&[None, None, None], "1", "1"), Standing::Agrees);
         assert!(matches!(check(&known("0 1", "01", State::Agreed), "0 1", "01"), Standing::Decided(_)));
         assert!(matches!(check(&known("0 1", "01", State::Agreed), "0 2", "01"), Standing::Differs(_)));
-        assert!(matches!(check(&known("1", "2", State::Conflict), "1", "2"), Standing::Differs(_)));
+        assert!(matches!(check(&known("1", "2", State::Conflict(Box::default())), "1", "2"), Standing::Differs(_)));
         assert!(matches!(check(&[None, None, None], "1", "2"), Standing::Differs(_)));
     }
 }

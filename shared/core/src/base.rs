@@ -5,6 +5,8 @@
 
 use serde_json::Value as Json;
 
+use crate::Millis;
+use crate::conflict::Side;
 use crate::record::{Row, Value};
 use crate::spec::StreamSpec;
 
@@ -15,9 +17,37 @@ pub enum State {
     /// The record is to be put right by a push although the row did not change.
     Owed,
     /// Both sides changed and a person decides; the pair is what each side held when that was noticed.
-    Conflict,
+    Conflict(Box<Dispute>),
+    /// A person decided the conflict, and the word is not carried out yet: a push is owed for the orders' value, a read for the CRM's.
+    Decided(Side, Box<Dispute>),
     /// An accepted difference, with its reason.
     Differs(String),
+}
+
+impl State {
+    /// The record is to be put right by a push.
+    pub fn owes(&self) -> bool {
+        *self == Self::Owed || self.is_decided(Side::Orders)
+    }
+
+    /// A person decided for this side.
+    pub fn is_decided(&self, side: Side) -> bool {
+        matches!(self, Self::Decided(take, _) if *take == side)
+    }
+
+    /// The two sides differ, and something is still to be done about it.
+    pub fn is_unsettled(&self) -> bool {
+        matches!(self, Self::Owed | Self::Conflict(_) | Self::Decided(..))
+    }
+}
+
+/// What a person who decides a conflict has to know besides what each side holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dispute {
+    /// The pair that stood before, agreed or owed; `None` when the field met for the first time.
+    pub agreed: Option<(Value, Value)>,
+    /// When it was noticed, database clock; `None` where an earlier version noticed it.
+    pub since: Option<Millis>,
 }
 
 /// The last settled pair of one field.
@@ -31,6 +61,11 @@ pub struct FieldBase {
 impl FieldBase {
     pub fn agreed(row: Value, record: Value) -> Self {
         Self { row, record, state: State::Agreed }
+    }
+
+    /// It waits for a person's decision.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Conflict(_))
     }
 }
 
@@ -56,15 +91,20 @@ impl Base {
     }
 
     pub fn owes(&self) -> bool {
-        self.fields.iter().flatten().any(|field| field.state == State::Owed)
+        self.fields.iter().flatten().any(|field| field.state.owes())
     }
 
     pub fn conflicts(&self) -> usize {
-        self.fields.iter().flatten().filter(|field| field.state == State::Conflict).count()
+        self.fields.iter().flatten().filter(|field| matches!(field.state, State::Conflict(_))).count()
+    }
+
+    /// A field waits for a person's decision.
+    pub fn is_open(&self) -> bool {
+        self.fields.iter().flatten().any(FieldBase::is_open)
     }
 
     /// One JSON object by property name. Shortest form first: a text or null when both sides hold the same and agree, `[row, record]` when their forms differ, and
-    /// `[row, record, state]` when they do not agree. Fields that have not met are absent.
+    /// `[row, record, state]` when they do not agree: a word, or an object that tells what a person has to know. Fields that have not met are absent.
     pub fn to_json(&self, spec: &StreamSpec) -> String {
         self.write_json(spec, |_, base| base.row.as_deref())
     }
@@ -96,7 +136,8 @@ impl Base {
             match &base.state {
                 State::Agreed => {}
                 State::Owed => out.push_str(",\"owed\""),
-                State::Conflict => out.push_str(",\"conflict\""),
+                State::Conflict(dispute) => push_dispute(&mut out, "conflict", dispute),
+                State::Decided(take, dispute) => push_dispute(&mut out, take.word(), dispute),
                 State::Differs(reason) => {
                     out.push(',');
                     push_text(&mut out, &format!("differs: {reason}"));
@@ -127,14 +168,53 @@ fn read_field(stored: Json) -> Option<FieldBase> {
             let state = match parts.next() {
                 None => State::Agreed,
                 Some(Json::String(word)) if word == "owed" => State::Owed,
-                Some(Json::String(word)) if word == "conflict" => State::Conflict,
+                Some(Json::String(word)) if word == "conflict" => State::Conflict(Box::default()),
                 Some(Json::String(word)) => State::Differs(word.strip_prefix("differs: ").unwrap_or(&word).to_owned()),
+                Some(Json::Object(told)) => read_dispute(told)?,
                 Some(_) => return None,
             };
             Some(FieldBase { row, record, state })
         }
         Json::Bool(_) | Json::Number(_) | Json::Object(_) => None,
     }
+}
+
+/// `{"conflict": agreed pair or null, "since": …}`; `orders` or `crm` in the place of `conflict` once a person decided for that side.
+fn read_dispute(mut told: serde_json::Map<String, Json>) -> Option<State> {
+    let words = [("conflict", None), (Side::Orders.word(), Some(Side::Orders)), (Side::Crm.word(), Some(Side::Crm))];
+    let (agreed, take) = words.into_iter().find_map(|(word, take)| Some((told.remove(word)?, take)))?;
+    let agreed = match agreed {
+        Json::Array(pair) => {
+            let mut pair = pair.into_iter();
+            Some((side(pair.next()?)?, side(pair.next()?)?))
+        }
+        _ => None,
+    };
+    let dispute = Box::new(Dispute { agreed, since: told.get("since").and_then(Json::as_i64) });
+    Some(match take {
+        Some(take) => State::Decided(take, dispute),
+        None => State::Conflict(dispute),
+    })
+}
+
+fn push_dispute(out: &mut String, word: &str, dispute: &Dispute) {
+    out.push_str(",{\"");
+    out.push_str(word);
+    out.push_str("\":");
+    match &dispute.agreed {
+        Some((row, record)) => {
+            out.push('[');
+            push_value(out, row.as_deref());
+            out.push(',');
+            push_value(out, record.as_deref());
+            out.push(']');
+        }
+        None => out.push_str("null"),
+    }
+    if let Some(since) = dispute.since {
+        out.push_str(&format!(",\"since\":{since}"));
+    }
+    out.push('}');
 }
 
 fn side(json: Json) -> Option<Value> {
@@ -171,8 +251,18 @@ mod tests {
 
     fn any_field() -> impl Strategy<Value = Option<FieldBase>> {
         let side = || prop::option::of("[ -~é\\n\"]{0,6}");
-        let state =
-            prop_oneof![Just(State::Agreed), Just(State::Owed), Just(State::Conflict), "[a-z ]{1,8}".prop_map(State::Differs)];
+        let dispute = || {
+            let parts = (prop::option::of((side(), side())), prop::option::of(any::<Millis>()));
+            parts.prop_map(|(agreed, since)| Box::new(Dispute { agreed, since }))
+        };
+        let taken = prop_oneof![Just(Side::Orders), Just(Side::Crm)];
+        let state = prop_oneof![
+            Just(State::Agreed),
+            Just(State::Owed),
+            dispute().prop_map(State::Conflict),
+            (taken, dispute()).prop_map(|(take, dispute)| State::Decided(take, dispute)),
+            "[a-z ]{1,8}".prop_map(State::Differs)
+        ];
         prop::option::of((side(), side(), state).prop_map(|(row, record, state)| FieldBase { row, record, state }))
     }
 
@@ -183,6 +273,12 @@ mod tests {
             let base = Base { fields };
             prop_assert_eq!(Base::from_json(&spec, &base.to_json(&spec)), base);
         }
+    }
+
+    #[test]
+    fn a_conflict_that_an_earlier_version_noticed_is_still_one() {
+        let base = Base::from_json(&spec(), r#"{"phone":["2","3","conflict"]}"#);
+        assert_eq!((base.conflicts(), base.is_open()), (1, true));
     }
 
     #[test]

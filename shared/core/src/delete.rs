@@ -5,7 +5,6 @@
 //! and never over a change of its own that was not sent.
 
 use crate::Millis;
-use crate::base::State;
 use crate::merge::{LinkState, LinkView};
 use crate::record::{Record, Row};
 use crate::spec::{InboundDelete, StreamSpec};
@@ -201,11 +200,8 @@ fn follow(spec: &StreamSpec) -> RowAct {
 fn holds_unsent(link: &LinkView, row: &Row, spec: &StreamSpec) -> bool {
     spec.direction.writes_records()
         && row.is_sendable(spec)
-        && (0..spec.fields.len()).any(|at| {
-            link.base
-                .get(at)
-                .is_none_or(|base| base.row.as_deref() != row.field(at) || matches!(base.state, State::Owed | State::Conflict))
-        })
+        && (0..spec.fields.len())
+            .any(|at| link.base.get(at).is_none_or(|base| base.row.as_deref() != row.field(at) || base.state.is_unsettled()))
 }
 
 /// Whether a record lifts its tombstone: it lives, and its version is strictly newer than the one that was deleted. Of a record whose row went away and which was itself left

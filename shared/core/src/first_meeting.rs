@@ -240,8 +240,7 @@ impl FirstMeeting {
 
 /// Fields that a person decides.
 fn waiting(merged: &crate::merge::Merged) -> usize {
-    use crate::base::State;
-    merged.base.fields.iter().flatten().filter(|field| field.state == State::Conflict).count()
+    merged.base.conflicts()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod agree;
 pub mod backoff;
 pub mod base;
 pub mod bug;
+pub mod conflict;
 pub mod crm_clock;
 pub mod delete;
 pub mod failure;

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Millis;
 use crate::base::{Base, FieldBase, State};
+use crate::conflict::Side;
 use crate::push::Sent;
 use crate::record::Value;
 use crate::rule::Rule;
@@ -91,6 +92,8 @@ pub enum Source {
         /// From 1.
         attempt: i64,
     },
+    /// A person decided.
+    Person,
 }
 
 impl Source {
@@ -100,6 +103,7 @@ impl Source {
             Self::Window { id, reader } => (reader.word(), Some(id)),
             Self::Read => ("read", None),
             Self::Push { attempt } => ("push", Some(attempt)),
+            Self::Person => ("person", None),
         }
     }
 
@@ -112,12 +116,13 @@ impl Source {
     }
 }
 
-/// A source in words, from its stored form: any word but two is a reader's.
+/// A source in words, from its stored form: any word but three is a reader's.
 pub fn source_words(word: &str, number: Option<i64>) -> String {
     match (word, number) {
         ("push", Some(attempt)) if attempt > 1 => format!("push, attempt {attempt}"),
         ("push", _) => "push".to_owned(),
         ("read", _) => "read by its id".to_owned(),
+        ("person", _) => "by hand; the acts say who".to_owned(),
         (reader, Some(id)) => format!("window {id}, {reader} reader"),
         (reader, None) => format!("{reader} reader"),
     }
@@ -241,7 +246,8 @@ pub fn of_push(before: &Base, sent: &[Sent], after: &Base, created: bool) -> Vec
             (_, _) if now.record != sent.record => Rule::SentAltered,
             (_, _) if created => return None,
             (_, None) => Rule::SentUnmet,
-            (_, Some(FieldBase { state: State::Conflict, .. })) => Rule::SentDecided,
+            (_, Some(FieldBase { state: State::Conflict(_), .. })) => Rule::SentDecided,
+            (_, Some(base)) if base.state.is_decided(Side::Orders) && base.row == sent.row => Rule::SentWord,
             (_, Some(base)) if base.state == State::Owed && base.row == sent.row => Rule::SentOwed,
             (_, Some(_)) => Rule::SentHere,
         };
@@ -257,7 +263,7 @@ pub fn of_agreement(before: &Base, after: &Base) -> Vec<Because> {
         let rule = match (&now.state, was.map(|base| &base.state)) {
             _ if was == Some(now) => return None,
             (State::Differs(_), _) => Rule::BlankRow,
-            (_, Some(State::Conflict)) => Rule::ConflictEnded,
+            (_, Some(State::Conflict(_) | State::Decided(..))) => Rule::ConflictEnded,
             (_, Some(State::Owed)) => Rule::OwedEnded,
             (_, Some(State::Differs(_))) => Rule::DifferenceEnded,
             (_, Some(State::Agreed)) => Rule::SameForm,

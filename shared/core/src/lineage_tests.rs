@@ -17,6 +17,14 @@ fn pair(row: &str, record: &str, state: State) -> Option<FieldBase> {
     Some(FieldBase { row: text(row), record: text(record), state })
 }
 
+fn conflict() -> State {
+    State::Conflict(Box::default())
+}
+
+fn decided(side: Side) -> State {
+    State::Decided(side, Box::default())
+}
+
 /// One field of `owner` is merged from `base`, and this is the rule with what stood before.
 #[track_caller]
 fn check(owner: Owner, base: Option<FieldBase>, row: &str, record: &str, expect: Option<(Rule, &str)>) {
@@ -35,7 +43,7 @@ fn check_with(
     record: &str,
     expect: Option<(Rule, &str)>,
 ) {
-    let merged = merge(spec, &Base { fields: vec![base] }, ghosts, &[text(row)], &[text(record)]).unwrap();
+    let merged = merge(spec, &Base { fields: vec![base] }, ghosts, &[text(row)], &[text(record)], 5).unwrap();
     let found = merged.because.first().map(|because| (because.rule, because.was.as_deref().unwrap_or_default()));
     assert_eq!(found, expect);
 }
@@ -50,7 +58,7 @@ fn each_way_a_merge_ends_names_its_rule() {
     check(Crm, agreed("a"), "a", "b", Some((Rule::TakenThere, "a")));
     check(Hold, agreed("a"), "a", "b", Some((Rule::TakenThere, "a")));
     check(Crm, agreed("a"), "c", "b", Some((Rule::TakenBoth, "c")));
-    check(Hold, pair("c", "b", State::Conflict), "c", "d", Some((Rule::TakenDecided, "c")));
+    check(Hold, pair("c", "b", conflict()), "c", "d", Some((Rule::TakenDecided, "c")));
     check(Crm, agreed("a"), "c", "a", Some((Rule::PutBack, "c")));
     check(Hold, None, "", "b", Some((Rule::MetBlankRow, "")));
     check(Crm, None, "c", "b", Some((Rule::MetCrm, "c")));
@@ -61,13 +69,21 @@ fn each_way_a_merge_ends_names_its_rule() {
     check(Hold, None, "c", "", Some((Rule::MetBlankRecord, "")));
     check(Orders, None, "c", "b", Some((Rule::MetOrders, "")));
     check(Hold, agreed("a"), "c", "b", Some((Rule::ConflictBoth, "a")));
-    check(Hold, pair("c", "b", State::Conflict), "d", "e", Some((Rule::ConflictAgain, "c")));
+    check(Hold, pair("c", "b", conflict()), "d", "e", Some((Rule::ConflictAgain, "c")));
     check(Hold, None, "c", "b", Some((Rule::ConflictMet, "")));
+    check(Hold, pair("c", "b", decided(Side::Crm)), "c", "b", Some((Rule::TakenWord, "c")));
+    check(Hold, pair("c", "", decided(Side::Crm)), "c", "", Some((Rule::TakenWord, "c")));
+    check(Hold, pair("c", "b", decided(Side::Crm)), "c", "d", Some((Rule::TakenWord, "c")));
+    check(Hold, pair("c", "b", decided(Side::Crm)), "c", "", Some((Rule::BlankRecord, "c")));
+    check(Hold, pair("c", "b", decided(Side::Orders)), "c", "d", Some((Rule::ConflictUndecided, "c")));
+    check(Hold, pair("c", "b", decided(Side::Crm)), "d", "e", Some((Rule::ConflictUndecided, "c")));
+    check(Hold, pair("c", "b", decided(Side::Orders)), "d", "b", Some((Rule::OwedAgain, "b")));
+    check(Hold, pair("c", "b", decided(Side::Orders)), "b", "b", Some((Rule::ConflictEnded, "c")));
     check(Crm, agreed("a"), "a", "", Some((Rule::BlankRecord, "a")));
     check(Orders, pair("a", "b", State::Owed), "", "b", Some((Rule::BlankRow, "a")));
     check(Hold, agreed("a"), "b", "b", Some((Rule::SameBoth, "a")));
     check(Hold, pair("a", "b", State::Agreed), "b", "b", Some((Rule::SameForm, "a")));
-    check(Hold, pair("c", "b", State::Conflict), "b", "b", Some((Rule::ConflictEnded, "c")));
+    check(Hold, pair("c", "b", conflict()), "b", "b", Some((Rule::ConflictEnded, "c")));
     check(Orders, pair("a", "b", State::Owed), "a", "a", Some((Rule::OwedEnded, "a")));
     check(Hold, pair("a", "", State::Differs("x".into())), "a", "a", Some((Rule::DifferenceEnded, "a")));
 }
@@ -77,7 +93,10 @@ fn what_is_decided_already_is_not_noted_again() {
     check(Owner::Crm, agreed("a"), "a", "a", None);
     check(Owner::Hold, None, "a", "a", None);
     check(Owner::Orders, pair("a", "b", State::Owed), "a", "b", None);
-    check(Owner::Hold, pair("c", "b", State::Conflict), "c", "b", None);
+    check(Owner::Hold, pair("c", "b", conflict()), "c", "b", None);
+    check(Owner::Hold, pair("c", "b", decided(Side::Orders)), "c", "b", None);
+    check(Owner::Hold, pair("", "b", decided(Side::Orders)), "", "b", None);
+    check(Owner::Hold, pair("c", "b", decided(Side::Crm)), "d", "b", None);
     check(Owner::Crm, pair("a", "", State::Differs(Rule::BlankRecord.reason().into())), "a", "", None);
     check(Owner::Orders, agreed("a"), "c", "a", None);
 }
@@ -109,7 +128,9 @@ fn each_way_a_push_ends_names_its_rule() {
     };
     check(agreed("a"), "b", agreed("b"), false, Some(Rule::SentHere));
     check(pair("a", "x", State::Owed), "a", agreed("a"), false, Some(Rule::SentOwed));
-    check(pair("a", "x", State::Conflict), "b", agreed("b"), false, Some(Rule::SentDecided));
+    check(pair("a", "x", conflict()), "b", agreed("b"), false, Some(Rule::SentDecided));
+    check(pair("a", "x", decided(Side::Orders)), "a", agreed("a"), false, Some(Rule::SentWord));
+    check(pair("a", "x", decided(Side::Orders)), "b", agreed("b"), false, Some(Rule::SentHere));
     check(None, "b", agreed("b"), false, Some(Rule::SentUnmet));
     check(agreed("a"), "b 1", pair("b 1", "b1", State::Agreed), false, Some(Rule::SentAltered));
     check(agreed("a"), "b", pair("b", "a", State::Differs(Rule::NotTaken.reason().into())), false, Some(Rule::NotTaken));
@@ -125,7 +146,7 @@ fn each_way_a_push_finds_nothing_to_send_names_its_rule() {
     };
     check(agreed("a"), agreed("a"), None);
     check(pair("a", "b", State::Agreed), agreed("b"), Some(Rule::SameForm));
-    check(pair("a", "b", State::Conflict), agreed("b"), Some(Rule::ConflictEnded));
+    check(pair("a", "b", conflict()), agreed("b"), Some(Rule::ConflictEnded));
     check(pair("a", "b", State::Owed), agreed("b"), Some(Rule::OwedEnded));
     check(pair("a", "b", State::Differs("x".into())), agreed("b"), Some(Rule::DifferenceEnded));
     check(agreed("a"), pair("", "a", State::Differs(Rule::BlankRow.reason().into())), Some(Rule::BlankRow));
@@ -133,7 +154,7 @@ fn each_way_a_push_finds_nothing_to_send_names_its_rule() {
 
 #[test]
 fn a_row_made_from_its_record_notes_no_field() {
-    assert!(insertion(&spec(), &[text("Rome"), text("Ana"), text("1")]).unwrap().because.is_empty());
+    assert!(insertion(&spec(), &[text("Rome"), text("Ana"), text("1")], 5).unwrap().because.is_empty());
 }
 
 #[test]
@@ -156,6 +177,7 @@ fn each_rule_tells_its_sentence() {
     taken                taken from the CRM: it changed there and not here
     taken_both           taken from the CRM: both sides changed, the CRM owns the field
     taken_decided        taken from the CRM: both sides had changed, then it was edited there
+    taken_word           taken from the CRM: a person decided so
     put_back             put back to the CRM's value: only the row changed, the CRM owns the field
     met_taken            taken from the CRM: the row was blank when the two met
     met_crm              taken from the CRM: the two met with different values, the CRM owns the field
@@ -163,10 +185,13 @@ fn each_rule_tells_its_sentence() {
     owed_both            the row's value stands and is owed to the CRM: both sides changed, the order database owns the field
     owed_again           the row changed while it was owed to the CRM: the newer value is owed
     owed_late            the row's value stands and is owed to the CRM: an older write of ours landed there late
+    decided_orders       a person decided: the row's value stands and is owed to the CRM
+    decided_crm          a person decided: the record's value stands, and the row takes it with the next read
     met_owed             the row's value is owed to the CRM: the record was blank when the two met
     met_orders           the row's value stands and is owed to the CRM: the two met with different values, the order database owns the field
     conflict             a conflict began: both sides changed, and a person decides
     conflict_again       the conflict goes on: both sides changed again
+    conflict_undecided   the conflict goes on: the CRM changed it before a person's word was carried out
     conflict_met         a conflict began: the two met with different values, and a person decides
     blank_record         the row keeps its value: a blank in the CRM does not overwrite
     blank_row            the record keeps its value: a blank in the row does not overwrite
@@ -183,6 +208,7 @@ fn each_rule_tells_its_sentence() {
     sent                 sent to the CRM: it changed in the row
     sent_owed            sent to the CRM: it was owed
     sent_decided         sent to the CRM: both sides had changed, then it was edited in the row
+    sent_word            sent to the CRM: a person decided so
     sent_unmet           sent to the CRM: the field had not met yet
     sent_altered         sent to the CRM, which wrote it in its own form
     ");
@@ -196,7 +222,9 @@ fn any_base() -> impl Strategy<Value = Base> {
     let state = prop_oneof![
         Just(State::Agreed),
         Just(State::Owed),
-        Just(State::Conflict),
+        Just(conflict()),
+        Just(decided(Side::Orders)),
+        Just(decided(Side::Crm)),
         Just(State::Differs(Rule::BlankRecord.reason().into()))
     ];
     let field = (any_value(), any_value(), state).prop_map(|(row, record, state)| FieldBase { row, record, state });
@@ -215,7 +243,7 @@ proptest! {
         let mut spec = spec();
         spec.direction = direction;
         spec.fields.iter_mut().for_each(|field| field.blanks = if clear { Blanks::Clear } else { Blanks::Keep });
-        let merged = merge(&spec, &base, &Ghosts::default(), &row, &record).unwrap();
+        let merged = merge(&spec, &base, &Ghosts::default(), &row, &record, 5).unwrap();
         for at in 0..3 {
             let taken = merged.row_changes.iter().any(|(field, _)| *field == at);
             let met_alike = base.get(at).is_none() && merged.base.get(at).is_some_and(|field| field.state == State::Agreed) && !taken;
@@ -224,7 +252,7 @@ proptest! {
             prop_assert_eq!(noted.len(), usize::from(moved && !met_alike));
             for because in noted {
                 prop_assert_eq!(because.rule.effect() == Effect::Took, taken);
-                prop_assert_eq!(because.rule.effect() == Effect::Owes, merged.base.get(at).unwrap().state == State::Owed);
+                prop_assert_eq!(because.rule.effect() == Effect::Owes, merged.base.get(at).unwrap().state.owes());
             }
         }
     }

@@ -6,14 +6,15 @@
 //! 2. While a push of the link is under way, nothing is merged: the record is read again when the push has settled.
 //! 3. A row value that already says what the record says changes nothing, whatever the base says.
 //! 4. A field that changed on one side only goes to the other, if its owner allows; a change on the losing side is put right, not ignored.
-//! 5. A field that changed on both sides goes to its owner; `hold` leaves both and waits for a person.
+//! 5. A field that changed on both sides goes to its owner; `hold` leaves both and waits for a person, whose word is then carried out unless a side was edited since.
 //! 6. A field that never met: equal agrees, a blank takes the other, both set goes to the owner.
 //! 7. A value of ours that may have landed late is no change over there: it agrees if the row still says it, and is put right if the row has moved on.
 //! 8. A blank does not overwrite a value unless the mapping says `blanks = "clear"`: the difference is accepted and recorded.
 
 use crate::Millis;
-use crate::base::{Base, FieldBase, State};
+use crate::base::{Base, Dispute, FieldBase, State};
 use crate::bug::{Bug, planted};
+use crate::conflict::Side;
 use crate::delete::Gone;
 use crate::ghost::{Ghost, Ghosts};
 use crate::lineage::Because;
@@ -155,8 +156,15 @@ pub struct Unmergeable {
     pub problem: String,
 }
 
-/// Merges a record into its row, field by field. `row` and `record` are aligned with `spec.fields`.
-pub fn merge(spec: &StreamSpec, base: &Base, ghosts: &Ghosts, row: &[Value], record: &[Value]) -> Result<Merged, Unmergeable> {
+/// Merges a record into its row, field by field. `row` and `record` are aligned with `spec.fields`; `now` is the database's clock.
+pub fn merge(
+    spec: &StreamSpec,
+    base: &Base,
+    ghosts: &Ghosts,
+    row: &[Value],
+    record: &[Value],
+    now: Millis,
+) -> Result<Merged, Unmergeable> {
     let mut merged = Merged {
         row_changes: Vec::new(),
         base: Base { fields: Vec::with_capacity(spec.fields.len()) },
@@ -183,13 +191,22 @@ pub fn merge(spec: &StreamSpec, base: &Base, ghosts: &Ghosts, row: &[Value], rec
                 FieldBase::agreed(taken, record)
             }
             Act::Push(_) => FieldBase { row, record, state: State::Owed },
-            Act::Wait(_) => FieldBase { row, record, state: State::Conflict },
+            Act::Wait(_) => FieldBase { row, record, state: State::Conflict(Box::new(dispute(base.get(at), now))) },
             Act::Accept(rule) => FieldBase { row, record, state: State::Differs(rule.reason().to_owned()) },
         };
-        merged.owes_push |= step.unsent || next.state == State::Owed;
+        merged.owes_push |= step.unsent || next.state.owes();
         merged.base.fields.push(Some(next));
     }
     Ok(merged)
+}
+
+/// What was agreed before both sides changed; a conflict that goes on keeps its beginning.
+fn dispute(base: Option<&FieldBase>, now: Millis) -> Dispute {
+    match base {
+        Some(FieldBase { state: State::Conflict(before) | State::Decided(_, before), .. }) => before.as_ref().clone(),
+        Some(base) => Dispute { agreed: Some((base.row.clone(), base.record.clone())), since: Some(now) },
+        None => Dispute { agreed: None, since: Some(now) },
+    }
 }
 
 /// A value that moved over there because we sent it, whatever became of the answer.
@@ -239,7 +256,7 @@ fn because(at: usize, act: &Act, base: Option<&FieldBase>, row: Option<&str>, re
         Act::Take(rule) => (*rule, row.map(str::to_owned)),
         Act::Agree(_) if is(&State::Agreed) => return None,
         Act::Push(_) if is(&State::Owed) => return None,
-        Act::Wait(_) if is(&State::Conflict) => return None,
+        Act::Wait(_) if base.is_some_and(|base| is(&base.state) && base.is_open()) => return None,
         Act::Accept(rule) if is(&State::Differs(rule.reason().to_owned())) => return None,
         Act::Push(rule) => (*rule, before(|base| &base.record)),
         Act::Agree(rule) | Act::Wait(rule) | Act::Accept(rule) => (*rule, before(|base| &base.row)),
@@ -254,13 +271,17 @@ fn merge_field(spec: &StreamSpec, field: &FieldSpec, base: Option<&FieldBase>, r
     }
     let Some(base) = base else { return step(first_meeting(spec, field, row, record), false, false) };
     // A value that is owed was changed here and has not been sent yet.
-    let here = base.row.as_deref() != row || (base.state == State::Owed && !planted(Bug::OwedIsNoChange));
+    let here = base.row.as_deref() != row || (base.state.owes() && !planted(Bug::OwedIsNoChange));
     let there = base.record.as_deref() != record;
+    if let Some(act) = word(spec, field, base, row, record) {
+        let unsent = matches!(act, Act::Stay);
+        return step(act, unsent, false);
+    }
     match (here, there) {
         (false, false) => step(Act::Stay, base.state == State::Owed, false),
         (false, true) => step(changed_there(spec, field, base, row, record), false, false),
         (true, false) => match changed_here(spec, field, row, record) {
-            Act::Push(_) if base.state != State::Owed => step(Act::Stay, true, false),
+            Act::Push(_) if !base.state.owes() => step(Act::Stay, true, false),
             act => step(act, false, false),
         },
         (true, true) => match owner(spec, field) {
@@ -268,9 +289,24 @@ fn merge_field(spec: &StreamSpec, field: &FieldSpec, base: Option<&FieldBase>, r
             // The row said so when it was owed already: only the CRM moved again.
             Owner::Orders if base.row.as_deref() == row => step(push(spec, field, row, Rule::OwedThere), false, true),
             Owner::Orders => step(push(spec, field, row, Rule::OwedBoth), false, true),
-            Owner::Hold if base.state == State::Conflict => step(Act::Wait(Rule::ConflictAgain), false, true),
+            Owner::Hold if matches!(base.state, State::Conflict(_)) => step(Act::Wait(Rule::ConflictAgain), false, true),
+            Owner::Hold if matches!(base.state, State::Decided(..)) => step(Act::Wait(Rule::ConflictUndecided), false, true),
             Owner::Hold => step(Act::Wait(Rule::ConflictBoth), false, true),
         },
+    }
+}
+
+/// A person's word that is still to be carried out. It stands above the rule for blanks, as far as it was about this value; a row that was edited since decides by itself.
+fn word(spec: &StreamSpec, field: &FieldSpec, base: &FieldBase, row: Option<&str>, record: Option<&str>) -> Option<Act> {
+    let State::Decided(side, _) = &base.state else { return None };
+    let there = base.record.as_deref() != record;
+    match side {
+        _ if base.row.as_deref() != row => None,
+        Side::Crm if !spec.direction.writes_rows() => None,
+        Side::Crm if there => Some(take(spec, field, record, Rule::TakenWord)),
+        Side::Crm => Some(Act::Take(Rule::TakenWord)),
+        Side::Orders if there || !spec.direction.writes_records() => None,
+        Side::Orders => Some(Act::Stay),
     }
 }
 
@@ -278,7 +314,7 @@ fn merge_field(spec: &StreamSpec, field: &FieldSpec, base: Option<&FieldBase>, r
 fn agreement(base: Option<&FieldBase>, row: Option<&str>, record: Option<&str>) -> Rule {
     let Some(base) = base else { return Rule::SameMet };
     match base.state {
-        State::Conflict => Rule::ConflictEnded,
+        State::Conflict(_) | State::Decided(..) => Rule::ConflictEnded,
         State::Owed => Rule::OwedEnded,
         State::Differs(_) => Rule::DifferenceEnded,
         State::Agreed if base.row.as_deref() != row && base.record.as_deref() != record => Rule::SameBoth,
@@ -311,7 +347,7 @@ fn first_meeting(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, record
 
 fn changed_there(spec: &StreamSpec, field: &FieldSpec, base: &FieldBase, row: Option<&str>, record: Option<&str>) -> Act {
     match owner(spec, field) {
-        Owner::Crm | Owner::Hold if base.state == State::Conflict => take(spec, field, record, Rule::TakenDecided),
+        Owner::Crm | Owner::Hold if base.is_open() => take(spec, field, record, Rule::TakenDecided),
         Owner::Crm | Owner::Hold => take(spec, field, record, Rule::TakenThere),
         Owner::Orders => push(spec, field, row, Rule::OwedThere),
     }
@@ -394,9 +430,9 @@ pub fn meet(spec: &StreamSpec, candidates: &[Candidate], undecided_creates: bool
 }
 
 /// The row's values for a record that becomes a new row, with its base.
-pub fn insertion(spec: &StreamSpec, record: &[Value]) -> Result<Merged, Unmergeable> {
+pub fn insertion(spec: &StreamSpec, record: &[Value], now: Millis) -> Result<Merged, Unmergeable> {
     let nothing = vec![None; spec.fields.len()];
-    let mut merged = merge(spec, &Base::unmet(spec), &Ghosts::default(), &nothing, record)?;
+    let mut merged = merge(spec, &Base::unmet(spec), &Ghosts::default(), &nothing, record, now)?;
     merged.owes_push = false;
     // That the row was made from the record says it all: the link keeps that.
     merged.because = Vec::new();

@@ -10,6 +10,8 @@ use crate::record::RemoteId;
 use crate::spec::{DeletePolicy, Deletes, Direction, Inbound, InboundDelete, Lineage, PollSpec, RetrySpec, SweepSpec, TableName};
 use crate::transform::Transform;
 
+const NOW: Millis = 1_000;
+
 pub(crate) fn field(property: &str, owner: Owner) -> FieldSpec {
     FieldSpec {
         property: property.to_owned(),
@@ -63,7 +65,7 @@ fn agreed(values: &[&str]) -> Base {
 
 /// Merges and gives the row after the merge.
 fn check(base: &Base, row: &[&str], record: &[&str], row_after: &[&str]) -> Merged {
-    let merged = merge(&spec(), base, &Ghosts::default(), &some(row), &some(record)).unwrap();
+    let merged = merge(&spec(), base, &Ghosts::default(), &some(row), &some(record), NOW).unwrap();
     let mut after = some(row);
     for (at, value) in &merged.row_changes {
         after[*at] = value.clone();
@@ -97,8 +99,18 @@ fn an_unsent_local_change_is_held_against_a_stale_inbound_value() {
 fn a_held_field_that_changed_on_both_sides_waits_for_a_person() {
     let merged = check(&agreed(&["Rome", "Ana", "1"]), &["Rome", "Ana", "2"], &["Rome", "Ana", "3"], &["Rome", "Ana", "2"]);
     assert_eq!(merged.conflicts, 1);
-    assert_eq!(merged.base.get(2).unwrap().state, State::Conflict);
+    let agreed = Some((Some("1".into()), Some("1".into())));
+    assert_eq!(merged.base.get(2).unwrap().state, State::Conflict(Box::new(Dispute { agreed, since: Some(NOW) })));
     assert!(!merged.owes_push);
+}
+
+#[test]
+fn a_conflict_that_goes_on_keeps_what_was_agreed_before_it_and_since_when() {
+    let merged = check(&agreed(&["Rome", "Ana", "1"]), &["Rome", "Ana", "2"], &["Rome", "Ana", "3"], &["Rome", "Ana", "2"]);
+    let again =
+        merge(&spec(), &merged.base, &Ghosts::default(), &some(&["Rome", "Ana", "4"]), &some(&["Rome", "Ana", "5"]), 9).unwrap();
+    assert_eq!(again.base.get(2).unwrap().state, merged.base.get(2).unwrap().state);
+    assert_eq!(again.base.get(2).unwrap().row.as_deref(), Some("4"));
 }
 
 #[test]
@@ -133,7 +145,8 @@ fn both_sides_changing_to_the_same_value_agree() {
 fn a_blank_in_the_crm_is_kept_out_and_decided_only_once() {
     let merged = check(&agreed(&["Rome", "Ana", "1"]), &["Rome", "Ana", "1"], &["", "Ana", "1"], &["Rome", "Ana", "1"]);
     assert!(matches!(merged.base.get(0).unwrap().state, State::Differs(_)));
-    let again = merge(&spec(), &merged.base, &Ghosts::default(), &some(&["Rome", "Ana", "1"]), &some(&["", "Ana", "1"])).unwrap();
+    let again =
+        merge(&spec(), &merged.base, &Ghosts::default(), &some(&["Rome", "Ana", "1"]), &some(&["", "Ana", "1"]), NOW).unwrap();
     assert_eq!(again.base, merged.base);
     assert!(!again.owes_push && again.row_changes.is_empty());
 }
@@ -143,7 +156,7 @@ fn fields_that_never_met_agree_fill_blanks_or_go_to_their_owner() {
     let merged = check(&Base::unmet(&spec()), &["Rome", "Ana", ""], &["Oslo", "Anna", "1"], &["Oslo", "Ana", "1"]);
     assert!(merged.owes_push);
     let both_set = check(&Base::unmet(&spec()), &["Rome", "Ana", "1"], &["Rome", "Ana", "2"], &["Rome", "Ana", "1"]);
-    assert_eq!(both_set.base.get(2).unwrap().state, State::Conflict);
+    assert_eq!(both_set.base.get(2).unwrap().state, State::Conflict(Box::new(Dispute { agreed: None, since: Some(NOW) })));
 }
 
 #[test]
@@ -159,7 +172,7 @@ fn a_stage_that_the_rows_status_already_maps_to_changes_nothing() {
     let mut spec = spec();
     spec.fields[0].transform = Transform::Map(vec![("accepted".into(), "won".into()), ("shipped".into(), "won".into())]);
     let base = Base { fields: vec![Some(FieldBase::agreed(Some("shipped".into()), Some("lost".into()))), None, None] };
-    let merged = merge(&spec, &base, &Ghosts::default(), &some(&["shipped", "", ""]), &some(&["won", "", ""])).unwrap();
+    let merged = merge(&spec, &base, &Ghosts::default(), &some(&["shipped", "", ""]), &some(&["won", "", ""]), NOW).unwrap();
     assert!(merged.row_changes.is_empty(), "shipped stays shipped, it does not fall back to accepted");
 }
 
@@ -239,10 +252,10 @@ fn bases() -> impl Strategy<Value = Base> {
 proptest! {
     #[test]
     fn merging_twice_is_merging_once(base in bases(), row in values(), record in values()) {
-        let once = merge(&spec(), &base, &Ghosts::default(), &row, &record).unwrap();
+        let once = merge(&spec(), &base, &Ghosts::default(), &row, &record, NOW).unwrap();
         let mut after = row;
         for (at, value) in &once.row_changes { after[*at] = value.clone(); }
-        let twice = merge(&spec(), &once.base, &Ghosts::default(), &after, &record).unwrap();
+        let twice = merge(&spec(), &once.base, &Ghosts::default(), &after, &record, NOW).unwrap();
         prop_assert!(twice.row_changes.is_empty());
         prop_assert_eq!(&twice.base, &once.base);
         prop_assert_eq!(twice.owes_push, once.owes_push);
@@ -250,20 +263,20 @@ proptest! {
 
     #[test]
     fn two_equal_sides_agree_whatever_was_known(base in bases(), both in values()) {
-        let merged = merge(&spec(), &base, &Ghosts::default(), &both, &both).unwrap();
+        let merged = merge(&spec(), &base, &Ghosts::default(), &both, &both, NOW).unwrap();
         prop_assert!(merged.row_changes.is_empty() && !merged.owes_push && merged.conflicts == 0);
     }
 
     #[test]
     fn a_field_of_the_orders_is_never_overwritten_by_a_value(base in bases(), row in values(), record in values()) {
         prop_assume!(row[1].is_some());
-        let merged = merge(&spec(), &base, &Ghosts::default(), &row, &record).unwrap();
+        let merged = merge(&spec(), &base, &Ghosts::default(), &row, &record, NOW).unwrap();
         prop_assert!(merged.row_changes.iter().all(|(at, _)| *at != 1));
     }
 
     #[test]
     fn after_a_merge_every_difference_is_owed_waits_or_is_accepted(base in bases(), row in values(), record in values()) {
-        let merged = merge(&spec(), &base, &Ghosts::default(), &row, &record).unwrap();
+        let merged = merge(&spec(), &base, &Ghosts::default(), &row, &record, NOW).unwrap();
         let mut after = row;
         for (at, value) in &merged.row_changes { after[*at] = value.clone(); }
         for at in 0..3 {
@@ -282,7 +295,7 @@ fn haunted(sent: &str) -> Ghosts {
 }
 
 fn merge_haunted(base: &Base, sent: &str, row: &str, record: &str) -> Merged {
-    merge(&spec(), base, &haunted(sent), &some(&["Rome", "Ana", row]), &some(&["Rome", "Ana", record])).unwrap()
+    merge(&spec(), base, &haunted(sent), &some(&["Rome", "Ana", row]), &some(&["Rome", "Ana", record]), NOW).unwrap()
 }
 
 #[test]

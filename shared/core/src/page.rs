@@ -117,7 +117,7 @@ fn plan_linked(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Kno
     // A row that was deleted here is the push's business: its debt decides what becomes of the record.
     let Some(row) = known.rows.get(key) else { return Step::Pass };
     let ghosts = link.view.ghosts.after(heard.as_of());
-    match merge(spec, &link.view.base, &link.view.ghosts, &row.values(spec), &record.values) {
+    match merge(spec, &link.view.base, &link.view.ghosts, &row.values(spec), &record.values, heard.asked_at()) {
         Err(error) => unmergeable(&error, record),
         Ok(merged)
             if merged.row_changes.is_empty()
@@ -150,7 +150,7 @@ fn plan_tombstone(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &
     }
     // Row and record are both gone by now, and the push that is owed for the row has yet to say so.
     let Some(row) = known.rows.get(key) else { return Step::Pass };
-    match merge(spec, &link.view.base, &Ghosts::default(), &row.values(spec), &record.values) {
+    match merge(spec, &link.view.base, &Ghosts::default(), &row.values(spec), &record.values, heard.asked_at()) {
         Ok(merged) => Step::Lift { link: link.id, key: key.clone(), merged },
         Err(error) => unmergeable(&error, record),
     }
@@ -183,7 +183,7 @@ fn plan_unknown(spec: &StreamSpec, record: &Record, known: &Known, heard: Heard,
             cause,
             next_step: "merge or correct one of them; the record is read again by itself when it changes".into(),
         },
-        Meeting::Insert => match insertion(spec, &record.values) {
+        Meeting::Insert => match insertion(spec, &record.values, heard.asked_at()) {
             Ok(merged) => Step::Insert { merged },
             Err(error) => unmergeable(&error, record),
         },
@@ -205,7 +205,7 @@ fn bind(spec: &StreamSpec, record: &Record, key: RowKey, known: &Known, heard: H
     let Some(row) = known.rows.get(&key) else { return Step::OweRead { reason: "the row went away while it was matched" } };
     let (base, sent) =
         link.map_or_else(|| (Base::unmet(spec), Ghosts::default()), |link| (link.view.base.clone(), link.view.ghosts.clone()));
-    match merge(spec, &base, &sent, &row.values(spec), &record.values) {
+    match merge(spec, &base, &sent, &row.values(spec), &record.values, heard.asked_at()) {
         Ok(merged) => Step::Bind { link: link.map(|link| link.id), key, merged, ghosts: sent.after(heard.as_of()) },
         Err(error) => unmergeable(&error, record),
     }

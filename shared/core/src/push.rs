@@ -6,6 +6,7 @@ use crate::Millis;
 use crate::backoff;
 use crate::base::{Base, FieldBase, State};
 use crate::bug::{Bug, planted};
+use crate::conflict::Side;
 use crate::delete::Gone;
 use crate::failure::{Class, Failure};
 use crate::merge::{LinkState, LinkView};
@@ -186,7 +187,8 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
         let value = row.field(at).map(str::to_owned);
         let Some(known) = link.base.get(at) else { return Plan::ReadFirst("a field of the mapping has not met yet") };
         let changed = known.row != value;
-        if !changed && (known.state != State::Owed || planted(Bug::OwedIsIgnored)) {
+        let is_decided = !changed && known.state.is_decided(Side::Orders);
+        if !changed && (!known.state.owes() || planted(Bug::OwedIsIgnored)) {
             continue;
         }
         if field.references.is_some() {
@@ -208,7 +210,7 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
         };
         if record == known.record || field.transform.says_the_same(value.as_deref(), known.record.as_deref()) {
             base.fields[at] = Some(FieldBase::agreed(value, known.record.clone()));
-        } else if record.is_none() && field.blanks == Blanks::Keep {
+        } else if record.is_none() && field.blanks == Blanks::Keep && !is_decided {
             let kept = State::Differs(Rule::BlankRow.reason().to_owned());
             base.fields[at] = Some(FieldBase { row: value, record: known.record.clone(), state: kept });
         } else {

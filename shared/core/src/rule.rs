@@ -7,6 +7,8 @@ pub enum Effect {
     Took,
     /// The record is to be put right by a push.
     Owes,
+    /// The row is to take the record's value by a read.
+    Takes,
     /// Both sides keep what they hold until a person decides.
     Waits,
     /// The two are left to differ.
@@ -21,7 +23,7 @@ impl Effect {
     /// Whose value stood.
     pub fn stood(self) -> &'static str {
         match self {
-            Self::Took => "crm",
+            Self::Took | Self::Takes => "crm",
             Self::Owes | Self::Sent => "orders",
             Self::Waits | Self::Kept => "neither",
             Self::Agreed => "both",
@@ -59,6 +61,7 @@ rules! {
     TakenThere, "taken", Took, "taken from the CRM: it changed there and not here";
     TakenBoth, "taken_both", Took, "taken from the CRM: both sides changed, the CRM owns the field";
     TakenDecided, "taken_decided", Took, "taken from the CRM: both sides had changed, then it was edited there";
+    TakenWord, "taken_word", Took, "taken from the CRM: a person decided so";
     PutBack, "put_back", Took, "put back to the CRM's value: only the row changed, the CRM owns the field";
     MetBlankRow, "met_taken", Took, "taken from the CRM: the row was blank when the two met";
     MetCrm, "met_crm", Took, "taken from the CRM: the two met with different values, the CRM owns the field";
@@ -67,11 +70,14 @@ rules! {
     OwedBoth, "owed_both", Owes, "the row's value stands and is owed to the CRM: both sides changed, the order database owns the field";
     OwedAgain, "owed_again", Owes, "the row changed while it was owed to the CRM: the newer value is owed";
     OwedLate, "owed_late", Owes, "the row's value stands and is owed to the CRM: an older write of ours landed there late";
+    DecidedOrders, "decided_orders", Owes, "a person decided: the row's value stands and is owed to the CRM";
+    DecidedCrm, "decided_crm", Takes, "a person decided: the record's value stands, and the row takes it with the next read";
     MetBlankRecord, "met_owed", Owes, "the row's value is owed to the CRM: the record was blank when the two met";
     MetOrders, "met_orders", Owes, "the row's value stands and is owed to the CRM: the two met with different values, the order database owns the field";
 
     ConflictBoth, "conflict", Waits, "a conflict began: both sides changed, and a person decides";
     ConflictAgain, "conflict_again", Waits, "the conflict goes on: both sides changed again";
+    ConflictUndecided, "conflict_undecided", Waits, "the conflict goes on: the CRM changed it before a person's word was carried out";
     ConflictMet, "conflict_met", Waits, "a conflict began: the two met with different values, and a person decides";
 
     BlankRecord, "blank_record", Kept, "the row keeps its value: a blank in the CRM does not overwrite";
@@ -91,6 +97,7 @@ rules! {
     SentHere, "sent", Sent, "sent to the CRM: it changed in the row";
     SentOwed, "sent_owed", Sent, "sent to the CRM: it was owed";
     SentDecided, "sent_decided", Sent, "sent to the CRM: both sides had changed, then it was edited in the row";
+    SentWord, "sent_word", Sent, "sent to the CRM: a person decided so";
     SentUnmet, "sent_unmet", Sent, "sent to the CRM: the field had not met yet";
     SentAltered, "sent_altered", Sent, "sent to the CRM, which wrote it in its own form";
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::Millis;
-use crate::base::{FieldBase, State};
+use crate::base::FieldBase;
 use crate::delete::{Gone, Return, returns};
 use crate::merge::{LinkState, LinkView};
 use crate::page::Step;
@@ -120,7 +120,7 @@ pub fn row_owes(spec: &StreamSpec, row: &Row, link: Option<&LinkView>) -> Option
     if !sends && link.state != LinkState::Linked {
         return None;
     }
-    let owed = |known: &FieldBase| sends && known.state == State::Owed;
+    let owed = |known: &FieldBase| sends && known.state.owes();
     let moved = |at: &usize| link.base.get(*at).is_none_or(|known| owed(known) || known.row.as_deref() != row.field(*at));
     let moved: Vec<usize> = (0..spec.fields.len()).filter(moved).collect();
     (!moved.is_empty()).then_some(moved)

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::{Base, FieldBase};
+use crate::base::{Base, FieldBase, State};
 use crate::ghost::Ghosts;
 use crate::merge::Heard;
 use crate::merge::tests::spec;

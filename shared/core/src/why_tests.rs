@@ -1,7 +1,7 @@
 //! What a person on call reads, thing by thing.
 
 use super::*;
-use crate::base::{FieldBase, State};
+use crate::base::{Dispute, FieldBase, State};
 use crate::lineage::{self, Because, What};
 use crate::merge::tests::spec;
 use crate::record::Value;
@@ -11,12 +11,20 @@ use crate::spec::{Condition, Direction, Lineage, Test};
 /// 2026-11-25 13:00:00 UTC.
 const NOON: Millis = 1_795_611_600_000;
 
-fn text(value: &str) -> Value {
+pub(super) fn text(value: &str) -> Value {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-fn pair(row: &str, record: &str, state: State) -> Option<FieldBase> {
+pub(super) fn pair(row: &str, record: &str, state: State) -> Option<FieldBase> {
     Some(FieldBase { row: text(row), record: text(record), state })
+}
+
+fn conflict() -> State {
+    State::Conflict(Box::new(dispute()))
+}
+
+pub(super) fn dispute() -> Dispute {
+    Dispute { agreed: Some((text("030 0"), text("0300"))), since: Some(NOON) }
 }
 
 fn row(values: &[&str]) -> RowFacts {
@@ -37,7 +45,7 @@ fn link(fields: Vec<Option<FieldBase>>) -> LinkFacts {
     }
 }
 
-fn linked(fields: Vec<Option<FieldBase>>, values: &[&str]) -> Facts {
+pub(super) fn linked(fields: Vec<Option<FieldBase>>, values: &[&str]) -> Facts {
     Facts {
         row_key: Some(RowKey::new("7")),
         remote_id: Some(RemoteId::new("501")),
@@ -57,7 +65,7 @@ fn debt(state: &str, attempts: i32, cause: &str, next_step: &str) -> Option<Debt
 }
 
 /// One field that moved, as it would have been stored and loaded.
-fn entry(
+pub(super) fn entry(
     spec: &StreamSpec,
     minutes: i64,
     source: (&str, Option<i64>),
@@ -94,13 +102,13 @@ fn a_pair_and_all_its_fields_are_told() {
         vec![
             pair("Rome", "", State::Differs(Rule::BlankRecord.reason().into())),
             pair("Ana", "Anna", State::Owed),
-            pair("030 1", "0302", State::Conflict),
+            pair("030 1", "0302", conflict()),
         ],
         &["Oslo", "Ana", "030 1"],
     );
     facts.push = debt("waiting", 3, "HubSpot answered 502", "");
     facts.history = vec![
-        entry(&spec, 9, ("fast", Some(17)), 2, Rule::ConflictBoth, "030 0", pair("030 1", "0302", State::Conflict)),
+        entry(&spec, 9, ("fast", Some(17)), 2, Rule::ConflictBoth, "030 0", pair("030 1", "0302", conflict())),
         entry(&spec, 8, ("fast", Some(16)), 1, Rule::OwedThere, "Ana", pair("Ana", "Anna", State::Owed)),
         entry(&spec, 7, ("push", Some(2)), 1, Rule::SentHere, "An", pair("Ana", "Ana", State::Agreed)),
         entry(&spec, 6, ("read", None), 0, Rule::BlankRecord, "Rome", pair("Rome", "", State::Differs("x".into()))),
@@ -114,7 +122,7 @@ fn a_pair_and_all_its_fields_are_told() {
     As last agreed:
       city ↔ city  differs: the row says «Rome», the record is blank; a blank in the CRM does not overwrite. The row was changed since to «Oslo»: the CRM owns the field, so that is put back
       name ↔ name  owed: the row says «Ana», the record says «Anna»; a push will put the record right
-      phone ↔ phone  conflict: the row says «030 1», the record says «0302»; whoever edits one side to what is right decides
+      phone ↔ phone  conflict: the row says «030 1», the record says «0302»; before that, the row says «030 0», the record says «0300»; a person decides: tidemark resolve, the dashboard, or an edit of one side to what is right
 
     What happened, newest first, UTC:
       2026-11-25 13:09:00  phone: a conflict began: both sides changed, and a person decides (window 17, fast reader); the row says «030 1», the record says «0302»; they had agreed on «030 0»

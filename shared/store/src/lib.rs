@@ -8,6 +8,7 @@ pub mod budget;
 pub mod callouts;
 pub mod capture;
 pub mod changes;
+pub mod conflicts;
 pub mod connections;
 pub mod debts;
 mod dialect;

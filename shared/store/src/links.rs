@@ -11,13 +11,14 @@ use tidemark_core::ghost::Ghosts;
 use tidemark_core::merge::{LinkState, LinkView};
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{RemoteId, RowKey};
+use tidemark_core::spec::StreamSpec;
 
 use crate::dialect::{in_list, list, table};
 use crate::query::{all, get, run};
 use crate::rows::Mapped;
 use crate::{Store, StoreError};
 
-const COLUMNS: &str =
+pub(crate) const COLUMNS: &str =
     "id, row_key, remote_id, state, base, seen, written_at, COALESCE(push_until, 0) > {now}, version, ghosts, gone";
 
 fn state_of(word: &str) -> LinkState {
@@ -32,7 +33,8 @@ fn gone_of(word: Option<&str>) -> Option<Gone> {
     Gone::ALL.into_iter().find(|gone| Some(gone.word()) == word)
 }
 
-fn read(mapped: &Mapped, row: &QueryResult) -> Result<KnownLink, StoreError> {
+/// Reads what `COLUMNS` selects.
+pub(crate) fn read(spec: &StreamSpec, row: &QueryResult) -> Result<KnownLink, StoreError> {
     let state = state_of(&get::<String>(row, 3)?);
     let base: String = get(row, 4)?;
     let gone: Option<String> = get(row, 10)?;
@@ -43,11 +45,11 @@ fn read(mapped: &Mapped, row: &QueryResult) -> Result<KnownLink, StoreError> {
         view: LinkView {
             state,
             gone: gone_of(gone.as_deref()),
-            base: Base::from_json(&mapped.spec, &base),
+            base: Base::from_json(spec, &base),
             seen: get(row, 5)?,
             written_at: get(row, 6)?,
             push_leased: get(row, 7)?,
-            ghosts: Ghosts::from_json(&mapped.spec, get::<Option<String>>(row, 9)?.as_deref()),
+            ghosts: Ghosts::from_json(spec, get::<Option<String>>(row, 9)?.as_deref()),
         },
         version: get(row, 8)?,
     })
@@ -67,7 +69,7 @@ pub(crate) async fn locked<'a>(
     by: By,
     items: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<KnownLink>, StoreError> {
-    load(db, mapped, by, items, "{lock}").await
+    load(db, (mapped.id, &mapped.spec), by, items, "{lock}").await
 }
 
 /// The same without locks.
@@ -77,12 +79,12 @@ pub(crate) async fn free<'a>(
     by: By,
     items: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<KnownLink>, StoreError> {
-    load(db, mapped, by, items, "").await
+    load(db, (mapped.id, &mapped.spec), by, items, "").await
 }
 
 async fn load<'a>(
     db: &impl ConnectionTrait,
-    mapped: &Mapped,
+    (stream, spec): (i64, &StreamSpec),
     by: By,
     items: impl Iterator<Item = &'a str>,
     lock: &str,
@@ -96,7 +98,7 @@ async fn load<'a>(
         "SELECT {COLUMNS} FROM tidemark_link WHERE stream_id = $1 AND {column} {} ORDER BY id {lock}",
         in_list(backend, 2, "text")
     );
-    all(db, &sql, vec![mapped.id.into(), list(backend, items)]).await?.iter().map(|row| read(mapped, row)).collect()
+    all(db, &sql, vec![stream.into(), list(backend, items)]).await?.iter().map(|row| read(spec, row)).collect()
 }
 
 /// A link as the walk sees it: whether its row is owed anything, were it gone.
@@ -184,6 +186,18 @@ fn insertion(backend: DbBackend, stream: i64, links: &[NewLink], made: Option<&s
     (sql, values)
 }
 
+/// In these new links a field waits for a person. Most links wait for nobody, so that their making does not carry the column.
+pub(crate) async fn open(db: &impl ConnectionTrait, ids: &[i64]) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
+    let backend = db.get_database_backend();
+    let sql = format!("UPDATE tidemark_link SET open_since = {{now}} WHERE id {}", in_list(backend, 1, "bigint"));
+    run(db, &sql, vec![list(backend, texts.iter().map(String::as_str))]).await?;
+    Ok(())
+}
+
 /// A link's next state.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkUpdate {
@@ -194,6 +208,8 @@ pub(crate) struct LinkUpdate {
     pub(crate) seen: Option<Millis>,
     /// For a link that was `creating`.
     pub(crate) remote_id: Option<RemoteId>,
+    /// With the base: a field waits for a person.
+    pub(crate) open: bool,
 }
 
 /// Updates links that this transaction holds locked. `seen` only moves forward.
@@ -204,14 +220,16 @@ pub(crate) async fn update(db: &impl ConnectionTrait, links: &[LinkUpdate]) -> R
     let backend = db.get_database_backend();
     let texts: Vec<(String, Option<String>)> =
         links.iter().map(|link| (link.id.to_string(), link.seen.map(|seen| seen.to_string()))).collect();
-    let mut cells = Vec::with_capacity(links.len() * 5);
+    let mut cells = Vec::with_capacity(links.len() * 6);
     for (link, (id, seen)) in links.iter().zip(&texts) {
         let remote_id = link.remote_id.as_ref().map(RemoteId::as_str);
-        cells.extend([Some(id.as_str()), link.base.as_deref(), seen.as_deref(), remote_id, link.ghosts.as_deref()]);
+        let open = link.open.then_some("1");
+        cells.extend([Some(id.as_str()), link.base.as_deref(), seen.as_deref(), remote_id, link.ghosts.as_deref(), open]);
     }
-    let (source, values) = table(backend, 1, 5, &cells);
+    let (source, values) = table(backend, 1, 6, &cells);
     let sql = format!(
         "UPDATE tidemark_link AS t SET base = COALESCE(v.c1, t.base), ghosts = CASE WHEN v.c1 IS NULL THEN t.ghosts ELSE v.c4 END, remote_id = COALESCE(v.c3, t.remote_id), state = 'linked', gone = NULL, mark = NULL, version = t.version + 1,
+            open_since = CASE WHEN v.c1 IS NULL THEN t.open_since WHEN v.c5 = '1' THEN COALESCE(t.open_since, {{now}}) END,
             seen = CASE WHEN t.seen IS NULL OR CAST(v.c2 AS BIGINT) > t.seen THEN COALESCE(CAST(v.c2 AS BIGINT), t.seen) ELSE t.seen END
          FROM {source} WHERE t.id = CAST(v.c0 AS BIGINT)"
     );

@@ -3,6 +3,7 @@
 //! Nothing here decides whether a number is good or bad, and nothing here writes.
 
 mod calls;
+mod conflicts;
 mod debts;
 mod history;
 mod streams;
@@ -13,6 +14,7 @@ pub use calls::{
     CALLOUT_PURPOSES, CalloutCounter, CalloutFilter, CalloutLine, CalloutSummary, callout_counters, callout_mark,
     callout_summary, callouts, quotas,
 };
+pub use conflicts::{ConflictLine, conflicts};
 pub use debts::{DEBT_STATES, DebtCount, DebtFilter, DebtGroup, DebtRow, debt_counts, debt_groups, debts, find_debt};
 pub use history::{ActLine, WORKER_LIFE_MS, WindowRow, WorkerRow, acts, windows, workers};
 pub use streams::{ReadingWindow, StreamOverview, streams};

@@ -253,7 +253,14 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         match step {
             Step::Pass => {}
             Step::Seen { link } => {
-                work.updates.push(LinkUpdate { id: link, base: None, ghosts: None, seen: record.modified, remote_id: None });
+                work.updates.push(LinkUpdate {
+                    id: link,
+                    base: None,
+                    ghosts: None,
+                    seen: record.modified,
+                    remote_id: None,
+                    open: false,
+                });
             }
             Step::Exclude { .. } => applied.counts.excluded += 1,
             Step::OweRead { .. } => work.owed_reads.push(record.id.as_str()),

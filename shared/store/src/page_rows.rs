@@ -200,7 +200,7 @@ async fn write_merges<'a>(
         stored.extend(made);
         refused.extend(failed);
     }
-    let mut new_links = Vec::new();
+    let (mut new_links, mut waiting) = (Vec::new(), Vec::new());
     for (at, merge) in merges.into_iter().enumerate() {
         if let Some(words) = refused.remove(&at) {
             let cause = format!("{} refused the change of row {}: {words}", spec.table, merge.key);
@@ -212,17 +212,19 @@ async fn write_merges<'a>(
             Some(row) => as_stored(&merge.merged, row),
             None => merge.merged.base.clone(),
         };
+        let open = base.is_open();
         match merge.link {
             Some(id) => {
                 notes.merged(spec, id, source, merge.bind, &merge.merged.because, &base);
                 let base = base.to_json(spec);
                 let remote_id = merge.bind.then(|| merge.record.id.clone());
                 let ghosts = merge.ghosts.to_json(spec);
-                work.updates.push(LinkUpdate { id, base: Some(base), ghosts, seen: merge.record.modified, remote_id });
+                work.updates.push(LinkUpdate { id, base: Some(base), ghosts, seen: merge.record.modified, remote_id, open });
                 written.haunted.extend(merge.ghosts.until().map(|until| (merge.record.id.clone(), until)));
             }
             None => {
                 let (row_key, remote_id, seen) = (merge.key.clone(), merge.record.id.clone(), merge.record.modified);
+                waiting.extend(open.then(|| remote_id.clone()));
                 new_links.push(NewLink { row_key, remote_id, base: base.to_json(spec), seen });
                 notes.met(&merge.record.id, merge.merged.because, base);
             }
@@ -239,6 +241,8 @@ async fn write_merges<'a>(
     if !new_links.is_empty() {
         let won = links::insert(tx, mapped.id, &new_links, None).await?;
         notes.linked(spec, source, &won);
+        let waiting: Vec<i64> = waiting.iter().filter_map(|id| won.get(id).copied()).collect();
+        links::open(tx, &waiting).await?;
         written.lost.extend(new_links.into_iter().map(|link| link.remote_id).filter(|id| !won.contains_key(id)));
     }
     Ok(notes)

@@ -153,6 +153,8 @@ struct LinkSettled {
     remote_id: Option<RemoteId>,
     modified: Option<Millis>,
     written: bool,
+    /// A field still waits for a person.
+    open: bool,
 }
 
 #[derive(Default)]
@@ -191,6 +193,7 @@ impl<'a> Settling<'a> {
                         remote_id: None,
                         modified: None,
                         written: false,
+                        open: base.is_open(),
                     });
                 }
                 self.paid.push(claim);
@@ -227,6 +230,7 @@ impl<'a> Settling<'a> {
                     remote_id: Some(remote_id.clone()),
                     modified: *modified,
                     written: true,
+                    open: base.is_open(),
                 });
                 if link.remote_id.as_ref() != Some(remote_id) {
                     self.remote_ids.push((&claim.subject, remote_id.as_str()));
@@ -255,6 +259,7 @@ impl<'a> Settling<'a> {
                         remote_id: None,
                         modified: None,
                         written: true,
+                        open: base.is_open(),
                     });
                 }
                 if *complete {
@@ -341,23 +346,25 @@ async fn write_links(tx: &Tx, links: &[LinkSettled]) -> Result<(), StoreError> {
     let backend = tx.get_database_backend();
     let texts: Vec<(String, Option<String>)> =
         links.iter().map(|link| (link.id.to_string(), link.modified.map(|stamp| stamp.to_string()))).collect();
-    let mut cells = Vec::with_capacity(links.len() * 5);
+    let mut cells = Vec::with_capacity(links.len() * 6);
     for (link, (id, modified)) in links.iter().zip(&texts) {
-        let written = link.written.then_some("1");
+        let (written, open) = (link.written.then_some("1"), link.open.then_some("1"));
         cells.extend([
             Some(id.as_str()),
             Some(link.base.as_str()),
             link.remote_id.as_ref().map(RemoteId::as_str),
             modified.as_deref(),
             written,
+            open,
         ]);
     }
-    let (source, values) = table(backend, 1, 5, &cells);
+    let (source, values) = table(backend, 1, 6, &cells);
     let sql = format!(
         "UPDATE tidemark_link AS t SET base = v.c1, remote_id = COALESCE(v.c2, t.remote_id), version = t.version + 1,
             state = CASE WHEN COALESCE(v.c2, t.remote_id) IS NULL THEN t.state ELSE 'linked' END,
             seen = CASE WHEN t.seen IS NULL OR CAST(v.c3 AS BIGINT) > t.seen THEN COALESCE(CAST(v.c3 AS BIGINT), t.seen) ELSE t.seen END,
-            written_at = CASE WHEN v.c4 = '1' THEN {{now}} ELSE t.written_at END
+            written_at = CASE WHEN v.c4 = '1' THEN {{now}} ELSE t.written_at END,
+            open_since = CASE WHEN v.c5 = '1' THEN COALESCE(t.open_since, {{now}}) END
          FROM {source} WHERE t.id = CAST(v.c0 AS BIGINT)"
     );
     run(tx, &sql, values).await?;

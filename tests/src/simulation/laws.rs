@@ -33,11 +33,21 @@ pub(crate) fn decisions(key: &str, base: &str, into: &mut Decisions) {
             serde_json::Value::Array(parts) => Decision {
                 row: text(parts.first()),
                 record: text(parts.get(1)),
-                state: text(parts.get(2)).unwrap_or_else(|| "agreed".into()),
+                state: parts.get(2).map_or("agreed", state).to_owned(),
             },
             value => Decision { row: text(Some(&value)), record: text(Some(&value)), state: "agreed".into() },
         };
         into.insert((key.to_owned(), property), decision);
+    }
+}
+
+/// A state is a word, or an object that begins with it and tells more; a decision that is still to be carried out begins with the side it was for.
+fn state(stored: &serde_json::Value) -> &str {
+    match stored {
+        serde_json::Value::String(word) => word,
+        serde_json::Value::Object(told) if told.contains_key("orders") || told.contains_key("crm") => "owed",
+        serde_json::Value::Object(told) => told.keys().find(|word| *word != "since").map_or("agreed", String::as_str),
+        _ => "agreed",
     }
 }
 

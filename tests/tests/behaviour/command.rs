@@ -327,6 +327,31 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn a_conflict_is_listed_and_decided_on_the_command_line(kind) {
+        let place = Place::new(kind).await?;
+        let config = place.configuration();
+        says(&place.run(&config, &["migrate"], &[])?, 0, &[]);
+        says(&place.run(&config, &["conflicts"], &[])?, 0, &["Nothing waits for a decision."]);
+        let (links, streams) = (place.db.own("tidemark_link"), place.db.own("tidemark_stream"));
+        for (row, record) in [(7, 70), (8, 80)] {
+            place.db.run(&format!("INSERT INTO {links} (stream_id, row_key, remote_id, state, open_since, base) SELECT id, '{row}', '{record}', 'linked', 1,
+                '{{\"firstname\":[\"Ana\",\"Anna\",{{\"conflict\":[\"A\",\"A\"],\"since\":1772359863000}}]}}' FROM {streams}")).await?;
+        }
+        let listed = ["row 7 ↔ record 70  firstname", "agreed   \"A\"", "row      \"Ana\"", "record   \"Anna\"", "2026-03-01 10:11:03 UTC",
+            "tidemark resolve hubspot.contacts 7 firstname --take orders|crm"];
+        says(&place.run(&config, &["conflicts", "hubspot.contacts"], &[])?, 0, &listed);
+        says(&place.run(&config, &["conflicts", "--json"], &[])?, 0, &["\"record_value\": \"Anna\""]);
+        says(&place.run(&config, &["conflicts", "hubspot.contcts"], &[])?, 1, &["no stream hubspot.contcts", "hubspot.contacts"]);
+        says(&place.run(&config, &["resolve", "hubspot.contacts", "7", "firstname", "--take", "crm"], &[])?, 0, &["the CRM's value stands", "read"]);
+        says(&place.run(&config, &["resolve", "hubspot.contacts", "7", "first_name", "--take", "crm"], &[])?, 1, &["nothing waits for a decision there"]);
+        says(&place.run(&config, &["resolve", "hubspot.contacts", "7", "name", "--take", "crm"], &[])?, 1, &["maps no field name", "firstname"]);
+        says(&place.run(&config, &["resolve", "hubspot.contacts", "--all", "firstname", "--take", "orders"], &[])?, 0, &["the order database's value stands"]);
+        says(&place.run(&config, &["conflicts"], &[])?, 0, &["Nothing waits for a decision."]);
+        let debts = place.db.rows(&format!("SELECT kind, subject FROM {} ORDER BY id", place.db.own("tidemark_debt"))).await?;
+        assert_eq!(debts, [["read", "70"], ["push", "8"]].map(|debt| debt.map(|text| Some(text.to_owned()))));
+        Ok(())
+    }
+
     async fn what_cannot_be_reached_is_named_without_its_password(kind) {
         let place = Place::new(kind).await?;
         let config = place.configuration();

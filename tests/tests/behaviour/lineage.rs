@@ -100,7 +100,7 @@ on_both_databases! {
         rig.catch_up(CONTACTS).await?;
         says(&newest(&rig, "phone").await?, &["a conflict began", "the row says «2», the record says «3»; they had agreed on «1»"]);
         let why = told(&rig, CONTACTS, "1", Some("phone")).await?;
-        says(&why.fields[0].sentence, &["conflict", "whoever edits one side"]);
+        says(&why.fields[0].sentence, &["conflict", "before that, both say «1»", "an edit of one side"]);
 
         rig.db.run("UPDATE customers SET phone = '4'").await?;
         rig.push(CONTACTS).await?;

@@ -4,6 +4,7 @@
 mod budget;
 mod capture;
 mod command;
+mod conflicts;
 mod deletes;
 mod deploy;
 mod faults;

@@ -2,6 +2,7 @@
 
 use super::{Facts, FieldNow, LinkFacts, both, quoted};
 use crate::base::State;
+use crate::conflict::Side;
 use crate::lineage::Kept;
 use crate::merge::LinkState;
 use crate::spec::{FieldSpec, Lineage, Owner, StreamSpec};
@@ -22,7 +23,20 @@ pub(super) fn now(spec: &StreamSpec, facts: &Facts, at: usize) -> Option<FieldNo
         None => ("never met", "never met: the field is compared when the record is read next".to_owned()),
         Some(State::Agreed) => ("agreed", format!("agreed: {values}")),
         Some(State::Owed) => ("owed", format!("owed: {values}; a push will put the record right")),
-        Some(State::Conflict) => ("conflict", format!("conflict: {values}; whoever edits one side to what is right decides")),
+        Some(State::Conflict(dispute)) => {
+            let agreed =
+                dispute.agreed.as_ref().and_then(|(row, record)| Some((keep(row.as_deref())?, keep(record.as_deref())?)));
+            let agreed = agreed.map(|(row, record)| format!("; before that, {}", both(&row, &record))).unwrap_or_default();
+            let decide = "a person decides: tidemark resolve, the dashboard, or an edit of one side to what is right";
+            ("conflict", format!("conflict: {values}{agreed}; {decide}"))
+        }
+        Some(State::Decided(Side::Orders, _)) => {
+            ("decided", format!("decided: {values}; a person let the row's value stand, and a push will put the record right"))
+        }
+        Some(State::Decided(Side::Crm, _)) => (
+            "decided",
+            format!("decided: {values}; a person let the record's value stand, and the next read gives it to the row"),
+        ),
         Some(State::Differs(reason)) => ("differs", format!("differs: {values}; {reason}")),
     };
     if let Some(since) = changed_since(spec, facts, link, field, at) {

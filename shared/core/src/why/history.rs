@@ -68,7 +68,7 @@ fn whole(at: Millis, word: &str, number: Option<i64>, words: &str) -> Passage {
 }
 
 fn window(word: &str, number: Option<i64>) -> Option<i64> {
-    number.filter(|_| !["push", "read"].contains(&word))
+    number.filter(|_| !["push", "read", "person"].contains(&word))
 }
 
 fn of_field(entry: &Entry, field: &FieldEntry) -> Passage {
@@ -98,6 +98,6 @@ fn values(rule: Option<Rule>, field: &FieldEntry) -> String {
         Some((_, Effect::Took)) => format!("it was {was} and became {row}"),
         Some((_, Effect::Sent)) => format!("it was {was} there and became {record}"),
         Some((Rule::ConflictBoth, _)) => format!("{both}; they had agreed on {was}"),
-        Some((_, Effect::Owes | Effect::Waits | Effect::Kept | Effect::Agreed)) | None => both,
+        Some((_, Effect::Owes | Effect::Takes | Effect::Waits | Effect::Kept | Effect::Agreed)) | None => both,
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tidemark_core::Millis;
 
 use crate::query::{all, get};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, conflicts};
 
 /// Everything about one stream that tells whether its two sides agree. Times are the database's clock in milliseconds unless they say otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,7 +47,10 @@ pub struct StreamOverview {
     /// How capture stands on its table: `installed`, `missing`, `impossible` (a view), or nobody has looked.
     pub capture: Option<String>,
     pub excluded: i64,
+    /// Fields that both sides changed, ever.
     pub conflicts: i64,
+    /// Links in which a field waits for a person now.
+    pub open_conflicts: i64,
     pub links: i64,
     /// Waiting, not parked and not waiting for a parent.
     pub owed_pushes: i64,
@@ -146,6 +149,7 @@ fn read(row: &QueryResult) -> Result<StreamOverview, StoreError> {
         excluded: get(row, 23)?,
         conflicts: get(row, 24)?,
         capture: get(row, 25)?,
+        open_conflicts: 0,
         links: 0,
         owed_pushes: 0,
         owed_reads: 0,
@@ -175,6 +179,11 @@ async fn count_links(store: &Store, streams: &mut [StreamOverview], at: &Places)
     for row in all(&store.db, sql, vec![]).await? {
         if let Some(stream) = place(streams, at, &row)? {
             stream.links = get(&row, 1)?;
+        }
+    }
+    for (stream, open) in conflicts::count(&store.db).await? {
+        if let Some(stream) = at.get(&stream).and_then(|at| streams.get_mut(*at)) {
+            stream.open_conflicts = open;
         }
     }
     Ok(())
