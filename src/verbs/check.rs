@@ -200,7 +200,7 @@ fn look_at_columns(spec: &StreamSpec, shape: &TableShape, findings: &mut Finding
             "name the single primary key or unique column as `key`",
         );
     }
-    for column in spec.distinct_columns() {
+    for column in spec.distinct_columns().into_iter().chain(spec.touch.columns()) {
         match shape.column(column) {
             None => findings.error(&spec.name, format!("{table} has no column {column}"), shape.near(column)),
             Some(found) if found.generated && spec.direction.writes_rows() => {
@@ -235,7 +235,11 @@ fn look_at_columns(spec: &StreamSpec, shape: &TableShape, findings: &mut Finding
         );
     }
     let mapped = |name: &str| {
-        name == spec.key || spec.fields.iter().any(|field| field.column == name) || spec.remote_id.as_deref() == Some(name)
+        let touched = spec.touch.columns().any(|column| column == name);
+        touched
+            || name == spec.key
+            || spec.fields.iter().any(|field| field.column == name)
+            || spec.remote_id.as_deref() == Some(name)
     };
     for column in shape
         .columns

@@ -103,14 +103,14 @@ impl Push<'_> {
             pushing::prepare(&ctx.store, mapped, &ctx.parents(mapped), self.fence, self.claims.to_vec(), ctx.lease()).await?;
         let now = ctx.store.now().await?;
         let mut planned: Vec<(&Prepared, Plan)> =
-            prepared.iter().map(|prepared| (prepared, self.plan(prepared, false))).collect();
+            prepared.iter().map(|prepared| (prepared, self.plan(prepared, false, now))).collect();
         let needs_call =
             |plan: &Plan| !matches!(plan, Plan::Nothing { .. } | Plan::Bury | Plan::Park { .. } | Plan::WaitForParent { .. });
         if planned.iter().any(|(_, plan)| needs_call(plan)) {
             if let Err(no) = prove_account(self.purpose).await? {
                 return self.stop(no).await;
             }
-            if let Err(no) = self.read_in_push(&mut planned).await? {
+            if let Err(no) = self.read_in_push(&mut planned, now).await? {
                 return self.stop(no).await;
             }
         }
@@ -138,19 +138,20 @@ impl Push<'_> {
         self.refer(linked.collect()).await
     }
 
-    fn plan(&self, prepared: &Prepared, just_read: bool) -> Plan {
+    fn plan(&self, prepared: &Prepared, just_read: bool, now: Millis) -> Plan {
         let subject = Subject {
             row: prepared.row.as_ref(),
             link: prepared.link.as_ref().map(|link| &link.view),
             reborn: prepared.claim.reborn,
             parents: &prepared.parents,
             just_read,
+            now,
         };
         plan(&self.purpose.stream.spec, &subject)
     }
 
     /// Fields the CRM may change are sent only after a read in the same push: a record that still says what was agreed lets them go, any other is merged first.
-    async fn read_in_push(&self, planned: &mut [(&Prepared, Plan)]) -> Result<Result<(), NoAnswer>, StoreError> {
+    async fn read_in_push(&self, planned: &mut [(&Prepared, Plan)], now: Millis) -> Result<Result<(), NoAnswer>, StoreError> {
         let asks = |(prepared, plan): &(&Prepared, Plan)| match plan {
             Plan::ReadFirst(_) => prepared.link.as_ref()?.remote_id.clone(),
             _ => None,
@@ -168,7 +169,7 @@ impl Push<'_> {
             let Some(link) = prepared.link.as_ref().filter(|_| matches!(plan, Plan::ReadFirst(_))) else { continue };
             let record = link.remote_id.as_ref().and_then(|id| records.get(id));
             if record.is_some_and(|record| still_agreed(self.purpose.stream, &link.view.base, &record.values)) {
-                *plan = self.plan(prepared, true);
+                *plan = self.plan(prepared, true, now);
             }
         }
         Ok(Ok(()))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use tidemark_core::spec::{
     Blanks, Condition, DeletePolicy, Deletes, Direction, FieldSpec, Inbound, InboundDelete, Lineage, Owner, PollSpec, RetrySpec,
-    StreamSpec, SweepSpec, TableName, Test,
+    StaleSave, StaleSpec, StreamSpec, SweepSpec, TableName, Test, Touch,
 };
 use tidemark_core::transform::Transform;
 use tidemark_store::{Store, StoreConfig};
@@ -69,6 +69,8 @@ pub(crate) fn spec(connection: &str, object: &str, table: &str, direction: Direc
         remote_id: None,
         external_key: None,
         deletes: Deletes { outbound: DeletePolicy::Ignore, inbound: InboundDelete::Ignore },
+        stale: StaleSpec { guard: Duration::from_secs(300), policy: StaleSave::Ours },
+        touch: Touch::default(),
         poll: PollSpec {
             every: Duration::from_secs(30),
             lag: Duration::from_secs(5),

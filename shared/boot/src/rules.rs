@@ -8,6 +8,7 @@ mod fields;
 mod references;
 mod shared;
 mod stream;
+mod touch;
 
 use crate::errors::Findings;
 use crate::node::Located;
@@ -21,6 +22,7 @@ pub(crate) fn check(connections: &[RawConnection], worker: Option<&Located<Worke
         for stream in &connection.streams {
             stream::check(stream, findings);
             fields::check(stream, findings);
+            touch::check(stream, findings);
         }
     }
     shared::check(connections, findings);

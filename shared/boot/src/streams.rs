@@ -2,7 +2,7 @@
 
 use tidemark_core::spec::{
     BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, InboundDelete, PollSpec, RetrySpec,
-    StreamSpec, SweepSpec,
+    StaleSpec, StreamSpec, SweepSpec, Touch,
 };
 use tidemark_core::transform::Transform;
 
@@ -54,6 +54,11 @@ fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
         remote_id: raw.remote_id.map(|column| column.value),
         external_key: raw.external_key.map(|property| property.value),
         deletes: Deletes { outbound, inbound: inbound_delete },
+        stale: StaleSpec { guard: inherited.stale_save_guard?.value, policy: inherited.stale_save?.value },
+        touch: Touch {
+            version_column: raw.version_column.map(|column| column.value),
+            updated_at: raw.updated_at.map(|column| column.value),
+        },
         poll: checked_poll(inherited.poll?)?,
         sweep: checked_sweep(inherited.sweep?)?,
         retry: RetrySpec { first: inherited.retry_first?.value, cap: inherited.retry_cap?.value },

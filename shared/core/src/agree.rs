@@ -51,6 +51,7 @@ pub fn compare(spec: &StreamSpec, base: &Base, row: &Row, record: &Record) -> Ve
                 State::Decided(Side::Crm, _) => {
                     Standing::Differs("a person decided for the record's value: a read is owed".into())
                 }
+                State::Held(_) => Standing::Differs(format!("held: it {}", crate::stale::REASON)),
                 State::Conflict(_) => Standing::Differs("changed on both sides: a person decides".into()),
                 State::Owed | State::Decided(Side::Orders, _) if !sendable => Standing::Decided("send_when does not hold".into()),
                 State::Owed => Standing::Differs("a push is owed".into()),
@@ -110,7 +111,7 @@ mod tests {
     }
 
     fn known(row: &str, record: &str, state: State) -> Vec<Option<FieldBase>> {
-        vec![None, None, Some(FieldBase { row: Some(row.into()), record: Some(record.into()), state })]
+        vec![None, None, Some(FieldBase { row: Some(row.into()), record: Some(record.into()), state, replaced: Vec::new() })]
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub enum State {
     Conflict(Box<Dispute>),
     /// A person decided the conflict, and the word is not carried out yet: a push is owed for the orders' value, a read for the CRM's.
     Decided(Side, Box<Dispute>),
+    /// The row holds again what a page had just replaced: an old object was saved whole. Not sent while it is held.
+    Held(Box<Dispute>),
     /// An accepted difference, with its reason.
     Differs(String),
 }
@@ -37,7 +39,7 @@ impl State {
 
     /// The two sides differ, and something is still to be done about it.
     pub fn is_unsettled(&self) -> bool {
-        matches!(self, Self::Owed | Self::Conflict(_) | Self::Decided(..))
+        matches!(self, Self::Owed | Self::Conflict(_) | Self::Decided(..) | Self::Held(_))
     }
 }
 
@@ -56,11 +58,21 @@ pub struct FieldBase {
     pub row: Value,
     pub record: Value,
     pub state: State,
+    /// Row values that a page replaced of late, oldest first: what a stale save would bring back.
+    pub replaced: Vec<Replaced>,
+}
+
+/// A row value that was there before a page wrote another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    pub value: Value,
+    /// Database clock.
+    pub at: Millis,
 }
 
 impl FieldBase {
     pub fn agreed(row: Value, record: Value) -> Self {
-        Self { row, record, state: State::Agreed }
+        Self { row, record, state: State::Agreed, replaced: Vec::new() }
     }
 
     /// It waits for a person's decision.
@@ -103,8 +115,8 @@ impl Base {
         self.fields.iter().flatten().any(FieldBase::is_open)
     }
 
-    /// One JSON object by property name. Shortest form first: a text or null when both sides hold the same and agree, `[row, record]` when their forms differ, and
-    /// `[row, record, state]` when they do not agree: a word, or an object that tells what a person has to know. Fields that have not met are absent.
+    /// One JSON object by property name. Shortest form first: a text or null when both sides hold the same and agree, `[row, record]` when their forms differ,
+    /// `[row, record, state]` when they do not agree (a word, or an object that tells what a person has to know), and `[row, record, state, replaced]` after a page. Fields that have not met are absent.
     pub fn to_json(&self, spec: &StreamSpec) -> String {
         self.write_json(spec, |_, base| base.row.as_deref())
     }
@@ -125,7 +137,7 @@ impl Base {
             }
             push_text(&mut out, &field.property);
             out.push(':');
-            if base.state == State::Agreed && row == base.record.as_deref() {
+            if base.state == State::Agreed && base.replaced.is_empty() && row == base.record.as_deref() {
                 push_value(&mut out, row);
                 continue;
             }
@@ -134,15 +146,18 @@ impl Base {
             out.push(',');
             push_value(&mut out, base.record.as_deref());
             match &base.state {
-                State::Agreed => {}
+                State::Agreed if base.replaced.is_empty() => {}
+                State::Agreed => out.push_str(",null"),
                 State::Owed => out.push_str(",\"owed\""),
                 State::Conflict(dispute) => push_dispute(&mut out, "conflict", dispute),
                 State::Decided(take, dispute) => push_dispute(&mut out, take.word(), dispute),
+                State::Held(dispute) => push_dispute(&mut out, "held", dispute),
                 State::Differs(reason) => {
                     out.push(',');
                     push_text(&mut out, &format!("differs: {reason}"));
                 }
             }
+            push_replaced(&mut out, &base.replaced);
             out.push(']');
         }
         out.push('}');
@@ -166,23 +181,23 @@ fn read_field(stored: Json) -> Option<FieldBase> {
             let row = side(parts.next()?)?;
             let record = side(parts.next()?)?;
             let state = match parts.next() {
-                None => State::Agreed,
+                None | Some(Json::Null) => State::Agreed,
                 Some(Json::String(word)) if word == "owed" => State::Owed,
                 Some(Json::String(word)) if word == "conflict" => State::Conflict(Box::default()),
                 Some(Json::String(word)) => State::Differs(word.strip_prefix("differs: ").unwrap_or(&word).to_owned()),
                 Some(Json::Object(told)) => read_dispute(told)?,
                 Some(_) => return None,
             };
-            Some(FieldBase { row, record, state })
+            let replaced = parts.next().map(read_replaced).unwrap_or_default();
+            Some(FieldBase { row, record, state, replaced })
         }
         Json::Bool(_) | Json::Number(_) | Json::Object(_) => None,
     }
 }
 
-/// `{"conflict": agreed pair or null, "since": …}`; `orders` or `crm` in the place of `conflict` once a person decided for that side.
+/// `{"conflict": agreed pair or null, "since": …}`; `held` in the place of `conflict` for what is held, `orders` or `crm` once a person decided for that side.
 fn read_dispute(mut told: serde_json::Map<String, Json>) -> Option<State> {
-    let words = [("conflict", None), (Side::Orders.word(), Some(Side::Orders)), (Side::Crm.word(), Some(Side::Crm))];
-    let (agreed, take) = words.into_iter().find_map(|(word, take)| Some((told.remove(word)?, take)))?;
+    let (word, agreed) = ["conflict", "held", "orders", "crm"].into_iter().find_map(|word| Some((word, told.remove(word)?)))?;
     let agreed = match agreed {
         Json::Array(pair) => {
             let mut pair = pair.into_iter();
@@ -191,10 +206,34 @@ fn read_dispute(mut told: serde_json::Map<String, Json>) -> Option<State> {
         _ => None,
     };
     let dispute = Box::new(Dispute { agreed, since: told.get("since").and_then(Json::as_i64) });
-    Some(match take {
-        Some(take) => State::Decided(take, dispute),
-        None => State::Conflict(dispute),
+    Some(match word {
+        "held" => State::Held(dispute),
+        "orders" => State::Decided(Side::Orders, dispute),
+        "crm" => State::Decided(Side::Crm, dispute),
+        _ => State::Conflict(dispute),
     })
+}
+
+/// Text that is no such list names nothing: the next change of the row counts as an edit.
+fn read_replaced(json: Json) -> Vec<Replaced> {
+    let Json::Array(entries) = json else { return Vec::new() };
+    let entry = |entry: Json| {
+        let Json::Array(parts) = entry else { return None };
+        let mut parts = parts.into_iter();
+        Some(Replaced { value: side(parts.next()?)?, at: parts.next()?.as_i64()? })
+    };
+    entries.into_iter().filter_map(entry).collect()
+}
+
+fn push_replaced(out: &mut String, replaced: &[Replaced]) {
+    for (at, one) in replaced.iter().enumerate() {
+        out.push_str(if at == 0 { ",[[" } else { ",[" });
+        push_value(out, one.value.as_deref());
+        out.push_str(&format!(",{}]", one.at));
+    }
+    if !replaced.is_empty() {
+        out.push(']');
+    }
 }
 
 fn push_dispute(out: &mut String, word: &str, dispute: &Dispute) {
@@ -256,14 +295,17 @@ mod tests {
             parts.prop_map(|(agreed, since)| Box::new(Dispute { agreed, since }))
         };
         let taken = prop_oneof![Just(Side::Orders), Just(Side::Crm)];
+        let replaced = prop::collection::vec((side(), any::<Millis>()).prop_map(|(value, at)| Replaced { value, at }), 0..3);
         let state = prop_oneof![
             Just(State::Agreed),
             Just(State::Owed),
             dispute().prop_map(State::Conflict),
             (taken, dispute()).prop_map(|(take, dispute)| State::Decided(take, dispute)),
+            dispute().prop_map(State::Held),
             "[a-z ]{1,8}".prop_map(State::Differs)
         ];
-        prop::option::of((side(), side(), state).prop_map(|(row, record, state)| FieldBase { row, record, state }))
+        let field = (side(), side(), state, replaced);
+        prop::option::of(field.prop_map(|(row, record, state, replaced)| FieldBase { row, record, state, replaced }))
     }
 
     proptest! {

@@ -43,11 +43,11 @@ pub enum Undecidable {
     RecordsAreNotWritten,
 }
 
-/// Lets one side's value of a field stand. Neither side is written here: the debt that follows does it, unless somebody edits a side first.
+/// Lets one side's value of a field stand that is in conflict or held. Neither side is written here: the debt that follows does it, unless somebody edits a side first.
 pub fn decide(spec: &StreamSpec, base: &Base, field: usize, take: Side) -> Result<Decision, Undecidable> {
     let mut base = base.clone();
     let open = base.fields.get_mut(field).and_then(Option::as_mut).ok_or(Undecidable::NotOpen)?;
-    let State::Conflict(dispute) = &open.state else { return Err(Undecidable::NotOpen) };
+    let (State::Conflict(dispute) | State::Held(dispute)) = &open.state else { return Err(Undecidable::NotOpen) };
     let rule = match take {
         Side::Orders if !spec.direction.writes_records() => return Err(Undecidable::RecordsAreNotWritten),
         Side::Crm if !spec.direction.writes_rows() => return Err(Undecidable::RowsAreNotWritten),

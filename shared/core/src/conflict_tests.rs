@@ -21,7 +21,8 @@ fn value() -> impl Strategy<Value = Value> {
 fn in_conflict(row: &Value, record: &Value) -> Base {
     let same = |text: &str| Some(FieldBase::agreed(Some(text.into()), Some(text.into())));
     let dispute = Dispute { agreed: Some((Some("0".into()), Some("0".into()))), since: Some(1) };
-    let phone = FieldBase { row: row.clone(), record: record.clone(), state: State::Conflict(Box::new(dispute)) };
+    let phone =
+        FieldBase { row: row.clone(), record: record.clone(), state: State::Conflict(Box::new(dispute)), replaced: Vec::new() };
     Base { fields: vec![same("Rome"), same("Ana"), Some(phone)] }
 }
 
@@ -95,7 +96,8 @@ proptest! {
         let merged = merge(&spec(), &decided, &Ghosts::default(), &values(&row), &values(&record), 5).unwrap();
         prop_assert_eq!(&merged.row_changes, &vec![(PHONE, record.clone())]);
         prop_assert!(!merged.owes_push && !merged.base.is_open());
-        prop_assert_eq!(merged.base.get(PHONE), Some(&FieldBase::agreed(record.clone(), record)));
+        let after = merged.base.get(PHONE).unwrap();
+        prop_assert_eq!((&after.row, &after.record, &after.state), (&record, &record, &State::Agreed));
     }
 
     #[test]
@@ -106,7 +108,7 @@ proptest! {
         prop_assert!(merged.row_changes.is_empty() && merged.owes_push, "a read meanwhile does not undo it");
         let whole = Row { key: RowKey::new("7"), columns: values(&row) };
         let view = link(merged.base.clone());
-        let subject = Subject { row: Some(&whole), link: Some(&view), reborn: false, parents: &[None, None, None], just_read: true };
+        let subject = Subject { row: Some(&whole), link: Some(&view), reborn: false, parents: &[None, None, None], just_read: true, now: 5 };
         let Plan::Update { fields, .. } = plan(&spec(), &subject) else { panic!("nothing is sent") };
         prop_assert_eq!(fields.len(), 1);
         prop_assert_eq!(&fields[0].record, &row);

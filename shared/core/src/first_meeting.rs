@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
-use crate::merge::{Meeting, meet};
+use crate::meeting::{Meeting, meet};
 use crate::page::{Known, Step};
 use crate::push::{Plan, Subject, plan};
 use crate::record::{Record, RemoteId, Row, RowKey};
@@ -174,7 +174,7 @@ impl FirstMeeting {
         }
         // Parents go first: by the time the row is sent they have records.
         let parents = vec![Some(RemoteId::new("")); spec.fields.len()];
-        let subject = Subject { row: Some(row), link: None, reborn: false, parents: &parents, just_read: false };
+        let subject = Subject { row: Some(row), link: None, reborn: false, parents: &parents, just_read: false, now: 0 };
         let why = match plan(spec, &subject) {
             Plan::Create { .. } if parent_stays => "what it refers to is not sent",
             Plan::Create { .. } if self.claimed.contains(&row.key) => "an ambiguous record could be this row",

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::meeting::Candidate;
+use crate::merge::Heard;
 use crate::merge::tests::spec as plain;
-use crate::merge::{Candidate, Heard};
 use crate::page::plan as plan_page;
 use crate::spec::{Check, Condition, Direction, Test};
 

@@ -246,6 +246,7 @@ pub fn of_push(before: &Base, sent: &[Sent], after: &Base, created: bool) -> Vec
             (_, _) if now.record != sent.record => Rule::SentAltered,
             (_, _) if created => return None,
             (_, None) => Rule::SentUnmet,
+            (_, Some(base @ FieldBase { state: State::Held(_), .. })) if base.row == sent.row => Rule::SentHeld,
             (_, Some(FieldBase { state: State::Conflict(_), .. })) => Rule::SentDecided,
             (_, Some(base)) if base.state.is_decided(Side::Orders) && base.row == sent.row => Rule::SentWord,
             (_, Some(base)) if base.state == State::Owed && base.row == sent.row => Rule::SentOwed,
@@ -256,17 +257,18 @@ pub fn of_push(before: &Base, sent: &[Sent], after: &Base, created: bool) -> Vec
     sent.iter().filter_map(of_field).collect()
 }
 
-/// Why fields moved though nothing was sent: the row came to say what the record says, or its blank is kept out.
+/// Why fields moved though nothing was sent: the row came to say what the record says, or its blank is kept out, or its value is held.
 pub fn of_agreement(before: &Base, after: &Base) -> Vec<Because> {
     let moved = |(at, now): (usize, &Option<FieldBase>)| {
         let (was, now) = (before.get(at), now.as_ref()?);
         let rule = match (&now.state, was.map(|base| &base.state)) {
             _ if was == Some(now) => return None,
             (State::Differs(_), _) => Rule::BlankRow,
+            (State::Held(_), _) => Rule::Held,
             (_, Some(State::Conflict(_) | State::Decided(..))) => Rule::ConflictEnded,
             (_, Some(State::Owed)) => Rule::OwedEnded,
             (_, Some(State::Differs(_))) => Rule::DifferenceEnded,
-            (_, Some(State::Agreed)) => Rule::SameForm,
+            (_, Some(State::Agreed | State::Held(_))) => Rule::SameForm,
             (_, None) => Rule::SameMet,
         };
         Some(Because { field: at, rule, was: was.and_then(|base| base.row.clone()) })

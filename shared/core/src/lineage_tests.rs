@@ -3,18 +3,20 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::Replaced;
 use crate::ghost::Ghosts;
+use crate::meeting::insertion;
+use crate::merge::merge;
 use crate::merge::tests::spec;
-use crate::merge::{insertion, merge};
 use crate::rule::Effect;
-use crate::spec::{Blanks, Direction, Owner};
+use crate::spec::{Blanks, Direction, Owner, StaleSave};
 
 fn text(value: &str) -> Value {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
 fn pair(row: &str, record: &str, state: State) -> Option<FieldBase> {
-    Some(FieldBase { row: text(row), record: text(record), state })
+    Some(FieldBase { row: text(row), record: text(record), state, replaced: Vec::new() })
 }
 
 fn conflict() -> State {
@@ -89,6 +91,28 @@ fn each_way_a_merge_ends_names_its_rule() {
 }
 
 #[test]
+fn h24_a_stale_save_names_its_rule_when_it_is_held_and_when_it_is_put_right() {
+    let stale = |policy, at, state: State, record: &str| {
+        let mut spec = spec();
+        spec.fields.truncate(1);
+        spec.fields[0].owner = Owner::Hold;
+        spec.stale.policy = policy;
+        let replaced = vec![Replaced { value: text("a"), at: 1_000 }];
+        let base = FieldBase { row: text(if state == State::Agreed { "b" } else { "a" }), record: text("b"), state, replaced };
+        let merged =
+            merge(&spec, &Base { fields: vec![Some(base)] }, &Ghosts::default(), &[text("a")], &[text(record)], at).unwrap();
+        merged.because.first().map(|because| because.rule)
+    };
+    let held = || State::Held(Box::default());
+    assert_eq!(stale(StaleSave::Ours, 2_000, State::Agreed, "b"), Some(Rule::TakenStale));
+    assert_eq!(stale(StaleSave::Ours, 2_000, held(), "b"), Some(Rule::TakenStale));
+    assert_eq!(stale(StaleSave::Theirs, 2_000, State::Agreed, "b"), Some(Rule::Held));
+    assert_eq!(stale(StaleSave::Theirs, 2_000, held(), "b"), None);
+    assert_eq!(stale(StaleSave::Theirs, 2_000, held(), "c"), Some(Rule::TakenStale));
+    assert_eq!(stale(StaleSave::Theirs, 2_000_000, held(), "c"), Some(Rule::ConflictBoth));
+}
+
+#[test]
 fn what_is_decided_already_is_not_noted_again() {
     check(Owner::Crm, agreed("a"), "a", "a", None);
     check(Owner::Hold, None, "a", "a", None);
@@ -131,6 +155,8 @@ fn each_way_a_push_ends_names_its_rule() {
     check(pair("a", "x", conflict()), "b", agreed("b"), false, Some(Rule::SentDecided));
     check(pair("a", "x", decided(Side::Orders)), "a", agreed("a"), false, Some(Rule::SentWord));
     check(pair("a", "x", decided(Side::Orders)), "b", agreed("b"), false, Some(Rule::SentHere));
+    check(pair("a", "x", State::Held(Box::default())), "a", agreed("a"), false, Some(Rule::SentHeld));
+    check(pair("a", "x", State::Held(Box::default())), "b", agreed("b"), false, Some(Rule::SentHere));
     check(None, "b", agreed("b"), false, Some(Rule::SentUnmet));
     check(agreed("a"), "b 1", pair("b 1", "b1", State::Agreed), false, Some(Rule::SentAltered));
     check(agreed("a"), "b", pair("b", "a", State::Differs(Rule::NotTaken.reason().into())), false, Some(Rule::NotTaken));
@@ -149,6 +175,8 @@ fn each_way_a_push_finds_nothing_to_send_names_its_rule() {
     check(pair("a", "b", conflict()), agreed("b"), Some(Rule::ConflictEnded));
     check(pair("a", "b", State::Owed), agreed("b"), Some(Rule::OwedEnded));
     check(pair("a", "b", State::Differs("x".into())), agreed("b"), Some(Rule::DifferenceEnded));
+    check(agreed("a"), pair("b", "a", State::Held(Box::default())), Some(Rule::Held));
+    check(pair("b", "a", State::Held(Box::default())), agreed("a"), Some(Rule::SameForm));
     check(agreed("a"), pair("", "a", State::Differs(Rule::BlankRow.reason().into())), Some(Rule::BlankRow));
 }
 
@@ -178,6 +206,7 @@ fn each_rule_tells_its_sentence() {
     taken_both           taken from the CRM: both sides changed, the CRM owns the field
     taken_decided        taken from the CRM: both sides had changed, then it was edited there
     taken_word           taken from the CRM: a person decided so
+    taken_stale          taken from the CRM: the row's value was one that a page had just replaced, as an application leaves that saves an old object
     put_back             put back to the CRM's value: only the row changed, the CRM owns the field
     met_taken            taken from the CRM: the row was blank when the two met
     met_crm              taken from the CRM: the two met with different values, the CRM owns the field
@@ -193,6 +222,7 @@ fn each_rule_tells_its_sentence() {
     conflict_again       the conflict goes on: both sides changed again
     conflict_undecided   the conflict goes on: the CRM changed it before a person's word was carried out
     conflict_met         a conflict began: the two met with different values, and a person decides
+    held                 not sent for now: the row holds again what a page had just replaced, as when an application saves an old object
     blank_record         the row keeps its value: a blank in the CRM does not overwrite
     blank_row            the record keeps its value: a blank in the row does not overwrite
     rows_not_written     the row stays as it is: the stream does not write rows
@@ -209,6 +239,7 @@ fn each_rule_tells_its_sentence() {
     sent_owed            sent to the CRM: it was owed
     sent_decided         sent to the CRM: both sides had changed, then it was edited in the row
     sent_word            sent to the CRM: a person decided so
+    sent_held            sent to the CRM: it was held as a stale save, and still stood when the guard was over
     sent_unmet           sent to the CRM: the field had not met yet
     sent_altered         sent to the CRM, which wrote it in its own form
     ");
@@ -225,9 +256,11 @@ fn any_base() -> impl Strategy<Value = Base> {
         Just(conflict()),
         Just(decided(Side::Orders)),
         Just(decided(Side::Crm)),
+        Just(State::Held(Box::default())),
         Just(State::Differs(Rule::BlankRecord.reason().into()))
     ];
-    let field = (any_value(), any_value(), state).prop_map(|(row, record, state)| FieldBase { row, record, state });
+    let field =
+        (any_value(), any_value(), state).prop_map(|(row, record, state)| FieldBase { row, record, state, replaced: Vec::new() });
     prop::collection::vec(prop::option::of(field), 3).prop_map(|fields| Base { fields })
 }
 

@@ -9,7 +9,8 @@
 //! 5. A field that changed on both sides goes to its owner; `hold` leaves both and waits for a person, whose word is then carried out unless a side was edited since.
 //! 6. A field that never met: equal agrees, a blank takes the other, both set goes to the owner.
 //! 7. A value of ours that may have landed late is no change over there: it agrees if the row still says it, and is put right if the row has moved on.
-//! 8. A blank does not overwrite a value unless the mapping says `blanks = "clear"`: the difference is accepted and recorded.
+//! 8. A row value that a page has just replaced and that comes back is no edit while its guard lasts: an application saved an old object.
+//! 9. A blank does not overwrite a value unless the mapping says `blanks = "clear"`: the difference is accepted and recorded.
 
 use crate::Millis;
 use crate::base::{Base, Dispute, FieldBase, State};
@@ -18,9 +19,10 @@ use crate::conflict::Side;
 use crate::delete::Gone;
 use crate::ghost::{Ghost, Ghosts};
 use crate::lineage::Because;
-use crate::record::{Record, RowKey, Value};
+use crate::record::{Record, Value};
 use crate::rule::Rule;
-use crate::spec::{Blanks, FieldSpec, Owner, StreamSpec};
+use crate::spec::{Blanks, FieldSpec, Owner, StaleSave, StreamSpec};
+use crate::stale;
 
 /// Where a link stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +167,23 @@ pub fn merge(
     record: &[Value],
     now: Millis,
 ) -> Result<Merged, Unmergeable> {
+    let mut merged = merge_fields(spec, base, ghosts, row, record, now, true)?;
+    if base.fields.iter().flatten().any(|field| !field.replaced.is_empty()) && merged.base != *base {
+        stale::forget(spec, &mut merged.base, now);
+    }
+    Ok(merged)
+}
+
+/// `remember`: what a page replaces in the row is remembered for a while.
+pub(crate) fn merge_fields(
+    spec: &StreamSpec,
+    base: &Base,
+    ghosts: &Ghosts,
+    row: &[Value],
+    record: &[Value],
+    now: Millis,
+    remember: bool,
+) -> Result<Merged, Unmergeable> {
     let mut merged = Merged {
         row_changes: Vec::new(),
         base: Base { fields: Vec::with_capacity(spec.fields.len()) },
@@ -176,23 +195,33 @@ pub fn merge(
         let (row, record) = (row.get(at).cloned().flatten(), record.get(at).cloned().flatten());
         let step = match ours(spec, field, base.get(at), ghosts.of(at, record.as_deref()), row.as_deref(), record.as_deref()) {
             Some(act) => Step { act, unsent: false, both_changed: false },
-            None => merge_field(spec, field, base.get(at), row.as_deref(), record.as_deref()),
+            None => merge_field(spec, field, base.get(at), row.as_deref(), record.as_deref(), now),
         };
+        let replaced = || base.get(at).map(|base| base.replaced.clone()).unwrap_or_default();
         merged.conflicts += u32::from(step.both_changed);
         merged.because.extend(because(at, &step.act, base.get(at), row.as_deref(), record.as_deref()));
         let next = match step.act {
             Act::Stay => base.get(at).cloned().unwrap_or_else(|| FieldBase::agreed(row, record)),
-            Act::Agree(_) => FieldBase::agreed(row, record),
+            Act::Agree(_) => FieldBase { replaced: replaced(), ..FieldBase::agreed(row, record) },
             Act::Take(_) => {
+                let suspect = remember && owner(spec, field) != Owner::Crm;
+                let replaced = if suspect { stale::remember(spec, base.get(at), &row, now) } else { Vec::new() };
                 let taken = field.transform.to_row(record.as_deref());
                 let taken =
                     taken.map_err(|error| Unmergeable { property: field.property.clone(), problem: error.to_string() })?;
                 merged.row_changes.push((at, taken.clone()));
-                FieldBase::agreed(taken, record)
+                FieldBase { replaced, ..FieldBase::agreed(taken, record) }
             }
-            Act::Push(_) => FieldBase { row, record, state: State::Owed },
-            Act::Wait(_) => FieldBase { row, record, state: State::Conflict(Box::new(dispute(base.get(at), now))) },
-            Act::Accept(rule) => FieldBase { row, record, state: State::Differs(rule.reason().to_owned()) },
+            Act::Push(_) => FieldBase { row, record, state: State::Owed, replaced: replaced() },
+            Act::Wait(_) => {
+                let state = State::Conflict(Box::new(dispute(base.get(at), now)));
+                FieldBase { row, record, state, replaced: replaced() }
+            }
+            Act::Hold(_) => base.get(at).map_or_else(
+                || FieldBase::agreed(row.clone(), record.clone()),
+                |base| stale::holding(base, row.clone(), record.clone(), now),
+            ),
+            Act::Accept(rule) => FieldBase { row, record, state: State::Differs(rule.reason().to_owned()), replaced: replaced() },
         };
         merged.owes_push |= step.unsent || next.state.owes();
         merged.base.fields.push(Some(next));
@@ -203,7 +232,9 @@ pub fn merge(
 /// What was agreed before both sides changed; a conflict that goes on keeps its beginning.
 fn dispute(base: Option<&FieldBase>, now: Millis) -> Dispute {
     match base {
-        Some(FieldBase { state: State::Conflict(before) | State::Decided(_, before), .. }) => before.as_ref().clone(),
+        Some(FieldBase { state: State::Conflict(before) | State::Decided(_, before) | State::Held(before), .. }) => {
+            before.as_ref().clone()
+        }
         Some(base) => Dispute { agreed: Some((base.row.clone(), base.record.clone())), since: Some(now) },
         None => Dispute { agreed: None, since: Some(now) },
     }
@@ -242,6 +273,8 @@ enum Act {
     Take(Rule),
     Push(Rule),
     Wait(Rule),
+    /// Not sent for now: it looks like a stale save.
+    Hold(Rule),
     Accept(Rule),
 }
 
@@ -259,12 +292,19 @@ fn because(at: usize, act: &Act, base: Option<&FieldBase>, row: Option<&str>, re
         Act::Wait(_) if base.is_some_and(|base| is(&base.state) && base.is_open()) => return None,
         Act::Accept(rule) if is(&State::Differs(rule.reason().to_owned())) => return None,
         Act::Push(rule) => (*rule, before(|base| &base.record)),
-        Act::Agree(rule) | Act::Wait(rule) | Act::Accept(rule) => (*rule, before(|base| &base.row)),
+        Act::Agree(rule) | Act::Wait(rule) | Act::Hold(rule) | Act::Accept(rule) => (*rule, before(|base| &base.row)),
     };
     Some(Because { field: at, rule, was })
 }
 
-fn merge_field(spec: &StreamSpec, field: &FieldSpec, base: Option<&FieldBase>, row: Option<&str>, record: Option<&str>) -> Step {
+fn merge_field(
+    spec: &StreamSpec,
+    field: &FieldSpec,
+    base: Option<&FieldBase>,
+    row: Option<&str>,
+    record: Option<&str>,
+    now: Millis,
+) -> Step {
     let step = |act, unsent, both_changed| Step { act, unsent, both_changed };
     if says_the_same(field, row, record) {
         return step(Act::Agree(agreement(base, row, record)), false, false);
@@ -277,6 +317,16 @@ fn merge_field(spec: &StreamSpec, field: &FieldSpec, base: Option<&FieldBase>, r
         let unsent = matches!(act, Act::Stay);
         return step(act, unsent, false);
     }
+    let held = !here && matches!(base.state, State::Held(_));
+    if held && !stale::is_over(spec, base, now) || here && stale::is_stale(spec, field, base, row, now) {
+        return match spec.stale.policy {
+            StaleSave::Theirs if held && !there => step(Act::Stay, false, false),
+            StaleSave::Theirs if !there => step(Act::Hold(Rule::Held), true, false),
+            StaleSave::Ours | StaleSave::Theirs => step(take(spec, field, record, Rule::TakenStale), false, false),
+        };
+    }
+    // Held until its guard was over: it was an edit after all.
+    let here = here || held;
     match (here, there) {
         (false, false) => step(Act::Stay, base.state == State::Owed, false),
         (false, true) => step(changed_there(spec, field, base, row, record), false, false),
@@ -315,6 +365,7 @@ fn agreement(base: Option<&FieldBase>, row: Option<&str>, record: Option<&str>) 
     let Some(base) = base else { return Rule::SameMet };
     match base.state {
         State::Conflict(_) | State::Decided(..) => Rule::ConflictEnded,
+        State::Held(_) => Rule::SameForm,
         State::Owed => Rule::OwedEnded,
         State::Differs(_) => Rule::DifferenceEnded,
         State::Agreed if base.row.as_deref() != row && base.record.as_deref() != record => Rule::SameBoth,
@@ -328,7 +379,7 @@ fn says_the_same(field: &FieldSpec, row: Option<&str>, record: Option<&str>) -> 
 }
 
 /// A stream that never writes rows has only one side that can own a value.
-fn owner(spec: &StreamSpec, field: &FieldSpec) -> Owner {
+pub(crate) fn owner(spec: &StreamSpec, field: &FieldSpec) -> Owner {
     if spec.direction.writes_rows() { field.owner } else { Owner::Orders }
 }
 
@@ -378,65 +429,6 @@ fn push(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, rule: Rule) -> 
         (true, Blanks::Keep) => Act::Accept(Rule::BlankRow),
         _ => Act::Push(rule),
     }
-}
-
-/// Where an unknown record belongs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Meeting {
-    /// This row, which has no record yet.
-    Bind(RowKey),
-    Insert,
-    /// Not by this mapping; with the reason.
-    Exclude(&'static str),
-    /// A create of ours may be this record: wait for it.
-    Wait(&'static str),
-    /// A person has to say.
-    Park(String),
-}
-
-/// A row that a record without a link may belong to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    pub key: RowKey,
-    /// Linked to another record already.
-    pub taken: bool,
-    pub by_external_key: bool,
-}
-
-/// Decides where a record without a link belongs, from the rows that carry its keys.
-pub fn meet(spec: &StreamSpec, candidates: &[Candidate], undecided_creates: bool) -> Meeting {
-    if let Some(own) = candidates.iter().find(|candidate| candidate.by_external_key) {
-        return match own.taken {
-            false => Meeting::Bind(own.key.clone()),
-            true => Meeting::Park(format!("two records carry the key of row {}: merge them in the CRM", own.key)),
-        };
-    }
-    match candidates {
-        [] if spec.external_key.is_none() && undecided_creates => {
-            Meeting::Wait("a create of ours is undecided and may be this record")
-        }
-        [] if !spec.direction.writes_rows() => Meeting::Exclude("the stream does not write rows"),
-        [] if spec.inbound == crate::spec::Inbound::UpdateOnly => Meeting::Exclude("inbound = \"update_only\""),
-        [] => Meeting::Insert,
-        [one] if one.taken => {
-            Meeting::Park(format!("two records, one row: row {} is linked to another record with the same match key", one.key))
-        }
-        [one] => Meeting::Bind(one.key.clone()),
-        many => {
-            let keys: Vec<&str> = many.iter().take(5).map(|candidate| candidate.key.as_str()).collect();
-            Meeting::Park(format!("{} rows match this record: {}", many.len(), keys.join(", ")))
-        }
-    }
-}
-
-/// The row's values for a record that becomes a new row, with its base.
-pub fn insertion(spec: &StreamSpec, record: &[Value], now: Millis) -> Result<Merged, Unmergeable> {
-    let nothing = vec![None; spec.fields.len()];
-    let mut merged = merge(spec, &Base::unmet(spec), &Ghosts::default(), &nothing, record, now)?;
-    merged.owes_push = false;
-    // That the row was made from the record says it all: the link keeps that.
-    merged.because = Vec::new();
-    Ok(merged)
 }
 
 #[cfg(test)]

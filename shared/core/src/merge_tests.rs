@@ -5,9 +5,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::meeting::{Candidate, Meeting, meet};
 use crate::push::Sent;
-use crate::record::RemoteId;
-use crate::spec::{DeletePolicy, Deletes, Direction, Inbound, InboundDelete, Lineage, PollSpec, RetrySpec, SweepSpec, TableName};
+use crate::record::{RemoteId, RowKey};
+use crate::spec::{
+    DeletePolicy, Deletes, Direction, Inbound, InboundDelete, Lineage, PollSpec, RetrySpec, StaleSpec, SweepSpec, TableName,
+    Touch,
+};
 use crate::transform::Transform;
 
 const NOW: Millis = 1_000;
@@ -41,6 +45,8 @@ pub(crate) fn spec() -> StreamSpec {
         remote_id: None,
         external_key: Some("order_key".into()),
         deletes: Deletes { outbound: DeletePolicy::Ignore, inbound: InboundDelete::Ignore },
+        stale: StaleSpec { guard: Duration::from_secs(300), policy: StaleSave::Ours },
+        touch: Touch::default(),
         poll: PollSpec {
             every: Duration::from_secs(30),
             lag: Duration::from_secs(5),
@@ -123,7 +129,8 @@ fn a_field_that_changed_on_both_sides_goes_to_its_owner() {
 #[test]
 fn a_change_over_there_does_not_undo_an_edit_that_is_still_owed() {
     let mut base = agreed(&["Rome", "Ana", "1"]);
-    base.fields[2] = Some(FieldBase { row: Some("2".into()), record: Some("1".into()), state: State::Owed });
+    base.fields[2] =
+        Some(FieldBase { row: Some("2".into()), record: Some("1".into()), state: State::Owed, replaced: Vec::new() });
     let merged = check(&base, &["Rome", "Ana", "2"], &["Rome", "Ana", "3"], &["Rome", "Ana", "2"]);
     assert_eq!((merged.conflicts, merged.base.conflicts()), (1, 1), "both changed it: a person decides");
 }
@@ -245,6 +252,7 @@ fn bases() -> impl Strategy<Value = Base> {
         row,
         record,
         state: if owed { State::Owed } else { State::Agreed },
+        replaced: Vec::new(),
     });
     prop::collection::vec(prop::option::of(field), 3).prop_map(|fields| Base { fields })
 }

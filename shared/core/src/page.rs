@@ -7,7 +7,8 @@ use crate::base::Base;
 use crate::bug::{Bug, planted};
 use crate::delete::lifts;
 use crate::ghost::Ghosts;
-use crate::merge::{Candidate, Freshness, Heard, LinkState, LinkView, Meeting, Merged, freshness, insertion, meet, merge};
+use crate::meeting::{Candidate, Meeting, insertion, meet};
+use crate::merge::{Freshness, Heard, LinkState, LinkView, Merged, freshness, merge};
 use crate::record::{Record, RemoteId, Row, RowKey};
 use crate::spec::StreamSpec;
 

@@ -12,7 +12,8 @@ use crate::failure::{Class, Failure};
 use crate::merge::{LinkState, LinkView};
 use crate::record::{RemoteId, Row, Value};
 use crate::rule::Rule;
-use crate::spec::{Blanks, Check, DeletePolicy, FieldSpec, Owner, RetrySpec, StreamSpec};
+use crate::spec::{Blanks, Check, DeletePolicy, FieldSpec, Owner, RetrySpec, StaleSave, StreamSpec};
+use crate::stale;
 use crate::window::millis;
 
 /// One field to be sent: the row's value it comes from, and the record's form of it.
@@ -79,6 +80,8 @@ pub struct Subject<'a> {
     pub parents: &'a [Option<RemoteId>],
     /// The record was read in this same push: fields the CRM may change can be sent.
     pub just_read: bool,
+    /// Database clock.
+    pub now: Millis,
 }
 
 /// Plans one push.
@@ -188,12 +191,17 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
         let Some(known) = link.base.get(at) else { return Plan::ReadFirst("a field of the mapping has not met yet") };
         let changed = known.row != value;
         let is_decided = !changed && known.state.is_decided(Side::Orders);
-        if !changed && (!known.state.owes() || planted(Bug::OwedIsIgnored)) {
+        let held = !changed && matches!(known.state, State::Held(_));
+        if held && spec.stale.policy == StaleSave::Ours {
+            return Plan::ReadFirst(stale::REASON);
+        }
+        let is_owed = known.state.owes() && !planted(Bug::OwedIsIgnored) || held && stale::is_over(spec, known, subject.now);
+        if !changed && !is_owed {
             continue;
         }
         if field.references.is_some() {
             if known.record == value {
-                base.fields[at] = Some(FieldBase::agreed(value.clone(), value));
+                base.fields[at] = Some(FieldBase { replaced: known.replaced.clone(), ..FieldBase::agreed(value.clone(), value) });
                 continue;
             }
             let from = known.record.as_deref();
@@ -209,10 +217,12 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
             Err(error) => return unmapped(field, row, &error.to_string()),
         };
         if record == known.record || field.transform.says_the_same(value.as_deref(), known.record.as_deref()) {
-            base.fields[at] = Some(FieldBase::agreed(value, known.record.clone()));
+            let agreed = FieldBase::agreed(value, known.record.clone());
+            base.fields[at] = Some(FieldBase { replaced: known.replaced.clone(), ..agreed });
         } else if record.is_none() && field.blanks == Blanks::Keep && !is_decided {
             let kept = State::Differs(Rule::BlankRow.reason().to_owned());
-            base.fields[at] = Some(FieldBase { row: value, record: known.record.clone(), state: kept });
+            let (record, replaced) = (known.record.clone(), known.replaced.clone());
+            base.fields[at] = Some(FieldBase { row: value, record, state: kept, replaced });
         } else {
             match field.owner {
                 Owner::Orders => fields.push(Sent { field: at, row: value, record }),
@@ -276,7 +286,7 @@ pub fn settled(spec: &StreamSpec, base: &Base, sent: &[Sent], answered: &[(Strin
         let ignored = record != sent.record && before.is_some_and(|before| before == record);
         let state = if ignored { State::Differs(Rule::NotTaken.reason().to_owned()) } else { State::Agreed };
         let row = if planted(Bug::SingleValuedBase) { record.clone() } else { sent.row.clone() };
-        base.fields[sent.field] = Some(FieldBase { row, record, state });
+        base.fields[sent.field] = Some(FieldBase { row, record, state, replaced: Vec::new() });
     }
     base
 }

@@ -26,7 +26,7 @@ fn link(values: &[&str]) -> LinkView {
 }
 
 fn check(spec: &StreamSpec, row: Option<&Row>, link: Option<&LinkView>) -> Plan {
-    plan(spec, &Subject { row, link, reborn: false, parents: &[None, None, None], just_read: false })
+    plan(spec, &Subject { row, link, reborn: false, parents: &[None, None, None], just_read: false, now: 0 })
 }
 
 fn sent(plan: &Plan) -> Vec<usize> {
@@ -61,7 +61,8 @@ fn an_echo_costs_no_call() {
 #[test]
 fn an_owed_field_is_sent_although_the_row_did_not_change() {
     let mut link = link(&["Rome", "Ana", "1"]);
-    link.base.fields[1] = Some(FieldBase { row: Some("Ana".into()), record: Some("Anna".into()), state: State::Owed });
+    link.base.fields[1] =
+        Some(FieldBase { row: Some("Ana".into()), record: Some("Anna".into()), state: State::Owed, replaced: Vec::new() });
     assert_eq!(sent(&check(&spec(), Some(&row(&["Rome", "Ana", "1"])), Some(&link))), [1]);
 }
 
@@ -75,7 +76,8 @@ fn a_field_of_the_crm_is_never_sent_but_read() {
 fn a_held_field_is_sent_only_after_a_read_in_the_same_push() {
     let (row, link) = (row(&["Rome", "Ana", "2"]), link(&["Rome", "Ana", "1"]));
     assert!(matches!(check(&spec(), Some(&row), Some(&link)), Plan::ReadFirst(_)));
-    let subject = Subject { row: Some(&row), link: Some(&link), reborn: false, parents: &[None, None, None], just_read: true };
+    let subject =
+        Subject { row: Some(&row), link: Some(&link), reborn: false, parents: &[None, None, None], just_read: true, now: 0 };
     assert_eq!(sent(&plan(&spec(), &subject)), [2]);
 }
 
@@ -100,7 +102,8 @@ fn a_reused_key_does_not_rewrite_a_person() {
     let (row, link) = (row(&["Rome", "Bob", "1"]), link(&["Rome", "Ana", "1"]));
     let mut spec = spec();
     spec.match_on = vec!["name".into()];
-    let subject = Subject { row: Some(&row), link: Some(&link), reborn: true, parents: &[None, None, None], just_read: false };
+    let subject =
+        Subject { row: Some(&row), link: Some(&link), reborn: true, parents: &[None, None, None], just_read: false, now: 0 };
     assert!(matches!(plan(&spec, &subject), Plan::Park { .. }));
 }
 

@@ -62,6 +62,7 @@ rules! {
     TakenBoth, "taken_both", Took, "taken from the CRM: both sides changed, the CRM owns the field";
     TakenDecided, "taken_decided", Took, "taken from the CRM: both sides had changed, then it was edited there";
     TakenWord, "taken_word", Took, "taken from the CRM: a person decided so";
+    TakenStale, "taken_stale", Took, "taken from the CRM: the row's value was one that a page had just replaced, as an application leaves that saves an old object";
     PutBack, "put_back", Took, "put back to the CRM's value: only the row changed, the CRM owns the field";
     MetBlankRow, "met_taken", Took, "taken from the CRM: the row was blank when the two met";
     MetCrm, "met_crm", Took, "taken from the CRM: the two met with different values, the CRM owns the field";
@@ -79,6 +80,8 @@ rules! {
     ConflictAgain, "conflict_again", Waits, "the conflict goes on: both sides changed again";
     ConflictUndecided, "conflict_undecided", Waits, "the conflict goes on: the CRM changed it before a person's word was carried out";
     ConflictMet, "conflict_met", Waits, "a conflict began: the two met with different values, and a person decides";
+
+    Held, "held", Waits, "not sent for now: the row holds again what a page had just replaced, as when an application saves an old object";
 
     BlankRecord, "blank_record", Kept, "the row keeps its value: a blank in the CRM does not overwrite";
     BlankRow, "blank_row", Kept, "the record keeps its value: a blank in the row does not overwrite";
@@ -98,6 +101,7 @@ rules! {
     SentOwed, "sent_owed", Sent, "sent to the CRM: it was owed";
     SentDecided, "sent_decided", Sent, "sent to the CRM: both sides had changed, then it was edited in the row";
     SentWord, "sent_word", Sent, "sent to the CRM: a person decided so";
+    SentHeld, "sent_held", Sent, "sent to the CRM: it was held as a stale save, and still stood when the guard was over";
     SentUnmet, "sent_unmet", Sent, "sent to the CRM: the field had not met yet";
     SentAltered, "sent_altered", Sent, "sent to the CRM, which wrote it in its own form";
 }

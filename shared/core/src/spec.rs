@@ -156,6 +156,39 @@ pub struct Deletes {
     pub inbound: InboundDelete,
 }
 
+/// What becomes of a row value that was put back right after a page had replaced it: an application saved an old object whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StaleSave {
+    /// The CRM's value is applied again.
+    Ours,
+    /// It is held back until the guard is over, and counts as an edit then.
+    Theirs,
+}
+
+/// When a change of a row is taken for a stale save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaleSpec {
+    /// How long after a page replaced a value its return is suspect; zero: never.
+    pub guard: Duration,
+    pub policy: StaleSave,
+}
+
+/// Columns by which the application notices that somebody else wrote its row; bumped by each of our writes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Touch {
+    /// A counter: its lock version.
+    pub version_column: Option<String>,
+    /// A time.
+    pub updated_at: Option<String>,
+}
+
+impl Touch {
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.version_column.iter().chain(&self.updated_at).map(String::as_str)
+    }
+}
+
 /// Whether records without a row become rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -238,6 +271,8 @@ pub struct StreamSpec {
     /// Unique property of the CRM that holds our row key.
     pub external_key: Option<String>,
     pub deletes: Deletes,
+    pub stale: StaleSpec,
+    pub touch: Touch,
     pub poll: PollSpec,
     pub sweep: SweepSpec,
     pub retry: RetrySpec,
@@ -275,7 +310,7 @@ impl StreamSpec {
     /// The columns that are read, the key first. A delete mark is read where it is written: one of the order system's own is left alone.
     pub fn read_columns(&self) -> Vec<&str> {
         let mut columns = vec![self.key.as_str()];
-        for column in self.distinct_columns().into_iter().chain(self.delete_mark()) {
+        for column in self.distinct_columns().into_iter().chain(self.touch.columns()).chain(self.delete_mark()) {
             if !columns.contains(&column) {
                 columns.push(column);
             }
@@ -290,11 +325,11 @@ impl StreamSpec {
         columns
     }
 
-    /// The columns that take what a record holds, and its id.
+    /// The columns that take what a record holds, its id, and what tells the application of our writes.
     fn filled_columns(&self) -> Vec<&str> {
         let fields = self.fields.iter().filter(|_| self.direction.writes_rows()).map(|field| field.column.as_str());
         let mut columns: Vec<&str> = Vec::new();
-        for column in fields.chain(self.remote_id.as_deref()) {
+        for column in fields.chain(self.remote_id.as_deref()).chain(self.touch.columns()) {
             if !columns.contains(&column) {
                 columns.push(column);
             }

@@ -142,7 +142,7 @@ pub struct Why {
 pub struct FieldNow {
     pub property: String,
     pub column: String,
-    /// `agreed`, `owed`, `conflict`, `decided`, `differs` or `never met`.
+    /// `agreed`, `owed`, `conflict`, `decided`, `held`, `differs` or `never met`.
     pub state: &'static str,
     /// Values are texts, null, or `{"digest": …}`; absent where the field's lineage is off.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,7 +16,7 @@ pub(super) fn text(value: &str) -> Value {
 }
 
 pub(super) fn pair(row: &str, record: &str, state: State) -> Option<FieldBase> {
-    Some(FieldBase { row: text(row), record: text(record), state })
+    Some(FieldBase { row: text(row), record: text(record), state, replaced: Vec::new() })
 }
 
 fn conflict() -> State {

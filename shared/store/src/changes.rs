@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::ConnectionTrait;
+use tidemark_core::Millis;
 use tidemark_core::bug::{Bug, planted};
 
-use crate::debts::{Kind, owe};
+use crate::debts::{Kind, owe, owe_changed};
 use crate::dialect::{in_list, list};
 use crate::query::{all, get, run, scalar};
 use crate::rows::Mapped;
@@ -27,7 +28,7 @@ pub async fn relay(store: &Store, streams: &[Mapped], limit: u32) -> Result<Rela
     }
     let tx = store.begin().await?;
     let sql = format!(
-        "DELETE FROM tidemark_change WHERE id IN (SELECT id FROM tidemark_change ORDER BY id LIMIT {limit} {{skip}}) RETURNING table_name, op, row_key"
+        "DELETE FROM tidemark_change WHERE id IN (SELECT id FROM tidemark_change ORDER BY id LIMIT {limit} {{skip}}) RETURNING table_name, op, row_key, at"
     );
     let rows = all(&tx, &sql, vec![]).await?;
     let tx = if planted(Bug::RelayInTwoSteps) {
@@ -36,18 +37,20 @@ pub async fn relay(store: &Store, streams: &[Mapped], limit: u32) -> Result<Rela
     } else {
         tx
     };
-    let mut changed: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
+    let mut changed: BTreeMap<i64, BTreeMap<String, Millis>> = BTreeMap::new();
     let mut deleted: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
     let mut bulk: BTreeSet<i64> = BTreeSet::new();
     for row in &rows {
         let (table, op, key): (String, String, Option<String>) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+        let at: Millis = get(row, 3)?;
         for mapped in streams.iter().filter(|mapped| mapped.shape.log_name() == table) {
             match &key {
                 None => {
                     bulk.insert(mapped.id);
                 }
                 Some(key) => {
-                    changed.entry(mapped.id).or_default().insert(key.clone());
+                    let last = changed.entry(mapped.id).or_default().entry(key.clone()).or_insert(at);
+                    *last = at.max(*last);
                     if op == "D" {
                         deleted.entry(mapped.id).or_default().insert(key.clone());
                     }
@@ -57,7 +60,7 @@ pub async fn relay(store: &Store, streams: &[Mapped], limit: u32) -> Result<Rela
     }
     let mut relayed = Relayed { changes: rows.len(), debts: 0 };
     for (stream, keys) in &changed {
-        relayed.debts += owe(&tx, *stream, Kind::Push, keys.iter().map(String::as_str), 0, true).await?;
+        relayed.debts += owe_changed(&tx, *stream, keys).await?;
     }
     for (stream, keys) in &deleted {
         let sql = format!(

@@ -1,6 +1,8 @@
 //! Debts: what is owed, durable, one live per (stream, kind, subject). A push is owed for a row, a read for a record. Waiting, parked and waiting for a parent are
 //! states of a debt.
 
+use std::collections::BTreeMap;
+
 use sea_orm::{ConnectionTrait, QueryResult};
 use tidemark_core::Millis;
 use tidemark_core::bug::{Bug, planted};
@@ -38,15 +40,38 @@ pub(crate) async fn owe<'a>(
     delay: Millis,
     release: bool,
 ) -> Result<u64, StoreError> {
-    let mut subjects: Vec<&str> = subjects.collect();
+    let mut subjects: Vec<(&str, Option<Millis>)> = subjects.map(|subject| (subject, None)).collect();
+    subjects.sort_unstable();
+    subjects.dedup();
+    owe_sorted(db, stream, kind, &subjects, delay, release).await
+}
+
+/// Owes pushes for rows that changed, with when each last did.
+pub(crate) async fn owe_changed(
+    db: &impl ConnectionTrait,
+    stream: i64,
+    rows: &BTreeMap<String, Millis>,
+) -> Result<u64, StoreError> {
+    let rows: Vec<(&str, Option<Millis>)> = rows.iter().map(|(key, at)| (key.as_str(), Some(*at))).collect();
+    owe_sorted(db, stream, Kind::Push, &rows, 0, true).await
+}
+
+async fn owe_sorted(
+    db: &impl ConnectionTrait,
+    stream: i64,
+    kind: Kind,
+    subjects: &[(&str, Option<Millis>)],
+    delay: Millis,
+    release: bool,
+) -> Result<u64, StoreError> {
     if subjects.is_empty() {
         return Ok(0);
     }
-    subjects.sort_unstable();
-    subjects.dedup();
     let backend = db.get_database_backend();
-    let cells: Vec<Option<&str>> = subjects.into_iter().map(Some).collect();
-    let (source, mut values) = table(backend, 4, 1, &cells);
+    let times: Vec<Option<String>> = subjects.iter().map(|(_, at)| at.map(|at| at.to_string())).collect();
+    let cells: Vec<Option<&str>> =
+        subjects.iter().zip(&times).flat_map(|((subject, _), at)| [Some(*subject), at.as_deref()]).collect();
+    let (source, mut values) = table(backend, 4, 2, &cells);
     values.splice(0..0, [stream.into(), kind.word().into(), delay.into()]);
     // A change of the row itself frees a parked debt and forgets its failures; anything else only makes sure it is not late.
     let again = if release {
@@ -55,7 +80,8 @@ pub(crate) async fn owe<'a>(
         "due_at = CASE WHEN excluded.due_at < tidemark_debt.due_at OR tidemark_debt.attempts = 0 THEN excluded.due_at ELSE tidemark_debt.due_at END"
     };
     let sql = format!(
-        "INSERT INTO tidemark_debt (stream_id, kind, subject, due_at) SELECT $1, $2, v.c0, {{now}} + $3 FROM {source} WHERE true ORDER BY v.c0
+        "INSERT INTO tidemark_debt (stream_id, kind, subject, due_at, changed_at)
+         SELECT $1, $2, v.c0, {{now}} + $3, COALESCE(CAST(v.c1 AS BIGINT), {{now}}) FROM {source} WHERE true ORDER BY v.c0
          ON CONFLICT (stream_id, kind, subject) DO UPDATE SET generation = tidemark_debt.generation + 1, {again}"
     );
     run(db, &sql, values).await
@@ -119,6 +145,8 @@ pub struct Claim {
     pub created_at: Millis,
     /// What it was parked for and a person lets through.
     pub passed: Option<String>,
+    /// When the row last changed, as far as it was captured.
+    pub changed_at: Millis,
 }
 
 fn read_claim(row: &QueryResult) -> Result<Claim, StoreError> {
@@ -130,6 +158,7 @@ fn read_claim(row: &QueryResult) -> Result<Claim, StoreError> {
         reborn: get::<i64>(row, 4)? > 0,
         created_at: get(row, 5)?,
         passed: get(row, 6)?,
+        changed_at: get(row, 7)?,
     })
 }
 
@@ -164,7 +193,7 @@ pub async fn claim(
             SELECT d.id FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id JOIN tidemark_connection c ON c.name = s.connection
             WHERE d.stream_id = $1 AND d.kind = $2 AND d.state <> 'parked' AND d.due_at <= {now} AND (d.lease_until IS NULL OR d.lease_until < {now})
               AND {chosen} AND c.state = 'running' ORDER BY d.due_at, d.id LIMIT $5 {of_debt})
-        RETURNING id, subject, generation, attempts, reborn, created_at, passed";
+        RETURNING id, subject, generation, attempts, reborn, created_at, passed, changed_at";
     let sql = sql.replace("{of_debt}", if store.is_postgres() { "FOR UPDATE OF d SKIP LOCKED" } else { "" });
     let sql = sql.replace("{chosen}", &chosen);
     let limit = i64::try_from(limit).unwrap_or(100);
@@ -221,6 +250,10 @@ pub enum Unpaid<'a> {
         due_at: Millis,
         cause: &'a str,
     },
+    /// Something of the row is held back until then; the rest was sent. A change of the row meanwhile is not held up.
+    Held {
+        until: Millis,
+    },
     /// Waits until its parent is linked; looked at again by itself now and then.
     Parent {
         object: String,
@@ -248,6 +281,7 @@ pub(crate) async fn leave(db: &impl ConnectionTrait, fence: &str, claim: &Claim,
             ("waiting", *due_at, 1, Some(failure.class.word()), failure.code.clone(), failure.message.clone(), None)
         }
         Unpaid::Later { due_at, cause } => ("waiting", *due_at, 0, None, None, (*cause).to_owned(), None),
+        Unpaid::Held { until } => ("held", *until, 0, None, None, format!("held: it {}", tidemark_core::stale::REASON), None),
         Unpaid::Parent { object, row, due_at } => (
             "parent",
             *due_at,
@@ -265,7 +299,7 @@ pub(crate) async fn leave(db: &impl ConnectionTrait, fence: &str, claim: &Claim,
         }
     };
     let sql = "UPDATE tidemark_debt SET lease_fence = NULL, lease_until = NULL, attempts = attempts + $4,
-            state = CASE WHEN generation = $3 THEN $5 ELSE 'waiting' END, due_at = CASE WHEN generation = $3 OR $5 = 'waiting' THEN $6 ELSE {now} END,
+            state = CASE WHEN generation = $3 AND $5 <> 'held' THEN $5 ELSE 'waiting' END, due_at = CASE WHEN generation = $3 OR $5 = 'waiting' THEN $6 ELSE {now} END,
             class = $7, code = $8, cause = $9, next_step = $10
         WHERE id = $1 AND lease_fence = $2";
     let values = vec![

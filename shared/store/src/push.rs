@@ -12,9 +12,11 @@ use tidemark_core::merge::LinkState;
 use tidemark_core::page::KnownLink;
 use tidemark_core::push::is_somebody_else;
 use tidemark_core::record::{RemoteId, Row, RowKey};
+use tidemark_core::stale;
 
 use crate::debts::{self, Claim, Kind};
 use crate::dialect::{in_list, list, table};
+use crate::lineage::Notes;
 use crate::links::{self, By};
 use crate::page::Parents;
 use crate::query::{all, get, run, scalar};
@@ -53,6 +55,7 @@ pub async fn prepare(
     let rows = rows::by_keys(&tx, mapped, keys.iter().copied(), Lock::Free).await?;
     let mut rows: HashMap<RowKey, Row> = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
     let mut former = receive(&tx, mapped, &claims, &rows, &mut links).await?;
+    hold_stale(&tx, mapped, &claims, &mut links, &rows).await?;
     let mut parent_ids: Vec<HashMap<RowKey, RemoteId>> = vec![HashMap::new(); mapped.spec.fields.len()];
     for (at, field, object) in mapped.spec.reference_fields() {
         let Some(parent) = parents.get(object) else { continue };
@@ -116,6 +119,33 @@ async fn mark(db: &impl ConnectionTrait, ids: impl Iterator<Item = i64>, fence: 
         format!("UPDATE tidemark_link SET push_until = {{now}} + $2, push_fence = $3 WHERE id {}", in_list(backend, 1, "bigint"));
     run(db, &sql, vec![list(backend, texts.iter().map(String::as_str)), lease.into(), fence.into()]).await?;
     Ok(())
+}
+
+/// Notes which changed fields look like stale saves: they are not sent.
+async fn hold_stale(
+    tx: &Tx,
+    mapped: &Mapped,
+    claims: &[Claim],
+    links: &mut HashMap<RowKey, KnownLink>,
+    rows: &HashMap<RowKey, Row>,
+) -> Result<(), StoreError> {
+    let remembers = |link: &KnownLink| link.view.base.fields.iter().flatten().any(|field| !field.replaced.is_empty());
+    if !links.values().any(remembers) {
+        return Ok(());
+    }
+    let now: Millis = scalar(tx, "SELECT {now}", vec![]).await?;
+    let mut notes = Notes::default();
+    for claim in claims {
+        let key = RowKey::new(claim.subject.as_str());
+        let (Some(link), Some(row)) = (links.get_mut(&key), rows.get(&key)) else { continue };
+        let Some(base) = stale::hold(&mapped.spec, &link.view.base, row, claim.changed_at, now) else { continue };
+        let sql = "UPDATE tidemark_link SET base = $2, version = version + 1 WHERE id = $1";
+        run(tx, sql, vec![link.id.into(), base.to_json(&mapped.spec).into()]).await?;
+        notes.agreed(&mapped.spec, link, i64::from(claim.attempts) + 1, &base);
+        link.view.base = base;
+        link.version += 1;
+    }
+    notes.write(tx).await
 }
 
 /// An earlier push of these records was never answered: they are read once it has landed or never will.

@@ -9,7 +9,7 @@ use tidemark_core::spec::{Mark, StreamSpec};
 use crate::dialect::{in_list, list, quote, table};
 use crate::query::{all, get, run, scalar};
 use crate::shape::{NewKey, TableShape};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, touch};
 
 /// A stream together with the table it is mapped to: what every statement over its rows is made from.
 #[derive(Debug, Clone)]
@@ -190,6 +190,7 @@ pub(crate) async fn insert<'a>(
     rows: impl Iterator<Item = &'a NewRow>,
 ) -> Result<Vec<Row>, StoreError> {
     let backend = db.get_database_backend();
+    let touched = touch::of_new_row(backend, mapped);
     let mut names = vec![mapped.key()];
     names.extend(columns.iter().map(|column| quote(column)));
     let mut cells: Vec<Option<&str>> = Vec::new();
@@ -198,11 +199,15 @@ pub(crate) async fn insert<'a>(
         cells.extend(row.values.iter().map(Option::as_deref));
     }
     let (source, values) = table(backend, 1, names.len(), &cells);
-    let casts: Vec<String> = std::iter::once(mapped.spec.key.as_str())
+    let mut casts: Vec<String> = std::iter::once(mapped.spec.key.as_str())
         .chain(columns.iter().copied())
         .enumerate()
         .map(|(at, column)| cast(backend, &mapped.shape, column, at))
         .collect();
+    for (column, value) in touched {
+        names.push(column);
+        casts.push(value);
+    }
     let overriding = if mapped.shape.overriding { "OVERRIDING SYSTEM VALUE" } else { "" };
     let sql = format!(
         "INSERT INTO {} ({}) {overriding} SELECT {} FROM {source} ORDER BY v.n RETURNING {}",
@@ -228,11 +233,12 @@ pub(crate) async fn update<'a>(
         cells.extend(row.values.iter().map(Option::as_deref));
     }
     let (source, values) = table(backend, 1, columns.len() + 1, &cells);
-    let sets: Vec<String> = columns
+    let mut sets: Vec<String> = columns
         .iter()
         .enumerate()
         .map(|(at, column)| format!("{} = {}", quote(column), cast(backend, &mapped.shape, column, at + 1)))
         .collect();
+    sets.extend(touch::sets(backend, mapped));
     let key = mapped.key();
     let sql = format!(
         "UPDATE {} AS t SET {} FROM {source} WHERE t.{key} = {} RETURNING {}",
@@ -260,9 +266,12 @@ pub(crate) async fn set_remote_ids(
     let value = cast(backend, &mapped.shape, column, 1);
     let (key, column) = (mapped.key(), quote(column));
     let differs = if backend == DbBackend::Postgres { "IS DISTINCT FROM" } else { "IS NOT" };
+    let mut sets = vec![format!("{column} = {value}")];
+    sets.extend(touch::sets(backend, mapped));
     let sql = format!(
-        "UPDATE {} AS t SET {column} = {value} FROM {source} WHERE t.{key} = {} AND t.{column} {differs} {value}",
+        "UPDATE {} AS t SET {} FROM {source} WHERE t.{key} = {} AND t.{column} {differs} {value}",
         mapped.shape.sql(),
+        sets.join(", "),
         cast(backend, &mapped.shape, &mapped.spec.key, 0)
     );
     run(db, &sql, values).await
@@ -310,9 +319,12 @@ pub(crate) async fn mark<'a>(
         Mark::Text(_) if backend == DbBackend::Postgres => format!("{quoted} IS DISTINCT FROM {value}"),
         Mark::Text(_) => format!("{quoted} IS NOT {value}"),
     };
+    let mut sets = vec![format!("{quoted} = {value}")];
+    sets.extend(touch::sets(backend, mapped));
     let sql = format!(
-        "UPDATE {} SET {quoted} = {value} WHERE {key} {} AND {unmarked} RETURNING CAST({key} AS {text}), CAST({quoted} AS {text})",
+        "UPDATE {} AS t SET {} WHERE {key} {} AND {unmarked} RETURNING CAST({key} AS {text}), CAST({quoted} AS {text})",
         mapped.shape.sql(),
+        sets.join(", "),
         in_list(backend, 1, mapped.key_type())
     );
     all(db, &sql, values).await?.iter().map(|row| Ok((RowKey(get(row, 0)?), get(row, 1)?))).collect()
@@ -339,9 +351,12 @@ pub(crate) async fn unmark(db: &impl ConnectionTrait, mapped: &Mapped, column: &
     }
     let (source, values) = table(backend, 1, 2, &cells);
     let (key, quoted) = (mapped.key(), quote(column));
+    let mut sets = vec![format!("{quoted} = NULL")];
+    sets.extend(touch::sets(backend, mapped));
     let sql = format!(
-        "UPDATE {} AS t SET {quoted} = NULL FROM {source} WHERE t.{key} = {} AND CAST(t.{quoted} AS {text}) = v.c1",
+        "UPDATE {} AS t SET {} FROM {source} WHERE t.{key} = {} AND CAST(t.{quoted} AS {text}) = v.c1",
         mapped.shape.sql(),
+        sets.join(", "),
         cast(backend, &mapped.shape, &mapped.spec.key, 0)
     );
     run(db, &sql, values).await

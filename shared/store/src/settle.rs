@@ -10,6 +10,7 @@ use tidemark_core::delete::Gone;
 use tidemark_core::page::KnownLink;
 use tidemark_core::push::{Sent, settled};
 use tidemark_core::record::{RemoteId, Row, RowKey, Value};
+use tidemark_core::stale::held_until;
 
 use crate::debts::{self, Claim, Kind, Unpaid};
 use crate::dialect::{in_list, list, table};
@@ -196,7 +197,7 @@ impl<'a> Settling<'a> {
                         open: base.is_open(),
                     });
                 }
-                self.paid.push(claim);
+                self.pay(mapped, claim, base.as_ref().or(link.map(|link| &link.view.base)));
             }
             Settlement::Written { claim, sent, remote_id, modified, answered, created, complete } => {
                 let other = foreign.get(remote_id).filter(|other| Some(other.id) != link.map(|link| link.id));
@@ -240,12 +241,12 @@ impl<'a> Settling<'a> {
                     self.reads.push((remote_id.as_str(), 0));
                 }
                 if *complete {
-                    self.paid.push(claim);
+                    self.pay(mapped, claim, Some(&base));
                 }
             }
             Settlement::Referred { claim, fields, complete } => {
+                let mut base = link.map(|link| link.view.base.clone()).unwrap_or_default();
                 if let Some(link) = link {
-                    let mut base = link.view.base.clone();
                     base.fields.resize(spec.fields.len(), None);
                     for (at, row) in fields {
                         base.fields[*at] = Some(tidemark_core::base::FieldBase::agreed(row.clone(), row.clone()));
@@ -263,7 +264,7 @@ impl<'a> Settling<'a> {
                     });
                 }
                 if *complete {
-                    self.paid.push(claim);
+                    self.pay(mapped, claim, Some(&base));
                 }
             }
             Settlement::Buried { claim, archived } => {
@@ -282,6 +283,14 @@ impl<'a> Settling<'a> {
             Settlement::Unheard { claim, unpaid, .. } | Settlement::Unpaid { claim, unpaid } => {
                 self.unpaid.push((claim, unpaid.clone()));
             }
+        }
+    }
+
+    /// The claim is paid, unless something of its row is held back for now.
+    fn pay(&mut self, mapped: &Mapped, claim: &'a Claim, base: Option<&Base>) {
+        match base.and_then(|base| held_until(&mapped.spec, base)) {
+            Some(until) => self.unpaid.push((claim, Unpaid::Held { until })),
+            None => self.paid.push(claim),
         }
     }
 

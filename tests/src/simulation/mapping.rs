@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidemark_core::spec::{
     Blanks, BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, Inbound, InboundDelete, Lineage,
-    Owner, PollSpec, RetrySpec, StreamSpec, SweepSpec, TableName, Test,
+    Owner, PollSpec, RetrySpec, StaleSave, StaleSpec, StreamSpec, SweepSpec, TableName, Test, Touch,
 };
 use tidemark_core::transform::Transform;
 
@@ -67,6 +67,8 @@ pub(crate) fn streams(swarm: &Swarm) -> Vec<StreamSpec> {
             outbound: if swarm.archive { DeletePolicy::Archive } else { DeletePolicy::Ignore },
             inbound: InboundDelete::Ignore,
         },
+        stale: StaleSpec { guard: Duration::from_secs(10), policy: StaleSave::Ours },
+        touch: Touch::default(),
         sweep: SweepSpec { every: swarm.sweeps.then_some(Duration::from_secs(20)), share_permille: 500 },
         poll: PollSpec {
             every: Duration::from_secs(2),

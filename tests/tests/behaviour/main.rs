@@ -22,5 +22,6 @@ mod lost_triggers;
 mod politeness;
 mod rights;
 mod scheduling;
+mod stale;
 mod sweep;
 mod tide;

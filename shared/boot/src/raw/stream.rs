@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tidemark_core::spec::{Blanks, DeletePolicy, Direction, Inbound, InboundDelete, Lineage, Mark, Owner, TableName, Test};
+use tidemark_core::spec::{
+    Blanks, DeletePolicy, Direction, Inbound, InboundDelete, Lineage, Mark, Owner, StaleSave, TableName, Test,
+};
 
 use super::{RawField, Reading};
 use crate::errors::{Findings, Place};
@@ -19,6 +21,7 @@ const OWNERS: [(&str, Owner); 3] = [("crm", Owner::Crm), ("orders", Owner::Order
 pub(super) const BLANKS: [(&str, Blanks); 2] = [("keep", Blanks::Keep), ("clear", Blanks::Clear)];
 pub(super) const LINEAGE: [(&str, Lineage); 3] =
     [("values", Lineage::Values), ("digest", Lineage::Digest), ("off", Lineage::Off)];
+const STALE: [(&str, StaleSave); 2] = [("ours", StaleSave::Ours), ("theirs", StaleSave::Theirs)];
 const DELETES: [(&str, DeletePolicy); 2] = [("ignore", DeletePolicy::Ignore), ("archive", DeletePolicy::Archive)];
 
 pub(crate) struct RawStream {
@@ -30,6 +33,8 @@ pub(crate) struct RawStream {
     pub(crate) inherited: Inherited,
     pub(crate) remote_id: Option<Located<String>>,
     pub(crate) external_key: Option<Located<String>>,
+    pub(crate) version_column: Option<Located<String>>,
+    pub(crate) updated_at: Option<Located<String>>,
     pub(crate) match_on: Vec<Located<String>>,
     pub(crate) send_when: Vec<RawCondition>,
     pub(crate) fields: Vec<RawField>,
@@ -58,6 +63,12 @@ impl RawStream {
             blanks: inherited.blanks.as_ref().map(|blanks| blanks.value),
             lineage: inherited.lineage.as_ref().map(|lineage| lineage.value),
         };
+        let (mut version_column, mut updated_at) = (None, None);
+        if let Some(mut touch) = section.take("touch").and_then(|node| Section::open(node, findings)) {
+            version_column = touch.optional_text("version_column");
+            updated_at = touch.optional_text("updated_at");
+            touch.close();
+        }
         let stream = Self {
             at: section.at.clone(),
             object,
@@ -66,6 +77,8 @@ impl RawStream {
             inherited,
             remote_id: section.optional_text("remote_id"),
             external_key: section.optional_text("external_key"),
+            version_column,
+            updated_at,
             match_on: section.take("match_on").map(|node| names(node, findings)).unwrap_or_default(),
             send_when: section.take("send_when").map(|node| conditions(node, findings)).unwrap_or_default(),
             fields: fields.filter_map(|entry| RawField::read(entry, &own, findings)).collect(),
@@ -92,6 +105,8 @@ pub(crate) struct Inherited {
     pub(crate) inbound: Option<Located<Inbound>>,
     pub(crate) blanks: Option<Located<Blanks>>,
     pub(crate) lineage: Option<Located<Lineage>>,
+    pub(crate) stale_save_guard: Option<Located<Duration>>,
+    pub(crate) stale_save: Option<Located<StaleSave>>,
     pub(crate) fresh_within: Option<Located<Duration>>,
     pub(crate) poll: Option<RawPoll>,
     pub(crate) sweep: Option<RawSweep>,
@@ -121,6 +136,8 @@ impl Inherited {
         let inbound = section.choice("inbound", &INBOUND);
         let blanks = section.choice("blanks", &BLANKS);
         let lineage = section.choice("lineage", &LINEAGE);
+        let stale_save_guard = section.duration("stale_save_guard", Duration::ZERO..=DAY);
+        let stale_save = section.choice("stale_save", &STALE);
         let fresh_within = section.duration("fresh_within", Duration::from_secs(1)..=30 * DAY);
         let poll = section.section("poll").map(RawPoll::read);
         let sweep = section.section("sweep").map(RawSweep::read);
@@ -141,6 +158,8 @@ impl Inherited {
             inbound,
             blanks,
             lineage,
+            stale_save_guard,
+            stale_save,
             fresh_within,
             poll,
             sweep,

@@ -5,7 +5,8 @@ use crate::base::State;
 use crate::conflict::Side;
 use crate::lineage::Kept;
 use crate::merge::LinkState;
-use crate::spec::{FieldSpec, Lineage, Owner, StreamSpec};
+use crate::spec::{FieldSpec, Lineage, Owner, StaleSave, StreamSpec};
+use crate::stale::REASON;
 
 /// `None` without a link: a lone row or record has agreed on nothing.
 pub(super) fn now(spec: &StreamSpec, facts: &Facts, at: usize) -> Option<FieldNow> {
@@ -37,6 +38,10 @@ pub(super) fn now(spec: &StreamSpec, facts: &Facts, at: usize) -> Option<FieldNo
             "decided",
             format!("decided: {values}; a person let the record's value stand, and the next read gives it to the row"),
         ),
+        Some(State::Held(_)) if spec.stale.policy == StaleSave::Ours => {
+            ("held", format!("held: {values}; it {REASON}, and the next read gives the record's value to the row"))
+        }
+        Some(State::Held(_)) => ("held", format!("held: {values}; it {REASON}, and counts as an edit when the guard is over")),
         Some(State::Differs(reason)) => ("differs", format!("differs: {values}; {reason}")),
     };
     if let Some(since) = changed_since(spec, facts, link, field, at) {
