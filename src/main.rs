@@ -10,7 +10,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let args = cli::Args::parse();
+    let args = match cli::Args::try_parse() {
+        Ok(args) => args,
+        Err(asked) => return answer(&asked),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -19,6 +22,13 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => fail(&error),
     }
+}
+
+/// Help and version, or what was not understood. That is exit code 1, for 2 says that the sides differ.
+fn answer(asked: &clap::Error) -> ExitCode {
+    // A reader that went away has seen enough.
+    let _ = asked.print();
+    if asked.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// One error, with its causes, for a person.

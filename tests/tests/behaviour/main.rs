@@ -13,6 +13,7 @@ mod heavy_browser;
 mod heavy_demo;
 mod heavy_logs;
 mod heavy_processes;
+mod help;
 mod interleavings;
 mod leases;
 mod lineage;
