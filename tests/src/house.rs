@@ -5,6 +5,7 @@ use std::time::Duration;
 use eyre::{OptionExt, bail};
 use tempfile::TempDir;
 use tidemark_store::streams;
+use tidemark_worker::agree::compare_stream;
 
 use crate::database::Kind;
 use crate::deadline::until;
@@ -80,6 +81,21 @@ impl House {
         let db = &self.rig.db;
         let loaded = until("the first load", PATIENCE, async || Ok((db.count(&unloaded).await? == 0).then_some(()))).await;
         self.explain(loaded)
+    }
+
+    /// Waits until one stream's sides agree.
+    pub async fn agreed_on(&mut self, stream: &str) -> eyre::Result<()> {
+        let rig = &self.rig;
+        let unloaded =
+            format!("{} WHERE name = '{stream}' AND (loaded_at IS NULL OR walk_owed <> 0)", rig.db.own("tidemark_stream"));
+        let agreed = until("the stream's sides agree", PATIENCE, async || {
+            if rig.db.count(&unloaded).await? > 0 {
+                return Ok(None);
+            }
+            Ok((compare_stream(&rig.ctx, rig.stream(stream)?).await?.differ == 0).then_some(()))
+        });
+        let agreed = agreed.await;
+        self.explain(agreed)
     }
 
     /// Waits until nothing is on its way and both sides agree.

@@ -12,6 +12,7 @@ mod first_meeting;
 mod heavy_browser;
 mod heavy_demo;
 mod heavy_logs;
+mod heavy_plan_ready;
 mod heavy_processes;
 mod help;
 mod interleavings;
