@@ -2,6 +2,7 @@
 //! program is built far sooner than twenty.
 
 mod budget;
+mod calls;
 mod capture;
 mod command;
 mod conflicts;
