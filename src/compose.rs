@@ -172,19 +172,29 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Waits for all parts. The first that fails takes the others down.
-    pub(crate) async fn join(mut self) -> eyre::Result<()> {
-        let mut result = Ok(());
-        while let Some(part) = self.parts.join_next().await {
+    /// Waits for all parts. The first that fails takes the others down; it is told, also when another hangs for the same cause. `within`: what they have to stop in.
+    pub(crate) async fn join(mut self, within: Duration) -> eyre::Result<()> {
+        let (mut result, shutdown) = (Ok(()), self.shutdown.clone());
+        let late = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(within).await;
+        };
+        tokio::pin!(late);
+        loop {
+            let part = tokio::select! {
+                part = self.parts.join_next() => part,
+                () = &mut late => {
+                    let hung = || eyre!("not everything stopped within {} s; leases return what was in flight", within.as_secs());
+                    return result.and_then(|()| Err(hung()));
+                }
+            };
+            let Some(part) = part else { return result };
             let ended = part.wrap_err("a part of the process ended badly").and_then(|ended| ended);
             if ended.is_err() {
                 self.shutdown.cancel();
-                if result.is_ok() {
-                    result = ended;
-                }
+                result = result.and(ended);
             }
         }
-        result
     }
 }
 
@@ -286,4 +296,33 @@ const HANG_AFTER: Duration = Duration::from_secs(60);
 /// How long a process may take to stop: the drain, and a little for the rest.
 pub(crate) fn stop_deadline(house: &House) -> Duration {
     house.config.worker.drain_deadline + Duration::from_secs(10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parts of which one never ends.
+    fn running(others: impl Future<Output = eyre::Result<()>> + Send + 'static) -> (Running, CancellationToken) {
+        let shutdown = CancellationToken::new();
+        let mut parts = JoinSet::new();
+        parts.spawn(others);
+        parts.spawn(std::future::pending());
+        (Running { dashboard: None, parts, shutdown: shutdown.clone() }, shutdown)
+    }
+
+    #[tokio::test]
+    async fn what_broke_is_told_although_another_part_hangs() {
+        let (running, shutdown) = running(async { bail!("a loop has not turned") });
+        let error = running.join(Duration::from_millis(10)).await.expect_err("it broke");
+        assert!(error.to_string().contains("has not turned") && shutdown.is_cancelled(), "{error:#}");
+    }
+
+    #[tokio::test]
+    async fn a_part_that_does_not_stop_is_an_error() {
+        let (running, shutdown) = running(async { Ok(()) });
+        shutdown.cancel();
+        let error = running.join(Duration::from_millis(10)).await.expect_err("it hangs");
+        assert!(error.to_string().contains("not everything stopped"), "{error:#}");
+    }
 }

@@ -69,7 +69,7 @@ impl Stage {
         for stream in config::STREAMS {
             house.go(stream, "the demo").await?;
         }
-        let parts = Parts::new(tokio::spawn(running.join()), shutdown.clone());
+        let parts = Parts::new(tokio::spawn(running.join(compose::stop_deadline(&house))), shutdown.clone());
         let printing = tokio::spawn(watch::print(lines, printer));
         Ok(Self { args, printer, folder, sandbox, system, planted, house, dashboard, shutdown, parts, printing, _log: log })
     }
@@ -82,7 +82,8 @@ impl Stage {
     /// Stops scheduler, workers and dashboard; the store, the order system and the CRM can still be asked.
     pub(crate) async fn stop_tidemark(&mut self) -> eyre::Result<()> {
         self.shutdown.cancel();
-        self.parts.end(compose::stop_deadline(&self.house)).await
+        // They are given up by themselves before that.
+        self.parts.end(compose::stop_deadline(&self.house) + CLOSE_DEADLINE).await
     }
 
     /// Takes down the rest, whatever of it does not go well.

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use eyre::bail;
 use tidemark_boot::{Config, LogFormat, shutdown};
 use tidemark_store::streams;
 
@@ -26,15 +25,7 @@ pub(crate) async fn run(config: Config, roles: Roles) -> eyre::Result<ExitCode> 
             stream.name
         ));
     }
-    let deadline = stop_deadline(&house);
-    let late = async {
-        stop.cancelled().await;
-        tokio::time::sleep(deadline).await;
-    };
-    tokio::select! {
-        ended = running.join() => ended?,
-        () = late => bail!("not everything stopped within {} s; leases return what was in flight", deadline.as_secs()),
-    }
+    running.join(stop_deadline(&house)).await?;
     house.store.close().await?;
     Ok(ExitCode::SUCCESS)
 }
