@@ -174,7 +174,7 @@ fn look_at_capture(spec: &StreamSpec, shape: &TableShape, standing: Standing, fi
     match standing {
         Standing::Installed => {}
         Standing::Outdated => {
-            let found = format!("capture on {table} was installed for another mapping");
+            let found = format!("capture on {table} was installed for another mapping or by another version");
             findings.error(&spec.name, found, "run `tidemark migrate`");
         }
         Standing::Missing => {

@@ -3,7 +3,7 @@
 //!
 //! Captured are all columns the mapping reads for any purpose, compared inside the trigger. On PostgreSQL there is one statement-level trigger per event with
 //! transition tables, running as its definer with a fixed search_path, so that the application's role needs no right on our tables; a failing capture is a warning,
-//! never a failure of the shop. A statement that touches very many rows leaves one marker instead. On SQLite there is one row-level trigger per event.
+//! never a failure of the shop. They pass over what we write ourselves ([`crate::terms`]). A statement that touches very many rows leaves one marker instead. On SQLite there is one row-level trigger per event.
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::spec::{InboundDelete, StreamSpec};
@@ -12,6 +12,7 @@ use crate::dialect::{literal, quote};
 use crate::query::{get, one, run, scalar};
 use crate::rows::Mapped;
 use crate::shape::TableShape;
+use crate::terms::OWN;
 use crate::{Store, StoreError, watch};
 
 /// A statement that touches more rows than this leaves one marker, and the walk compares the whole table.
@@ -85,6 +86,8 @@ fn plan_postgres(store: &Store, shape: &TableShape, key: &str, columns: &[&str])
         ),
         format!("{} FROM old_rows o", row("D", "o")),
     ];
+    // Our own writes of the table: a transaction of ours that names it, outside any trigger.
+    let heard = format!("WHEN (pg_trigger_depth() > 0 OR current_setting('{OWN}', true) IS DISTINCT FROM {table_name}) ");
     let referencing = ["NEW TABLE AS new_rows", "OLD TABLE AS old_rows NEW TABLE AS new_rows", "OLD TABLE AS old_rows"];
     let counted = ["new_rows", "new_rows", "old_rows"];
     let mut statements = Vec::new();
@@ -102,8 +105,9 @@ fn plan_postgres(store: &Store, shape: &TableShape, key: &str, columns: &[&str])
             "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $tidemark$\nBEGIN\n  BEGIN\n    {body};\n  EXCEPTION WHEN OTHERS THEN\n    RAISE WARNING 'tidemark: capture of % failed: %', {table_name}, SQLERRM;\n  END;\n  RETURN NULL;\nEND $tidemark$"
         ));
         let referencing = referencing.get(at).map_or(String::new(), |tables| format!("REFERENCING {tables} "));
+        let heard = if event != "TRUNCATE" { heard.as_str() } else { "" };
         statements.push(format!(
-            "CREATE OR REPLACE TRIGGER {} AFTER {event} ON {table} {referencing}FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
+            "CREATE OR REPLACE TRIGGER {} AFTER {event} ON {table} {referencing}FOR EACH STATEMENT {heard}EXECUTE FUNCTION {function}()",
             quote(&name)
         ));
     }
@@ -174,7 +178,7 @@ const TRIGGERS: i64 = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     Installed,
-    /// Installed for another mapping: columns are missing.
+    /// Installed for another mapping, or by another version.
     Outdated,
     /// One or more triggers are not there, or disabled.
     Missing,

@@ -10,6 +10,7 @@ use crate::debts::{Kind, owe, owe_changed};
 use crate::dialect::{in_list, list};
 use crate::query::{all, get, run, scalar};
 use crate::rows::Mapped;
+use crate::terms::{self, Terms};
 use crate::{Store, StoreError};
 
 /// What one run of the relay did.
@@ -76,46 +77,29 @@ pub async fn relay(store: &Store, streams: &[Mapped], limit: u32) -> Result<Rela
     Ok(relayed)
 }
 
-/// Where the change log stands when a page's transaction begins.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LogMark(i64);
-
-pub(crate) async fn mark(db: &impl ConnectionTrait) -> Result<LogMark, StoreError> {
-    let sql = if db.get_database_backend() == sea_orm::DbBackend::Postgres {
-        // A sequence read is not transactional: rows written from here on have higher ids, whoever writes them.
-        "SELECT last_value - 1 FROM tidemark_change_id_seq"
-    } else {
-        "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'tidemark_change'), 0)"
-    };
-    Ok(LogMark(scalar(db, sql, vec![]).await?))
-}
-
-/// Removes the log rows this transaction itself caused by writing these rows, once each: such a row now equals its base. A row that was logged more often, or
-/// that is none of these, was changed by a trigger of the order system, and owes a push. Every other stream over the table hears of the rows by a debt of its own.
-pub(crate) async fn clear_own(
+/// Ends a transaction's writing of these rows: their own echo is no news, for this stream. Every other stream over the table hears of them by a debt of its own.
+///
+/// `strangers` are rows that a trigger re-keyed under our hands. Where capture does not pass over us, the log rows that this transaction itself caused are taken out,
+/// once each: such a row now equals its base. A row that was logged more often, or is none of these, was changed by a trigger of the order system, and owes a push.
+pub(crate) async fn end_own(
     db: &impl ConnectionTrait,
     mapped: &Mapped,
-    mark: LogMark,
+    terms: &Terms,
     keys: &[&str],
+    strangers: &[&str],
 ) -> Result<(), StoreError> {
-    if keys.is_empty() {
+    if keys.is_empty() && strangers.is_empty() {
         return Ok(());
     }
     if planted(Bug::EchoByMarker) {
-        run(db, "DELETE FROM tidemark_change WHERE id > $1", vec![mark.0.into()]).await?;
+        run(db, "DELETE FROM tidemark_change WHERE id > $1", vec![terms.mark.into()]).await?;
         return Ok(());
     }
-    let own = if db.get_database_backend() == sea_orm::DbBackend::Postgres { "AND txid = txid_current()" } else { "" };
-    // The upper bound is out of reach; it lets a planner without statistics see that the range is small.
-    let sql =
-        format!("DELETE FROM tidemark_change WHERE id > $1 AND id <= $1 + 10000000 {own} AND table_name = $2 RETURNING row_key");
-    let mut logged: BTreeMap<String, usize> = BTreeMap::new();
-    for row in all(db, &sql, vec![mark.0.into(), mapped.shape.log_name().into()]).await? {
-        *logged.entry(get::<Option<String>>(&row, 0)?.unwrap_or_default()).or_default() += 1;
-    }
-    let ours: BTreeSet<&str> = keys.iter().copied().collect();
+    terms::prove(db, mapped, terms).await?;
+    let logged = if terms.unlogged { BTreeMap::new() } else { take_logged(db, mapped, terms.mark).await? };
+    let ours: BTreeSet<&str> = if logged.is_empty() { BTreeSet::new() } else { keys.iter().copied().collect() };
     let others = logged.iter().filter(|(key, times)| **times > 1 || !ours.contains(key.as_str())).map(|(key, _)| key.as_str());
-    let others: Vec<&str> = others.filter(|key| !key.is_empty()).collect();
+    let others: BTreeSet<&str> = others.filter(|key| !key.is_empty()).chain(strangers.iter().copied()).collect();
     owe(db, mapped.id, Kind::Push, others.iter().copied(), 0, true).await?;
     if logged.contains_key("") {
         run(
@@ -129,6 +113,19 @@ pub(crate) async fn clear_own(
         owe(db, *sibling, Kind::Push, keys.iter().chain(&others).copied(), 0, true).await?;
     }
     Ok(())
+}
+
+/// The keys of the table that this transaction logged, with how often; a bulk marker has none.
+async fn take_logged(db: &impl ConnectionTrait, mapped: &Mapped, mark: i64) -> Result<BTreeMap<String, usize>, StoreError> {
+    let own = if db.get_database_backend() == sea_orm::DbBackend::Postgres { "AND txid = txid_current()" } else { "" };
+    // The upper bound is out of reach; it lets a planner without statistics see that the range is small.
+    let sql =
+        format!("DELETE FROM tidemark_change WHERE id > $1 AND id <= $1 + 10000000 {own} AND table_name = $2 RETURNING row_key");
+    let mut logged: BTreeMap<String, usize> = BTreeMap::new();
+    for row in all(db, &sql, vec![mark.into(), mapped.shape.log_name().into()]).await? {
+        *logged.entry(get::<Option<String>>(&row, 0)?.unwrap_or_default()).or_default() += 1;
+    }
+    Ok(logged)
 }
 
 /// How many changes wait for the relay, and the age of the oldest in milliseconds.

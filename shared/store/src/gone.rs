@@ -16,7 +16,7 @@ use crate::links::{self, Buried};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
 use crate::sweeps::{DriftLine, write_drift};
-use crate::{StoreError, changes};
+use crate::{StoreError, changes, terms};
 
 /// One record that was not found.
 #[derive(Debug, Clone)]
@@ -138,7 +138,7 @@ impl<'a> Acts<'a> {
         if self.endings.is_empty() {
             return Ok(());
         }
-        let log = changes::mark(tx).await?;
+        let terms = terms::ask(tx, mapped).await?;
         let (deleted, refused) = delete(tx, mapped, &self.delete).await?;
         let marks: HashMap<RowKey, String> = match &mapped.spec.deletes.inbound {
             InboundDelete::Set { column, value } if !self.mark.is_empty() => {
@@ -149,7 +149,7 @@ impl<'a> Acts<'a> {
         };
         let changed: Vec<&str> = deleted.iter().chain(marks.keys()).map(RowKey::as_str).collect();
         concluded.rows_changed = changed.len();
-        changes::clear_own(tx, mapped, log, &changed).await?;
+        changes::end_own(tx, mapped, &terms, &changed, &[]).await?;
         let (mut buried, mut drift, mut notes) = (Vec::new(), Vec::new(), Notes::default());
         for ending in &self.endings {
             let key = ending.link.row_key.as_ref();

@@ -29,6 +29,7 @@ pub mod settle;
 pub mod shape;
 pub mod streams;
 pub mod sweeps;
+mod terms;
 mod touch;
 pub mod walk;
 pub mod watch;

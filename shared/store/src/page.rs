@@ -24,6 +24,7 @@ use crate::page_rows::{Merge, Work, write};
 use crate::rows::{self, Mapped};
 use crate::session::Tx;
 use crate::streams::{self, Fence};
+use crate::terms::{self, Terms};
 use crate::windows::{self, OpenWindow, PageCounts};
 use crate::{Store, StoreError, changes, sweeps};
 
@@ -240,7 +241,6 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     let known = load(tx, mapped, &batch.records, batch.heard).await?;
     let known = Known { undecided_creates: batch.undecided_creates, moved: batch.moved, ..known };
     let steps = plan(&mapped.spec, &batch.records, &known, batch.heard, batch.precision);
-    let mark = changes::mark(tx).await?;
     let found = match batch.sweep {
         Some(sweep) => sweeps::found(tx, mapped, &batch.records, &known, &steps, sweep.cursors).await?,
         None => Vec::new(),
@@ -285,13 +285,15 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
             }
         }
     }
+    let terms = if work.writes_rows() { terms::ask(tx, mapped).await? } else { Terms::default() };
     returns.make_way(tx, mapped).await?;
     let written = write(tx, mapped, &known, batch.source, &mut work).await?;
     lineage::inherit(tx, mapped.id, &returns.met).await?;
     applied.counts.rows_changed = i64::try_from(written.keys.len()).unwrap_or(0);
     let keys = written.keys.iter().map(String::as_str).chain(returns.lifted.iter().map(|(_, key)| key.as_str()));
     let keys: Vec<&str> = keys.collect();
-    changes::clear_own(tx, mapped, mark, &keys).await?;
+    let strangers: Vec<&str> = written.strangers.iter().map(String::as_str).collect();
+    changes::end_own(tx, mapped, &terms, &keys, &strangers).await?;
     debts::free_children(
         tx,
         &mapped.spec.connection,

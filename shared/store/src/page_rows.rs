@@ -27,6 +27,12 @@ pub(crate) struct Work<'a> {
     pub(crate) parked: Vec<(&'a str, String, String)>,
 }
 
+impl Work<'_> {
+    pub(crate) fn writes_rows(&self) -> bool {
+        !self.inserts.is_empty() || !self.merges.is_empty()
+    }
+}
+
 pub(crate) struct Merge<'a> {
     pub(crate) record: &'a Record,
     pub(crate) link: Option<i64>,
@@ -41,6 +47,8 @@ pub(crate) struct Merge<'a> {
 pub(crate) struct Written {
     /// Rows made or changed.
     pub(crate) keys: Vec<String>,
+    /// Rows that a trigger of the order system re-keyed: what they were called and what they are called now.
+    pub(crate) strangers: Vec<String>,
     /// Rows that got a record.
     pub(crate) linked: Vec<String>,
     pub(crate) owe_push: Vec<String>,
@@ -196,9 +204,10 @@ async fn write_merges<'a>(
         }
     }
     for (columns, changes) in groups {
-        let (made, failed) = bisect(tx, mapped, &columns, &changes).await?;
+        let Bisected { made, failed, strangers } = bisect(tx, mapped, &columns, &changes).await?;
         stored.extend(made);
         refused.extend(failed);
+        written.strangers.extend(strangers);
     }
     let (mut new_links, mut waiting) = (Vec::new(), Vec::new());
     for (at, merge) in merges.into_iter().enumerate() {
@@ -259,11 +268,17 @@ fn as_stored(merged: &Merged, row: &Row) -> Base {
     base
 }
 
-type Bisected = (Vec<(usize, Row)>, Vec<(usize, String)>);
+#[derive(Default)]
+struct Bisected {
+    made: Vec<(usize, Row)>,
+    failed: Vec<(usize, String)>,
+    /// Keys that came back and were not asked for, and those they came back for.
+    strangers: Vec<String>,
+}
 
 /// Changes what the database takes, in as few statements as it allows, and names what it refuses.
 async fn bisect(tx: &Tx, mapped: &Mapped, columns: &[&str], changes: &[(usize, NewRow)]) -> Result<Bisected, StoreError> {
-    let (mut made, mut refused) = (Vec::new(), Vec::new());
+    let mut bisected = Bisected::default();
     let mut parts = vec![changes];
     while let Some(part) = parts.pop() {
         let savepoint = tx.savepoint().await?;
@@ -271,12 +286,17 @@ async fn bisect(tx: &Tx, mapped: &Mapped, columns: &[&str], changes: &[(usize, N
             Ok(rows) => {
                 savepoint.commit().await?;
                 let mut by_key: HashMap<RowKey, Row> = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
-                made.extend(part.iter().filter_map(|(at, new)| Some((*at, by_key.remove(&new.key)?))));
+                let (there, gone): (Vec<_>, Vec<_>) = part.iter().partition(|(_, new)| by_key.contains_key(&new.key));
+                bisected.made.extend(there.into_iter().filter_map(|(at, new)| Some((*at, by_key.remove(&new.key)?))));
+                if !by_key.is_empty() {
+                    let gone = gone.into_iter().map(|(_, new)| new.key.0.clone());
+                    bisected.strangers.extend(gone.chain(by_key.into_keys().map(|key| key.0)));
+                }
             }
             Err(error) if error.is_about_data() => {
                 savepoint.rollback().await?;
                 match part {
-                    [(at, _)] => refused.push((*at, error.words())),
+                    [(at, _)] => bisected.failed.push((*at, error.words())),
                     _ => {
                         let (left, right) = part.split_at(part.len() / 2);
                         parts.extend([right, left]);
@@ -286,5 +306,5 @@ async fn bisect(tx: &Tx, mapped: &Mapped, columns: &[&str], changes: &[(usize, N
             Err(error) => return Err(error),
         }
     }
-    Ok((made, refused))
+    Ok(bisected)
 }

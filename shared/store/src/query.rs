@@ -25,6 +25,9 @@ pub enum StoreError {
     LeaseLost { what: String },
     #[error("{what} is not in the database: {remedy}")]
     Missing { what: String, remedy: String },
+    /// Its triggers, rules or columns changed between two statements of a transaction: try it again.
+    #[error("{table} was altered while it was written")]
+    Altered { table: String },
 }
 
 impl StoreError {
@@ -52,8 +55,11 @@ impl StoreError {
         matches!(code_of(source), Some(Code::Postgres(code)) if code == MISSING_RIGHT) && !is_refused_by_policy(source)
     }
 
-    /// Lock not obtained, deadlock or serialisation failure: try again, smaller.
+    /// Lock not obtained, deadlock, serialisation failure, or a table altered under our hands: try again.
     pub fn is_contention(&self) -> bool {
+        if matches!(self, Self::Altered { .. }) {
+            return true;
+        }
         let Self::Refused { source } = self else { return false };
         match code_of(source) {
             Some(Code::Postgres(code)) => matches!(code.as_str(), "55P03" | "40P01" | "40001"),

@@ -19,7 +19,7 @@ use crate::links::{self, Buried, By};
 use crate::query::run;
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
-use crate::{Store, StoreError, changes};
+use crate::{Store, StoreError, changes, terms};
 
 /// What came of one claimed push.
 #[derive(Debug)]
@@ -323,7 +323,7 @@ impl<'a> Settling<'a> {
 
 /// Writes the ids the order system takes; gives back those it refuses.
 async fn write_remote_ids<'a>(tx: &Tx, mapped: &Mapped, pairs: Vec<(&'a str, &'a str)>) -> Result<Vec<&'a str>, StoreError> {
-    let mark = changes::mark(tx).await?;
+    let terms = terms::ask(tx, mapped).await?;
     let (mut written, mut refused, mut parts) = (Vec::new(), Vec::new(), vec![pairs]);
     while let Some(mut part) = parts.pop() {
         let savepoint = tx.savepoint().await?;
@@ -344,7 +344,7 @@ async fn write_remote_ids<'a>(tx: &Tx, mapped: &Mapped, pairs: Vec<(&'a str, &'a
             Err(error) => return Err(error),
         }
     }
-    changes::clear_own(tx, mapped, mark, &written).await?;
+    changes::end_own(tx, mapped, &terms, &written, &[]).await?;
     Ok(refused)
 }
 

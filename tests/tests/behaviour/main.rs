@@ -22,6 +22,7 @@ mod lineage;
 mod live_demo;
 mod local_sweep;
 mod lost_triggers;
+mod own_writes;
 mod politeness;
 mod rights;
 mod scheduling;
