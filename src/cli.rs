@@ -131,7 +131,8 @@ Exit codes:
 Example:
   tidemark conflicts hubspot.contacts";
 
-const RESOLVE: &str = "Needs: the database. The word is recorded with who gave it; the next push or read of a running worker carries it out.
+const RESOLVE: &str =
+    "Needs: the database. The word is recorded with who gave it; the next push or read of a running worker carries it out.
 
 Exit codes:
   0  it is decided

@@ -37,7 +37,7 @@ pub async fn rehearse(ctx: &Context, mapped: &Mapped, sample: usize) -> Result<(
     let mut every = EveryRecord::of(&purpose);
     while let Some(records) = every.page().await? {
         let planned = page::rehearse(&ctx.store, mapped, &ctx.parents(mapped), records).await?;
-        meeting.records(&mapped.spec, &planned.records, &planned.known, &planned.steps);
+        meeting.records(&mapped.spec, &planned.records, &planned.known, &planned.steps(&mapped.spec));
     }
     local(ctx, mapped, &mut meeting).await?;
     let batch = connection.crm.traits(&mapped.spec.object).map_err(ReportError::Crm)?.batch_rows_max;

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::Millis;
 use crate::conflict::Side;
-use crate::record::{Row, Value};
+use crate::record::Value;
 use crate::spec::StreamSpec;
 
 /// How a field stands since it was last settled.
@@ -118,47 +118,12 @@ impl Base {
     /// One JSON object by property name. Shortest form first: a text or null when both sides hold the same and agree, `[row, record]` when their forms differ,
     /// `[row, record, state]` when they do not agree (a word, or an object that tells what a person has to know), and `[row, record, state, replaced]` after a page. Fields that have not met are absent.
     pub fn to_json(&self, spec: &StreamSpec) -> String {
-        self.write_json(spec, |_, base| base.row.as_deref())
-    }
-
-    /// The same, with the row's side of every field that was written as the database stored it. A column's own default is no agreed value.
-    pub fn to_json_as_stored(&self, spec: &StreamSpec, row: &Row) -> String {
-        self.write_json(spec, |at, base| base.row.as_ref().and_then(|_| row.field(at)))
-    }
-
-    fn write_json<'a>(&'a self, spec: &StreamSpec, row_of: impl Fn(usize, &'a FieldBase) -> Option<&'a str>) -> String {
         let mut out = String::with_capacity(48 * spec.fields.len());
         out.push('{');
-        for (at, (field, base)) in spec.fields.iter().zip(&self.fields).enumerate() {
-            let Some(base) = base else { continue };
-            let row = row_of(at, base);
-            if out.len() > 1 {
-                out.push(',');
+        for (field, base) in spec.fields.iter().zip(&self.fields) {
+            if let Some(base) = base {
+                push_field(&mut out, &field.property, base.row.as_deref(), base.record.as_deref(), &base.state, &base.replaced);
             }
-            push_text(&mut out, &field.property);
-            out.push(':');
-            if base.state == State::Agreed && base.replaced.is_empty() && row == base.record.as_deref() {
-                push_value(&mut out, row);
-                continue;
-            }
-            out.push('[');
-            push_value(&mut out, row);
-            out.push(',');
-            push_value(&mut out, base.record.as_deref());
-            match &base.state {
-                State::Agreed if base.replaced.is_empty() => {}
-                State::Agreed => out.push_str(",null"),
-                State::Owed => out.push_str(",\"owed\""),
-                State::Conflict(dispute) => push_dispute(&mut out, "conflict", dispute),
-                State::Decided(take, dispute) => push_dispute(&mut out, take.word(), dispute),
-                State::Held(dispute) => push_dispute(&mut out, "held", dispute),
-                State::Differs(reason) => {
-                    out.push(',');
-                    push_text(&mut out, &format!("differs: {reason}"));
-                }
-            }
-            push_replaced(&mut out, &base.replaced);
-            out.push(']');
         }
         out.push('}');
         out
@@ -170,6 +135,17 @@ impl Base {
         let Ok(Json::Object(mut stored)) = serde_json::from_str(text) else { return Self::unmet(spec) };
         Self { fields: spec.fields.iter().map(|field| stored.remove(&field.property).and_then(read_field)).collect() }
     }
+}
+
+/// The base of a row that was made from a record, in the form of `Base::to_json`: every field agrees. Row and record are aligned with the fields.
+pub fn agreed_json<'a>(spec: &StreamSpec, sides: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>) -> String {
+    let mut out = String::with_capacity(48 * spec.fields.len());
+    out.push('{');
+    for (field, (row, record)) in spec.fields.iter().zip(sides) {
+        push_field(&mut out, &field.property, row, record, &State::Agreed, &[]);
+    }
+    out.push('}');
+    out
 }
 
 fn read_field(stored: Json) -> Option<FieldBase> {
@@ -264,6 +240,35 @@ fn side(json: Json) -> Option<Value> {
     }
 }
 
+fn push_field(out: &mut String, property: &str, row: Option<&str>, record: Option<&str>, state: &State, replaced: &[Replaced]) {
+    if out.len() > 1 {
+        out.push(',');
+    }
+    push_text(out, property);
+    out.push(':');
+    if *state == State::Agreed && replaced.is_empty() && row == record {
+        return push_value(out, row);
+    }
+    out.push('[');
+    push_value(out, row);
+    out.push(',');
+    push_value(out, record);
+    match state {
+        State::Agreed if replaced.is_empty() => {}
+        State::Agreed => out.push_str(",null"),
+        State::Owed => out.push_str(",\"owed\""),
+        State::Conflict(dispute) => push_dispute(out, "conflict", dispute),
+        State::Decided(take, dispute) => push_dispute(out, take.word(), dispute),
+        State::Held(dispute) => push_dispute(out, "held", dispute),
+        State::Differs(reason) => {
+            out.push(',');
+            push_text(out, &format!("differs: {reason}"));
+        }
+    }
+    push_replaced(out, replaced);
+    out.push(']');
+}
+
 fn push_value(out: &mut String, value: Option<&str>) {
     match value {
         Some(text) => push_text(out, text),
@@ -272,7 +277,8 @@ fn push_value(out: &mut String, value: Option<&str>) {
 }
 
 fn push_text(out: &mut String, text: &str) {
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+    // Without a branch per byte, so that the compiler looks at many at a time.
+    if text.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\')) {
         out.push('"');
         out.push_str(text);
         out.push('"');

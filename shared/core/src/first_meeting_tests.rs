@@ -84,8 +84,9 @@ fn two_records_of_one_row_are_told_across_pages() {
     for id in ["a", "b"] {
         let page = [record(id, &["", "Ana", ""])];
         let known = known(&page, &rows);
-        let steps = plan_page(&spec(), &page, &known, HEARD, 0);
-        meeting.records(&spec(), &page, &known, &steps);
+        let spec = spec();
+        let steps = plan_page(&spec, &page, &known, HEARD, 0);
+        meeting.records(&spec, &page, &known, &steps);
     }
     assert_eq!((meeting.tally.matched, meeting.tally.ambiguous), (1, 1));
 }

@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::Replaced;
 use crate::ghost::Ghosts;
-use crate::meeting::insertion;
 use crate::merge::merge;
 use crate::merge::tests::spec;
 use crate::rule::Effect;
@@ -178,11 +177,6 @@ fn each_way_a_push_finds_nothing_to_send_names_its_rule() {
     check(agreed("a"), pair("b", "a", State::Held(Box::default())), Some(Rule::Held));
     check(pair("b", "a", State::Held(Box::default())), agreed("a"), Some(Rule::SameForm));
     check(agreed("a"), pair("", "a", State::Differs(Rule::BlankRow.reason().into())), Some(Rule::BlankRow));
-}
-
-#[test]
-fn a_row_made_from_its_record_notes_no_field() {
-    assert!(insertion(&spec(), &[text("Rome"), text("Ana"), text("1")], 5).unwrap().because.is_empty());
 }
 
 #[test]

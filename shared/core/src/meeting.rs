@@ -1,11 +1,10 @@
 //! Decides where a record without a link belongs: to a row that carries its keys, to none yet, or to a person's decision; and what a row made from it holds.
 
-use crate::Millis;
-use crate::base::Base;
-use crate::ghost::Ghosts;
-use crate::merge::{Merged, Unmergeable, merge_fields};
+use std::borrow::Cow;
+
+use crate::merge::Unmergeable;
 use crate::record::{RowKey, Value};
-use crate::spec::StreamSpec;
+use crate::spec::{FieldSpec, StreamSpec};
 
 /// Where an unknown record belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,13 +55,12 @@ pub fn meet(spec: &StreamSpec, candidates: &[Candidate], undecided_creates: bool
     }
 }
 
-/// The row's values for a record that becomes a new row, with its base.
-pub fn insertion(spec: &StreamSpec, record: &[Value], now: Millis) -> Result<Merged, Unmergeable> {
-    let nothing = vec![None; spec.fields.len()];
-    // In a row that is made nothing was replaced.
-    let mut merged = merge_fields(spec, &Base::unmet(spec), &Ghosts::default(), &nothing, record, now, false)?;
-    merged.owes_push = false;
-    // That the row was made from the record says it all: the link keeps that.
-    merged.because = Vec::new();
-    Ok(merged)
+/// The values of the row that a record becomes, aligned with the fields, without a copy where they are the record's own. Every field then agrees: this is what
+/// `merge` makes of a row that holds nothing and a base in which nothing met.
+pub fn insertion<'a>(spec: &'a StreamSpec, record: &'a [Value]) -> Result<Vec<Option<Cow<'a, str>>>, Unmergeable> {
+    let value = |(at, field): (usize, &'a FieldSpec)| {
+        let taken = field.transform.in_row(record.get(at).and_then(Option::as_deref));
+        taken.map_err(|error| Unmergeable { property: field.property.clone(), problem: error.to_string() })
+    };
+    spec.fields.iter().enumerate().map(value).collect()
 }

@@ -19,7 +19,7 @@ use crate::conflict::Side;
 use crate::delete::Gone;
 use crate::ghost::{Ghost, Ghosts};
 use crate::lineage::Because;
-use crate::record::{Record, Value};
+use crate::record::{Record, Row, Value};
 use crate::rule::Rule;
 use crate::spec::{Blanks, FieldSpec, Owner, StaleSave, StreamSpec};
 use crate::stale;
@@ -167,23 +167,6 @@ pub fn merge(
     record: &[Value],
     now: Millis,
 ) -> Result<Merged, Unmergeable> {
-    let mut merged = merge_fields(spec, base, ghosts, row, record, now, true)?;
-    if base.fields.iter().flatten().any(|field| !field.replaced.is_empty()) && merged.base != *base {
-        stale::forget(spec, &mut merged.base, now);
-    }
-    Ok(merged)
-}
-
-/// `remember`: what a page replaces in the row is remembered for a while.
-pub(crate) fn merge_fields(
-    spec: &StreamSpec,
-    base: &Base,
-    ghosts: &Ghosts,
-    row: &[Value],
-    record: &[Value],
-    now: Millis,
-    remember: bool,
-) -> Result<Merged, Unmergeable> {
     let mut merged = Merged {
         row_changes: Vec::new(),
         base: Base { fields: Vec::with_capacity(spec.fields.len()) },
@@ -204,7 +187,7 @@ pub(crate) fn merge_fields(
             Act::Stay => base.get(at).cloned().unwrap_or_else(|| FieldBase::agreed(row, record)),
             Act::Agree(_) => FieldBase { replaced: replaced(), ..FieldBase::agreed(row, record) },
             Act::Take(_) => {
-                let suspect = remember && owner(spec, field) != Owner::Crm;
+                let suspect = owner(spec, field) != Owner::Crm;
                 let replaced = if suspect { stale::remember(spec, base.get(at), &row, now) } else { Vec::new() };
                 let taken = field.transform.to_row(record.as_deref());
                 let taken =
@@ -225,6 +208,9 @@ pub(crate) fn merge_fields(
         };
         merged.owes_push |= step.unsent || next.state.owes();
         merged.base.fields.push(Some(next));
+    }
+    if base.fields.iter().flatten().any(|field| !field.replaced.is_empty()) && merged.base != *base {
+        stale::forget(spec, &mut merged.base, now);
     }
     Ok(merged)
 }
@@ -429,6 +415,15 @@ fn push(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, rule: Rule) -> 
         (true, Blanks::Keep) => Act::Accept(Rule::BlankRow),
         _ => Act::Push(rule),
     }
+}
+
+/// Nothing moved on either side since everything agreed: `merge` would change nothing.
+pub fn is_at_rest(base: &Base, row: &Row, record: &[Value]) -> bool {
+    base.fields.len() == record.len()
+        && base.fields.iter().zip(record).enumerate().all(|(at, (base, record))| {
+            base.as_ref()
+                .is_some_and(|base| base.state == State::Agreed && base.record == *record && base.row.as_deref() == row.field(at))
+        })
 }
 
 #[cfg(test)]

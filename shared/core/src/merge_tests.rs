@@ -1,10 +1,12 @@
 //! The merge, case by case and as laws.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::meeting::insertion;
 use crate::meeting::{Candidate, Meeting, meet};
 use crate::push::Sent;
 use crate::record::{RemoteId, RowKey};
@@ -338,4 +340,40 @@ fn h10_what_the_crm_made_of_our_write_is_agreed_as_a_pair() {
 fn h10_what_somebody_else_wrote_stays_a_change() {
     let merged = merge_haunted(&agreed(&["Rome", "Ana", "0"]), "1", "2", "3");
     assert_eq!(merged.base.conflicts(), 1);
+}
+
+proptest! {
+    /// The short way is the long way with nothing to begin with.
+    #[test]
+    fn a_record_becomes_the_row_that_merging_it_into_nothing_makes(record in prop::collection::vec(prop::option::of("[a-z]{0,3}"), 3)) {
+        let (spec, nothing) = (spec(), vec![None; 3]);
+        let mut merged = merge(&spec, &Base::unmet(&spec), &Ghosts::default(), &nothing, &record, 0).unwrap();
+        // A row that is made has replaced nothing that a stale save could bring back.
+        merged.base.fields.iter_mut().flatten().for_each(|field| field.replaced.clear());
+        let row: Vec<Value> = insertion(&spec, &record).unwrap().into_iter().map(|value| value.map(Cow::into_owned)).collect();
+        let mut expected = nothing;
+        for (at, value) in &merged.row_changes {
+            expected[*at] = value.clone();
+        }
+        prop_assert_eq!(&row, &expected);
+        let sides = row.iter().zip(&record).map(|(row, record)| (row.as_deref(), record.as_deref()));
+        prop_assert_eq!(crate::base::agreed_json(&spec, sides), merged.base.to_json(&spec));
+    }
+
+    #[test]
+    fn what_is_at_rest_is_what_merging_leaves_alone(
+        base in prop::collection::vec(prop::option::of("[ab]{0,1}"), 6),
+        row in prop::collection::vec(prop::option::of("[ab]{0,1}"), 3),
+        record in prop::collection::vec(prop::option::of("[ab]{0,1}"), 3),
+        apart in any::<bool>(),
+    ) {
+        let spec = spec();
+        let (row, record) = if apart { (row, record) } else { (base[..3].to_vec(), base[3..].to_vec()) };
+        let base = Base { fields: (0..3).map(|at| Some(FieldBase::agreed(base[at].clone(), base[at + 3].clone()))).collect() };
+        if is_at_rest(&base, &Row { key: RowKey::new("1"), columns: row.clone() }, &record) {
+            let merged = merge(&spec, &base, &Ghosts::default(), &row, &record, 0).unwrap();
+            prop_assert_eq!((merged.row_changes.is_empty(), merged.owes_push, merged.conflicts), (true, false, 0));
+            prop_assert_eq!(merged.base, base);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Plans what a batch of records that was read does to rows, links and debts. Knows what was loaded; loads and writes nothing.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use crate::Millis;
@@ -8,7 +9,7 @@ use crate::bug::{Bug, planted};
 use crate::delete::lifts;
 use crate::ghost::Ghosts;
 use crate::meeting::{Candidate, Meeting, insertion, meet};
-use crate::merge::{Freshness, Heard, LinkState, LinkView, Merged, freshness, merge};
+use crate::merge::{Freshness, Heard, LinkState, LinkView, Merged, freshness, is_at_rest, merge};
 use crate::record::{Record, RemoteId, Row, RowKey};
 use crate::spec::StreamSpec;
 
@@ -44,7 +45,7 @@ pub struct Known {
 
 /// What becomes of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum Step<'a> {
     /// Nothing to write: not news.
     Pass,
     /// Nothing differs, but the link learns that it has seen this version.
@@ -61,8 +62,9 @@ pub enum Step {
         cause: String,
         next_step: String,
     },
+    /// Becomes a row with these values, aligned with the fields.
     Insert {
-        merged: Merged,
+        row: Vec<Option<Cow<'a, str>>>,
     },
     /// Into an existing link.
     Merge {
@@ -87,9 +89,9 @@ pub enum Step {
 }
 
 /// Plans each record of a batch, in the batch's order; one step per record.
-pub fn plan(spec: &StreamSpec, records: &[Record], known: &Known, heard: Heard, precision: Millis) -> Vec<Step> {
+pub fn plan<'a>(spec: &'a StreamSpec, records: &'a [Record], known: &Known, heard: Heard, precision: Millis) -> Vec<Step<'a>> {
     let mut bound: HashSet<RowKey> = HashSet::new();
-    let plan_one = |record: &Record| {
+    let plan_one = |record: &'a Record| {
         if known.moved.contains(&record.id) {
             return Step::OweRead { reason: "the link moved while the record was read" };
         }
@@ -101,7 +103,14 @@ pub fn plan(spec: &StreamSpec, records: &[Record], known: &Known, heard: Heard, 
     records.iter().map(plan_one).collect()
 }
 
-fn plan_linked(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Known, heard: Heard, precision: Millis) -> Step {
+fn plan_linked(
+    spec: &StreamSpec,
+    record: &Record,
+    link: &KnownLink,
+    known: &Known,
+    heard: Heard,
+    precision: Millis,
+) -> Step<'static> {
     if link.view.state == LinkState::Tombstone {
         return plan_tombstone(spec, record, link, known, heard);
     }
@@ -118,27 +127,22 @@ fn plan_linked(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Kno
     // A row that was deleted here is the push's business: its debt decides what becomes of the record.
     let Some(row) = known.rows.get(key) else { return Step::Pass };
     let ghosts = link.view.ghosts.after(heard.as_of());
+    let nothing_to_write = ghosts == link.view.ghosts && knows_its_record(spec, row, record);
+    let seen = || if record.modified > link.view.seen { Step::Seen { link: link.id } } else { Step::Pass };
+    if nothing_to_write && is_at_rest(&link.view.base, row, &record.values) {
+        return seen();
+    }
     match merge(spec, &link.view.base, &link.view.ghosts, &row.values(spec), &record.values, heard.asked_at()) {
         Err(error) => unmergeable(&error, record),
-        Ok(merged)
-            if merged.row_changes.is_empty()
-                && merged.base == link.view.base
-                && !merged.owes_push
-                && ghosts == link.view.ghosts
-                && knows_its_record(spec, row, record) =>
-        {
-            if record.modified > link.view.seen {
-                Step::Seen { link: link.id }
-            } else {
-                Step::Pass
-            }
+        Ok(merged) if nothing_to_write && merged.row_changes.is_empty() && merged.base == link.view.base && !merged.owes_push => {
+            seen()
         }
         Ok(merged) => Step::Merge { link: link.id, key: key.clone(), merged, ghosts },
     }
 }
 
 /// A page may show the version that was deleted, or one from right before it: only a read by id brings a record back.
-fn plan_tombstone(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Known, heard: Heard) -> Step {
+fn plan_tombstone(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Known, heard: Heard) -> Step<'static> {
     if !lifts(&link.view, record) {
         return Step::Pass;
     }
@@ -162,7 +166,13 @@ fn knows_its_record(spec: &StreamSpec, row: &Row, record: &Record) -> bool {
     spec.remote_id.as_deref().is_none_or(|column| row.get(spec, column) == Some(record.id.as_str()))
 }
 
-fn plan_unknown(spec: &StreamSpec, record: &Record, known: &Known, heard: Heard, bound: &mut HashSet<RowKey>) -> Step {
+fn plan_unknown<'a>(
+    spec: &'a StreamSpec,
+    record: &'a Record,
+    known: &Known,
+    heard: Heard,
+    bound: &mut HashSet<RowKey>,
+) -> Step<'a> {
     if record.archived {
         return Step::Exclude { reason: "archived in the CRM" };
     }
@@ -184,8 +194,8 @@ fn plan_unknown(spec: &StreamSpec, record: &Record, known: &Known, heard: Heard,
             cause,
             next_step: "merge or correct one of them; the record is read again by itself when it changes".into(),
         },
-        Meeting::Insert => match insertion(spec, &record.values, heard.asked_at()) {
-            Ok(merged) => Step::Insert { merged },
+        Meeting::Insert => match insertion(spec, &record.values) {
+            Ok(row) => Step::Insert { row },
             Err(error) => unmergeable(&error, record),
         },
         Meeting::Bind(key) if !bound.insert(key.clone()) => {
@@ -195,7 +205,7 @@ fn plan_unknown(spec: &StreamSpec, record: &Record, known: &Known, heard: Heard,
     }
 }
 
-fn bind(spec: &StreamSpec, record: &Record, key: RowKey, known: &Known, heard: Heard) -> Step {
+fn bind(spec: &StreamSpec, record: &Record, key: RowKey, known: &Known, heard: Heard) -> Step<'static> {
     if known.locked.contains(&key) {
         return Step::OweRead { reason: "somebody else holds the row" };
     }
@@ -212,6 +222,6 @@ fn bind(spec: &StreamSpec, record: &Record, key: RowKey, known: &Known, heard: H
     }
 }
 
-fn unmergeable(error: &crate::merge::Unmergeable, record: &Record) -> Step {
+fn unmergeable(error: &crate::merge::Unmergeable, record: &Record) -> Step<'static> {
     Step::Park { cause: error.to_string(), next_step: format!("correct record {} in the CRM, or extend the mapping", record.id) }
 }

@@ -133,12 +133,6 @@ fn h24_what_was_replaced_is_forgotten_once_no_guard_stands_over_it() {
     assert!(after.get(PHONE).unwrap().replaced.is_empty());
 }
 
-#[test]
-fn h24_a_row_that_is_made_has_replaced_nothing() {
-    let made = crate::meeting::insertion(&with(StaleSave::Ours), &text("1"), AT).unwrap();
-    assert!(made.base.fields.iter().flatten().all(|field| field.replaced.is_empty()));
-}
-
 fn phone() -> impl Strategy<Value = Value> {
     prop_oneof![Just(None), "[1-4]".prop_map(Some)]
 }

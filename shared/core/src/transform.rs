@@ -1,5 +1,7 @@
 //! Carries one value from one side's form into the other's. Never used to compare what was agreed: the base keeps both forms.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::record::Value;
@@ -48,18 +50,24 @@ impl Transform {
 
     /// The row's form of a record value. A blank stays a blank.
     pub fn to_row(&self, record: Option<&str>) -> Result<Value, Unmapped> {
+        Ok(self.in_row(record)?.map(Cow::into_owned))
+    }
+
+    /// The same without a copy where the text stays as it is.
+    pub fn in_row<'a>(&'a self, record: Option<&'a str>) -> Result<Option<Cow<'a, str>>, Unmapped> {
         let Some(text) = present(record) else { return Ok(None) };
-        match self {
-            Self::Text => Ok(Some(text.to_owned())),
-            Self::Integer => integer(text).map(Some),
-            Self::DecimalOfCents => cents_of_decimal(text).map(Some),
-            Self::Bool => boolean(text).map(|yes| Some(if yes { "true" } else { "false" }.to_owned())),
-            Self::Date => day(text).map(Some),
+        let row = match self {
+            Self::Text => Cow::Borrowed(text),
+            Self::Integer => Cow::Owned(integer(text)?),
+            Self::DecimalOfCents => Cow::Owned(cents_of_decimal(text)?),
+            Self::Bool => Cow::Borrowed(if boolean(text)? { "true" } else { "false" }),
+            Self::Date => Cow::Owned(day(text)?),
             Self::Map(pairs) => {
                 let pair = pairs.iter().find(|(_, record)| record == text);
-                pair.map(|(row, _)| Some(row.clone())).ok_or_else(|| unmapped(text, "not in the map of the mapping"))
+                Cow::Borrowed(pair.ok_or_else(|| unmapped(text, "not in the map of the mapping"))?.0.as_str())
             }
-        }
+        };
+        Ok(Some(row))
     }
 
     /// True when the row's present value already says what the record says: nothing is to be written either way.

@@ -12,6 +12,7 @@ use tidemark_core::merge::{Heard, LinkState};
 use tidemark_core::page::{Known, KnownLink, Step, plan};
 use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_core::source::Position;
+use tidemark_core::spec::StreamSpec;
 use tidemark_core::sweep::Cursors;
 use tidemark_core::window::Reader;
 
@@ -78,15 +79,22 @@ pub async fn apply_page(
     Ok(counts)
 }
 
-/// A page of records with the steps that applying it would take.
+/// A page of records with what was known of them.
 #[derive(Debug)]
 pub struct Rehearsed {
     pub records: Vec<Record>,
     pub known: Known,
-    pub steps: Vec<Step>,
+    heard: Heard,
 }
 
-/// Plans a page as `apply_page` does, and lets go of everything again.
+impl Rehearsed {
+    /// The steps that applying the page would take.
+    pub fn steps<'a>(&'a self, spec: &'a StreamSpec) -> Vec<Step<'a>> {
+        plan(spec, &self.records, &self.known, self.heard, 0)
+    }
+}
+
+/// Loads what a page is planned from as `apply_page` does, and lets go of everything again.
 pub async fn rehearse(
     store: &Store,
     mapped: &Mapped,
@@ -98,8 +106,7 @@ pub async fn rehearse(
     resolve_references(&tx, mapped, parents, &mut records).await?;
     let known = load(&tx, mapped, &records, heard).await?;
     tx.rollback().await?;
-    let steps = plan(&mapped.spec, &records, &known, heard, 0);
-    Ok(Rehearsed { records, known, steps })
+    Ok(Rehearsed { records, known, heard })
 }
 
 /// Records that were owed a read.
@@ -265,9 +272,9 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
             Step::Exclude { .. } => applied.counts.excluded += 1,
             Step::OweRead { .. } => work.owed_reads.push(record.id.as_str()),
             Step::Park { cause, next_step } => work.parked.push((record.id.as_str(), cause, next_step)),
-            Step::Insert { merged } => {
+            Step::Insert { row } => {
                 returns.met.extend(known.lifted.get(&record.id).map(|link| (record.id.clone(), *link)));
-                work.inserts.push((record, merged));
+                work.inserts.push((record, row));
             }
             Step::Lift { link, key, merged } => {
                 returns.lifted.push((link, key.clone()));

@@ -1,10 +1,11 @@
 //! Writes what a batch was planned to do to rows and links, in as few statements as the database allows. A record the database refuses is found by halving the batch under
 //! savepoints and parked alone.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tidemark_core::Millis;
-use tidemark_core::base::Base;
+use tidemark_core::base::{Base, agreed_json};
 use tidemark_core::ghost::Ghosts;
 use tidemark_core::lineage::Source;
 use tidemark_core::merge::Merged;
@@ -20,7 +21,8 @@ use crate::session::Tx;
 /// What the batch writes, gathered from the plan.
 #[derive(Default)]
 pub(crate) struct Work<'a> {
-    pub(crate) inserts: Vec<(&'a Record, Merged)>,
+    /// Records that become rows, with the values of their fields.
+    pub(crate) inserts: Vec<(&'a Record, Vec<Option<Cow<'a, str>>>)>,
     pub(crate) merges: Vec<Merge<'a>>,
     pub(crate) updates: Vec<LinkUpdate>,
     pub(crate) owed_reads: Vec<&'a str>,
@@ -90,33 +92,30 @@ async fn write_inserts<'a>(
     let keys = rows::new_keys(tx, mapped, inserts.len()).await?;
     let mut columns: Vec<&str> = spec.fields.iter().map(|field| field.column.as_str()).collect();
     columns.extend(spec.remote_id.as_deref());
-    let mut changes: Vec<(usize, NewRow)> = Vec::with_capacity(inserts.len());
-    for (at, ((record, merged), key)) in inserts.iter().zip(keys).enumerate() {
-        let mut values: Vec<Option<String>> = vec![None; spec.fields.len()];
-        for (field, value) in &merged.row_changes {
-            values[*field].clone_from(value);
-        }
-        values.extend(spec.remote_id.as_ref().map(|_| Some(record.id.0.clone())));
+    let (mut records, mut changes) = (Vec::with_capacity(inserts.len()), Vec::with_capacity(inserts.len()));
+    for (at, ((record, mut values), key)) in inserts.into_iter().zip(keys).enumerate() {
+        values.extend(spec.remote_id.as_ref().map(|_| Some(Cow::Borrowed(record.id.as_str()))));
+        records.push(record);
         changes.push((at, NewRow { key, values }));
     }
     // Whether somebody may have linked one of the part's records meanwhile.
     let mut parts = vec![(changes, false)];
     while let Some((mut part, contested)) = parts.pop() {
         let savepoint = tx.savepoint().await?;
-        match insert_with_links(&savepoint, mapped, &columns, &inserts, &part, &made, contested).await {
+        match insert_with_links(&savepoint, mapped, &columns, &records, &part, &made, contested).await {
             Ok(Inserted::Contested) => {
                 savepoint.rollback().await?;
                 parts.push((part, true));
             }
             Ok(Inserted::Rows { rows, lost }) if lost.is_empty() => {
                 savepoint.commit().await?;
-                written.merged.extend(part.iter().map(|(at, _)| inserts[*at].0.id.clone()));
+                written.merged.extend(part.iter().map(|(at, _)| records[*at].id.clone()));
                 written.linked.extend(rows.iter().map(|row| row.key.0.clone()));
                 written.keys.extend(rows.into_iter().map(|row| row.key.0));
             }
             Ok(Inserted::Rows { lost, .. }) => {
                 savepoint.rollback().await?;
-                part.retain(|(at, _)| !lost.contains(&inserts[*at].0.id));
+                part.retain(|(at, _)| !lost.contains(&records[*at].id));
                 written.lost.extend(lost);
                 parts.extend((!part.is_empty()).then_some((part, contested)));
             }
@@ -124,7 +123,7 @@ async fn write_inserts<'a>(
                 savepoint.rollback().await?;
                 if let [(at, _)] = part.as_slice() {
                     let cause = format!("{} refused the new row: {}", spec.table, error.words());
-                    work.parked.push((inserts[*at].0.id.as_str(), cause, "correct the record in the CRM, or the mapping".into()));
+                    work.parked.push((records[*at].id.as_str(), cause, "correct the record in the CRM, or the mapping".into()));
                 } else {
                     let right = part.split_off(part.len() / 2);
                     parts.extend([(right, contested), (part, contested)]);
@@ -150,18 +149,21 @@ async fn insert_with_links(
     tx: &Tx,
     mapped: &Mapped,
     columns: &[&str],
-    inserts: &[(&Record, Merged)],
-    part: &[(usize, NewRow)],
+    records: &[&Record],
+    part: &[(usize, NewRow<'_>)],
     made: &str,
     contested: bool,
 ) -> Result<Inserted, StoreError> {
     let rows = rows::insert(tx, mapped, columns, part.iter().map(|(_, row)| row)).await?;
     let by_key: HashMap<&RowKey, &Row> = rows.iter().map(|row| (&row.key, row)).collect();
-    let new_link = |(at, new): &(usize, NewRow)| {
-        let (record, merged) = &inserts[*at];
-        let base = by_key
-            .get(&new.key)
-            .map_or_else(|| merged.base.to_json(&mapped.spec), |row| merged.base.to_json_as_stored(&mapped.spec, row));
+    let new_link = |(at, new): &(usize, NewRow<'_>)| {
+        let (record, row) = (records[*at], by_key.get(&new.key));
+        // As the database stored it; what it made of a column that was left out is no agreed value.
+        let sides = new.values.iter().zip(&record.values).enumerate().map(|(at, (sent, value))| {
+            let held = sent.as_deref().and_then(|sent| row.map_or(Some(sent), |row| row.field(at)));
+            (held, value.as_deref())
+        });
+        let base = agreed_json(&mapped.spec, sides);
         NewLink { row_key: new.key.clone(), remote_id: record.id.clone(), base, seen: record.modified }
     };
     let links: Vec<NewLink> = part.iter().map(new_link).collect();
@@ -188,16 +190,17 @@ async fn write_merges<'a>(
     let mut stored: HashMap<usize, Row> = HashMap::new();
     let mut refused: HashMap<usize, String> = HashMap::new();
     // One statement per set of changed columns: a column that did not change is not written, so no trigger of the shop fires for it.
-    let mut groups: BTreeMap<Vec<&str>, Vec<(usize, NewRow)>> = BTreeMap::new();
+    let mut groups: BTreeMap<Vec<&str>, Vec<(usize, NewRow<'_>)>> = BTreeMap::new();
     for (at, merge) in merges.iter().enumerate() {
         let mut columns: Vec<&str> =
             merge.merged.row_changes.iter().map(|(field, _)| spec.fields[*field].column.as_str()).collect();
-        let mut values: Vec<Option<String>> = merge.merged.row_changes.iter().map(|(_, value)| value.clone()).collect();
+        let changed = merge.merged.row_changes.iter();
+        let mut values: Vec<Option<Cow<'_, str>>> = changed.map(|(_, value)| value.as_deref().map(Cow::Borrowed)).collect();
         let needs_id =
             |column: &&str| known.rows.get(&merge.key).and_then(|row| row.get(spec, column)) != Some(merge.record.id.as_str());
         if let Some(column) = spec.remote_id.as_deref().filter(needs_id) {
             columns.push(column);
-            values.push(Some(merge.record.id.0.clone()));
+            values.push(Some(Cow::Borrowed(merge.record.id.as_str())));
         }
         if !columns.is_empty() {
             groups.entry(columns).or_default().push((at, NewRow { key: merge.key.clone(), values }));
@@ -277,7 +280,7 @@ struct Bisected {
 }
 
 /// Changes what the database takes, in as few statements as it allows, and names what it refuses.
-async fn bisect(tx: &Tx, mapped: &Mapped, columns: &[&str], changes: &[(usize, NewRow)]) -> Result<Bisected, StoreError> {
+async fn bisect(tx: &Tx, mapped: &Mapped, columns: &[&str], changes: &[(usize, NewRow<'_>)]) -> Result<Bisected, StoreError> {
     let mut bisected = Bisected::default();
     let mut parts = vec![changes];
     while let Some(part) = parts.pop() {

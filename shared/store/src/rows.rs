@@ -1,5 +1,6 @@
 //! Reads and writes order rows, whole pages at a time, in their columns' text form. Never decides what to write.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Value};
@@ -145,10 +146,10 @@ pub(crate) async fn walk_in(
 
 /// A row to be made: its key, and the columns it gets.
 #[derive(Debug, Clone)]
-pub(crate) struct NewRow {
+pub(crate) struct NewRow<'a> {
     pub(crate) key: RowKey,
     /// Aligned with the columns passed along.
-    pub(crate) values: Vec<Option<String>>,
+    pub(crate) values: Vec<Option<Cow<'a, str>>>,
 }
 
 /// Keys for `count` new rows.
@@ -187,7 +188,7 @@ pub(crate) async fn insert<'a>(
     db: &impl ConnectionTrait,
     mapped: &Mapped,
     columns: &[&str],
-    rows: impl Iterator<Item = &'a NewRow>,
+    rows: impl Iterator<Item = &'a NewRow<'a>>,
 ) -> Result<Vec<Row>, StoreError> {
     let backend = db.get_database_backend();
     let touched = touch::of_new_row(backend, mapped);
@@ -224,7 +225,7 @@ pub(crate) async fn update<'a>(
     db: &impl ConnectionTrait,
     mapped: &Mapped,
     columns: &[&str],
-    rows: impl Iterator<Item = &'a NewRow>,
+    rows: impl Iterator<Item = &'a NewRow<'a>>,
 ) -> Result<Vec<Row>, StoreError> {
     let backend = db.get_database_backend();
     let mut cells: Vec<Option<&str>> = Vec::new();

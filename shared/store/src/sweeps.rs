@@ -129,7 +129,7 @@ pub(crate) async fn found<'a>(
     mapped: &Mapped,
     records: &'a [Record],
     known: &Known,
-    steps: &[Step],
+    steps: &[Step<'_>],
     cursors: Cursors,
 ) -> Result<Vec<Found<'a>>, StoreError> {
     let drifted = records.iter().zip(steps).filter_map(|(record, step)| {
