@@ -294,7 +294,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     }
     let terms = if work.writes_rows() { terms::ask(tx, mapped).await? } else { Terms::default() };
     returns.make_way(tx, mapped).await?;
-    let written = write(tx, mapped, &known, batch.source, &mut work).await?;
+    let written = write(tx, mapped, &terms, &known, batch.source, &mut work).await?;
     lineage::inherit(tx, mapped.id, &returns.met).await?;
     applied.counts.rows_changed = i64::try_from(written.keys.len()).unwrap_or(0);
     let keys = written.keys.iter().map(String::as_str).chain(returns.lifted.iter().map(|(_, key)| key.as_str()));

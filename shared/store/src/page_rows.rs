@@ -10,13 +10,14 @@ use tidemark_core::ghost::Ghosts;
 use tidemark_core::lineage::Source;
 use tidemark_core::merge::Merged;
 use tidemark_core::page::Known;
-use tidemark_core::record::{Record, RemoteId, Row, RowKey};
+use tidemark_core::record::{Record, RemoteId, RowKey};
 
 use crate::StoreError;
 use crate::lineage::Notes;
 use crate::links::{self, LinkUpdate, NewLink};
-use crate::rows::{self, Mapped, NewRow};
+use crate::rows::{self, Mapped, NewRow, ReadBack, Stored};
 use crate::session::Tx;
+use crate::terms::Terms;
 
 /// What the batch writes, gathered from the plan.
 #[derive(Default)]
@@ -64,13 +65,14 @@ pub(crate) struct Written {
 pub(crate) async fn write(
     tx: &Tx,
     mapped: &Mapped,
+    terms: &Terms,
     known: &Known,
     source: Source,
     work: &mut Work<'_>,
 ) -> Result<Written, StoreError> {
     let mut written = Written::default();
-    write_inserts(tx, mapped, source, work, &mut written).await?;
-    let notes = write_merges(tx, mapped, known, source, work, &mut written).await?;
+    write_inserts(tx, mapped, terms, source, work, &mut written).await?;
+    let notes = write_merges(tx, mapped, terms, known, source, work, &mut written).await?;
     links::update(tx, &work.updates).await?;
     notes.write(tx).await?;
     Ok(written)
@@ -80,6 +82,7 @@ pub(crate) async fn write(
 async fn write_inserts<'a>(
     tx: &Tx,
     mapped: &Mapped,
+    terms: &Terms,
     source: Source,
     work: &mut Work<'a>,
     written: &mut Written,
@@ -98,11 +101,12 @@ async fn write_inserts<'a>(
         records.push(record);
         changes.push((at, NewRow { key, values }));
     }
+    let back = ReadBack::new(terms, &columns, changes.iter().map(|(_, row)| row));
     // Whether somebody may have linked one of the part's records meanwhile.
     let mut parts = vec![(changes, false)];
     while let Some((mut part, contested)) = parts.pop() {
         let savepoint = tx.savepoint().await?;
-        match insert_with_links(&savepoint, mapped, &columns, &records, &part, &made, contested).await {
+        match insert_with_links(&savepoint, mapped, (&columns, &back), &records, &part, &made, contested).await {
             Ok(Inserted::Contested) => {
                 savepoint.rollback().await?;
                 parts.push((part, true));
@@ -137,7 +141,7 @@ async fn write_inserts<'a>(
 
 enum Inserted {
     Rows {
-        rows: Vec<Row>,
+        rows: Vec<Stored>,
         /// Records whose link somebody else holds.
         lost: HashSet<RemoteId>,
     },
@@ -148,19 +152,19 @@ enum Inserted {
 async fn insert_with_links(
     tx: &Tx,
     mapped: &Mapped,
-    columns: &[&str],
+    (columns, back): (&[&str], &ReadBack),
     records: &[&Record],
     part: &[(usize, NewRow<'_>)],
     made: &str,
     contested: bool,
 ) -> Result<Inserted, StoreError> {
-    let rows = rows::insert(tx, mapped, columns, part.iter().map(|(_, row)| row)).await?;
-    let by_key: HashMap<&RowKey, &Row> = rows.iter().map(|row| (&row.key, row)).collect();
+    let rows = rows::insert(tx, mapped, columns, part.iter().map(|(_, row)| row), back).await?;
+    let by_key: HashMap<&RowKey, &Stored> = rows.iter().map(|row| (&row.key, row)).collect();
     let new_link = |(at, new): &(usize, NewRow<'_>)| {
         let (record, row) = (records[*at], by_key.get(&new.key));
         // As the database stored it; what it made of a column that was left out is no agreed value.
         let sides = new.values.iter().zip(&record.values).enumerate().map(|(at, (sent, value))| {
-            let held = sent.as_deref().and_then(|sent| row.map_or(Some(sent), |row| row.field(at)));
+            let held = sent.as_deref().and_then(|sent| row.map_or(Some(sent), |row| row.get(back, at, Some(sent))));
             (held, value.as_deref())
         });
         let base = agreed_json(&mapped.spec, sides);
@@ -179,6 +183,7 @@ async fn insert_with_links(
 async fn write_merges<'a>(
     tx: &Tx,
     mapped: &Mapped,
+    terms: &Terms,
     known: &Known,
     source: Source,
     work: &mut Work<'a>,
@@ -187,7 +192,7 @@ async fn write_merges<'a>(
     let spec = &mapped.spec;
     let mut notes = Notes::default();
     let merges = std::mem::take(&mut work.merges);
-    let mut stored: HashMap<usize, Row> = HashMap::new();
+    let mut stored: HashMap<usize, (RowKey, Base)> = HashMap::new();
     let mut refused: HashMap<usize, String> = HashMap::new();
     // One statement per set of changed columns: a column that did not change is not written, so no trigger of the shop fires for it.
     let mut groups: BTreeMap<Vec<&str>, Vec<(usize, NewRow<'_>)>> = BTreeMap::new();
@@ -207,8 +212,12 @@ async fn write_merges<'a>(
         }
     }
     for (columns, changes) in groups {
-        let Bisected { made, failed, strangers } = bisect(tx, mapped, &columns, &changes).await?;
-        stored.extend(made);
+        let back = ReadBack::new(terms, &columns, changes.iter().map(|(_, row)| row));
+        let Bisected { made, failed, strangers } = bisect(tx, mapped, (&columns, &back), &changes).await?;
+        for (at, row) in made {
+            let base = as_stored(&merges[at].merged, &row, &back);
+            stored.insert(at, (row.key, base));
+        }
         refused.extend(failed);
         written.strangers.extend(strangers);
     }
@@ -219,11 +228,8 @@ async fn write_merges<'a>(
             work.parked.push((merge.record.id.as_str(), cause, "correct the record in the CRM, or the row".into()));
             continue;
         }
-        let row = stored.remove(&at);
-        let base = match &row {
-            Some(row) => as_stored(&merge.merged, row),
-            None => merge.merged.base.clone(),
-        };
+        let (row, base) = stored.remove(&at).unzip();
+        let base = base.unwrap_or_else(|| merge.merged.base.clone());
         let open = base.is_open();
         match merge.link {
             Some(id) => {
@@ -241,7 +247,7 @@ async fn write_merges<'a>(
                 notes.met(&merge.record.id, merge.merged.because, base);
             }
         }
-        written.keys.extend(row.map(|row| row.key.0));
+        written.keys.extend(row.map(|key| key.0));
         if merge.bind {
             written.linked.push(merge.key.0.clone());
         }
@@ -261,11 +267,11 @@ async fn write_merges<'a>(
 }
 
 /// The base with the row's side as the database stored it: what a BEFORE trigger or a type made of the value is what was agreed.
-fn as_stored(merged: &Merged, row: &Row) -> Base {
+fn as_stored(merged: &Merged, row: &Stored, back: &ReadBack) -> Base {
     let mut base = merged.base.clone();
-    for (at, _) in &merged.row_changes {
+    for (place, (at, sent)) in merged.row_changes.iter().enumerate() {
         if let Some(Some(field)) = base.fields.get_mut(*at) {
-            field.row = row.field(*at).map(str::to_owned);
+            field.row = row.get(back, place, sent.as_deref()).map(str::to_owned);
         }
     }
     base
@@ -273,22 +279,27 @@ fn as_stored(merged: &Merged, row: &Row) -> Base {
 
 #[derive(Default)]
 struct Bisected {
-    made: Vec<(usize, Row)>,
+    made: Vec<(usize, Stored)>,
     failed: Vec<(usize, String)>,
     /// Keys that came back and were not asked for, and those they came back for.
     strangers: Vec<String>,
 }
 
 /// Changes what the database takes, in as few statements as it allows, and names what it refuses.
-async fn bisect(tx: &Tx, mapped: &Mapped, columns: &[&str], changes: &[(usize, NewRow<'_>)]) -> Result<Bisected, StoreError> {
+async fn bisect(
+    tx: &Tx,
+    mapped: &Mapped,
+    (columns, back): (&[&str], &ReadBack),
+    changes: &[(usize, NewRow<'_>)],
+) -> Result<Bisected, StoreError> {
     let mut bisected = Bisected::default();
     let mut parts = vec![changes];
     while let Some(part) = parts.pop() {
         let savepoint = tx.savepoint().await?;
-        match rows::update(&savepoint, mapped, columns, part.iter().map(|(_, row)| row)).await {
+        match rows::update(&savepoint, mapped, columns, part.iter().map(|(_, row)| row), back).await {
             Ok(rows) => {
                 savepoint.commit().await?;
-                let mut by_key: HashMap<RowKey, Row> = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
+                let mut by_key: HashMap<RowKey, Stored> = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
                 let (there, gone): (Vec<_>, Vec<_>) = part.iter().partition(|(_, new)| by_key.contains_key(&new.key));
                 bisected.made.extend(there.into_iter().filter_map(|(at, new)| Some((*at, by_key.remove(&new.key)?))));
                 if !by_key.is_empty() {

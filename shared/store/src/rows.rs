@@ -10,6 +10,7 @@ use tidemark_core::spec::{Mark, StreamSpec};
 use crate::dialect::{in_list, list, quote, table};
 use crate::query::{all, get, run, scalar};
 use crate::shape::{NewKey, TableShape};
+use crate::terms::Terms;
 use crate::{Store, StoreError, touch};
 
 /// A stream together with the table it is mapped to: what every statement over its rows is made from.
@@ -35,16 +36,19 @@ impl Mapped {
     /// Key and mapped columns in text form; `t` is the table's alias.
     fn selection(&self, backend: DbBackend, alias: &str) -> String {
         let columns = std::iter::once(self.spec.key.as_str()).chain(self.spec.columns());
-        let columns = columns.map(|column| match backend {
-            DbBackend::Postgres => format!("{alias}{}::text", quote(column)),
-            _ => format!("CAST({alias}{} AS TEXT)", quote(column)),
-        });
-        columns.collect::<Vec<_>>().join(", ")
+        columns.map(|column| text_of(backend, alias, column)).collect::<Vec<_>>().join(", ")
     }
 
     fn read(&self, row: &QueryResult) -> Result<Row, StoreError> {
         let columns = (1..=self.spec.columns().count()).map(|at| get(row, at)).collect::<Result<_, _>>()?;
         Ok(Row { key: RowKey(get(row, 0)?), columns })
+    }
+}
+
+fn text_of(backend: DbBackend, alias: &str, column: &str) -> String {
+    match backend {
+        DbBackend::Postgres => format!("{alias}{}::text", quote(column)),
+        _ => format!("CAST({alias}{} AS TEXT)", quote(column)),
     }
 }
 
@@ -152,6 +156,51 @@ pub(crate) struct NewRow<'a> {
     pub(crate) values: Vec<Option<Cow<'a, str>>>,
 }
 
+/// A row as the database stored it, in the columns that were read back.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) key: RowKey,
+    values: Vec<Option<String>>,
+}
+
+impl Stored {
+    /// What the written column at this place holds now, when `sent` was written to it.
+    pub(crate) fn get<'a>(&'a self, back: &ReadBack, at: usize, sent: Option<&'a str>) -> Option<&'a str> {
+        match back.places.get(at) {
+            Some(Some(place)) => self.values.get(*place)?.as_deref(),
+            _ => sent,
+        }
+    }
+}
+
+/// Which of the written columns are read back; the others hold what was sent.
+#[derive(Debug)]
+pub(crate) struct ReadBack {
+    places: Vec<Option<usize>>,
+}
+
+impl ReadBack {
+    pub(crate) fn new<'a>(terms: &Terms, columns: &[&str], rows: impl Iterator<Item = &'a NewRow<'a>>) -> Self {
+        // A NUL is dropped on the way: then everything is looked at.
+        let altered = !terms.verbatim.is_empty() && rows.flat_map(|row| &row.values).flatten().any(|text| text.contains('\0'));
+        let mut places = 0..;
+        let place = |column: &&str| if !altered && terms.verbatim.contains(*column) { None } else { places.next() };
+        Self { places: columns.iter().map(place).collect() }
+    }
+
+    /// The key and the columns in text form; `alias` is the table's, with its dot.
+    fn selection(&self, backend: DbBackend, mapped: &Mapped, columns: &[&str], alias: &str) -> String {
+        let read = columns.iter().zip(&self.places).filter(|(_, place)| place.is_some()).map(|(column, _)| *column);
+        let texts = std::iter::once(mapped.spec.key.as_str()).chain(read).map(|column| text_of(backend, alias, column));
+        texts.collect::<Vec<_>>().join(", ")
+    }
+
+    fn read(&self, row: &QueryResult) -> Result<Stored, StoreError> {
+        let values = (1..=self.places.iter().flatten().count()).map(|at| get(row, at)).collect::<Result<_, _>>()?;
+        Ok(Stored { key: RowKey(get(row, 0)?), values })
+    }
+}
+
 /// Keys for `count` new rows.
 pub(crate) async fn new_keys(db: &impl ConnectionTrait, mapped: &Mapped, count: usize) -> Result<Vec<RowKey>, StoreError> {
     let count_sql = i64::try_from(count).unwrap_or(0);
@@ -183,13 +232,14 @@ pub(crate) async fn new_keys(db: &impl ConnectionTrait, mapped: &Mapped, count: 
     }
 }
 
-/// Inserts rows in one statement and gives them back as the database made them, triggers and defaults included.
+/// Inserts rows in one statement and gives back what the database made of the columns that `back` names, triggers included.
 pub(crate) async fn insert<'a>(
     db: &impl ConnectionTrait,
     mapped: &Mapped,
     columns: &[&str],
     rows: impl Iterator<Item = &'a NewRow<'a>>,
-) -> Result<Vec<Row>, StoreError> {
+    back: &ReadBack,
+) -> Result<Vec<Stored>, StoreError> {
     let backend = db.get_database_backend();
     let touched = touch::of_new_row(backend, mapped);
     let mut names = vec![mapped.key()];
@@ -215,18 +265,19 @@ pub(crate) async fn insert<'a>(
         mapped.shape.sql(),
         names.join(", "),
         casts.join(", "),
-        mapped.selection(backend, "")
+        back.selection(backend, mapped, columns, "")
     );
-    all(db, &sql, values).await?.iter().map(|row| mapped.read(row)).collect()
+    all(db, &sql, values).await?.iter().map(|row| back.read(row)).collect()
 }
 
-/// Sets the same columns of many rows in one statement and gives the rows back as the database stored them.
+/// Sets the same columns of many rows in one statement and gives back what the database made of those that `back` names.
 pub(crate) async fn update<'a>(
     db: &impl ConnectionTrait,
     mapped: &Mapped,
     columns: &[&str],
     rows: impl Iterator<Item = &'a NewRow<'a>>,
-) -> Result<Vec<Row>, StoreError> {
+    back: &ReadBack,
+) -> Result<Vec<Stored>, StoreError> {
     let backend = db.get_database_backend();
     let mut cells: Vec<Option<&str>> = Vec::new();
     for row in rows {
@@ -246,9 +297,9 @@ pub(crate) async fn update<'a>(
         mapped.shape.sql(),
         sets.join(", "),
         cast(backend, &mapped.shape, &mapped.spec.key, 0),
-        mapped.selection(backend, if backend == DbBackend::Postgres { "t." } else { "" })
+        back.selection(backend, mapped, columns, if backend == DbBackend::Postgres { "t." } else { "" })
     );
-    all(db, &sql, values).await?.iter().map(|row| mapped.read(row)).collect()
+    all(db, &sql, values).await?.iter().map(|row| back.read(row)).collect()
 }
 
 /// Writes the CRM's id into the rows' own column, where the mapping has one and it is not there yet.
