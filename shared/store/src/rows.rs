@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Value};
 use tidemark_core::record::{Row, RowKey};
 use tidemark_core::spec::{Mark, StreamSpec};
 
-use crate::dialect::{in_list, list, quote, table};
+use crate::dialect::{in_list, list, quote, table, table_in_order};
 use crate::query::{all, get, run, scalar};
 use crate::shape::{NewKey, TableShape};
 use crate::terms::Terms;
@@ -249,7 +249,7 @@ pub(crate) async fn insert<'a>(
         cells.push(Some(row.key.as_str()));
         cells.extend(row.values.iter().map(Option::as_deref));
     }
-    let (source, values) = table(backend, 1, names.len(), &cells);
+    let (source, values) = table_in_order(backend, 1, names.len(), &cells);
     let mut casts: Vec<String> = std::iter::once(mapped.spec.key.as_str())
         .chain(columns.iter().copied())
         .enumerate()
@@ -261,7 +261,7 @@ pub(crate) async fn insert<'a>(
     }
     let overriding = if mapped.shape.overriding { "OVERRIDING SYSTEM VALUE" } else { "" };
     let sql = format!(
-        "INSERT INTO {} ({}) {overriding} SELECT {} FROM {source} ORDER BY v.n RETURNING {}",
+        "INSERT INTO {} ({}) {overriding} SELECT {} FROM {source} RETURNING {}",
         mapped.shape.sql(),
         names.join(", "),
         casts.join(", "),
