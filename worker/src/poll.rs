@@ -25,9 +25,9 @@ use crate::outcome::Outcome;
 use crate::references;
 
 /// Pages that may have arrived before they are applied.
-const PAGES_AHEAD: usize = 3;
+const PAGES_AHEAD: usize = 5;
 /// Records beyond which no further page joins a transaction.
-const ROWS_TOGETHER_MAX: usize = 600;
+const ROWS_TOGETHER_MAX: usize = 1_000;
 /// Rows of one step of a walk.
 const WALK_ROWS: u64 = 500;
 

@@ -69,6 +69,7 @@ pub async fn apply_page(
         read_delay: page.read_delay,
         undecided_creates: held.undecided_creates,
         read_debts: held.read_debts,
+        children: held.children,
         moved: HashSet::new(),
         sweep: sweeping.then_some(Sweeping { window: page.window.id, cursors: held.cursors }),
     };
@@ -161,6 +162,7 @@ pub async fn apply_reads(
         // With a key of ours on each record a create is told apart; without one a record may be what a create made.
         undecided_creates: mapped.spec.external_key.is_none() && streams::undecided_creates(&tx, mapped.id).await?,
         read_debts: false,
+        children: true,
         moved: moved.clone(),
         sweep: None,
     };
@@ -200,6 +202,7 @@ struct Batch<'a> {
     read_delay: Millis,
     undecided_creates: bool,
     read_debts: bool,
+    children: bool,
     moved: HashSet<RemoteId>,
     sweep: Option<Sweeping>,
 }
@@ -301,13 +304,10 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     let keys: Vec<&str> = keys.collect();
     let strangers: Vec<&str> = written.strangers.iter().map(String::as_str).collect();
     changes::end_own(tx, mapped, &terms, &keys, &strangers).await?;
-    debts::free_children(
-        tx,
-        &mapped.spec.connection,
-        &mapped.spec.object,
-        &written.linked.iter().map(String::as_str).collect::<Vec<_>>(),
-    )
-    .await?;
+    if batch.children {
+        let linked: Vec<&str> = written.linked.iter().map(String::as_str).collect();
+        debts::free_children(tx, &mapped.spec.connection, &mapped.spec.object, &linked).await?;
+    }
     debts::owe(tx, mapped.id, Kind::Push, written.owe_push.iter().map(String::as_str), 0, false).await?;
     if batch.read_debts {
         // A record that is merged now owes nothing any more, parked or not.

@@ -226,13 +226,14 @@ pub(crate) async fn hold(db: &impl ConnectionTrait, fence: Fence) -> Result<Held
         "UPDATE tidemark_stream SET version = version + 1, lease_until = {{now}} + $3
          WHERE id = $1 AND {fence_holds} AND lease_until > {{now}} AND state = 'running'
          RETURNING EXISTS (SELECT 1 FROM tidemark_link l WHERE l.stream_id = $1 AND {UNDECIDED}),
-             EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.stream_id = $1 AND d.kind = 'read'), fast_until, settled_until"
+             EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.stream_id = $1 AND d.kind = 'read'), fast_until, settled_until,
+             EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.state = 'parent')"
     );
     let row = one(db, &sql, vec![fence.stream.into(), fence.number.into(), fence.lease.into()]).await?;
     let row = row.ok_or_else(|| StoreError::LeaseLost { what: format!("stream {}", fence.stream) })?;
     let truth = |at| get::<bool>(&row, at);
     let cursors = Cursors { fast: get(&row, 2)?, settled: get(&row, 3)? };
-    Ok(Held { undecided_creates: truth(0)?, read_debts: truth(1)?, cursors })
+    Ok(Held { undecided_creates: truth(0)?, read_debts: truth(1)?, children: truth(4)?, cursors })
 }
 
 /// A create whose record may be there although nobody has heard of it: it was sent without a known outcome, or is about to be.
@@ -249,6 +250,8 @@ pub(crate) async fn undecided_creates(db: &impl ConnectionTrait, stream: i64) ->
 pub(crate) struct Held {
     pub(crate) undecided_creates: bool,
     pub(crate) read_debts: bool,
+    /// Somebody waits for a parent. Who begins to wait from here on is looked after by `debts::free_linked_children`.
+    pub(crate) children: bool,
     pub(crate) cursors: Cursors,
 }
 
