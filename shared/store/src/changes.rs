@@ -1,15 +1,18 @@
 //! The change log and its relay: log rows become debts by delete, in one transaction, so that none is lost and none is made twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::bug::{Bug, planted};
+use tidemark_core::page::KnownLink;
+use tidemark_core::record::{Row, RowKey};
 
 use crate::debts::{Kind, owe, owe_changed};
 use crate::dialect::{in_list, list};
+use crate::links::{self, By};
 use crate::query::{all, get, run, scalar};
-use crate::rows::Mapped;
+use crate::rows::{self, Lock, Mapped};
 use crate::terms::{self, Terms};
 use crate::{Store, StoreError};
 
@@ -100,6 +103,10 @@ pub(crate) async fn end_own(
     let ours: BTreeSet<&str> = if logged.is_empty() { BTreeSet::new() } else { keys.iter().copied().collect() };
     let others = logged.iter().filter(|(key, times)| **times > 1 || !ours.contains(key.as_str())).map(|(key, _)| key.as_str());
     let others: BTreeSet<&str> = others.filter(|key| !key.is_empty()).chain(strangers.iter().copied()).collect();
+    if terms.alters {
+        let altered = altered(db, mapped, keys).await?;
+        owe(db, mapped.id, Kind::Push, altered.iter().map(String::as_str), 0, false).await?;
+    }
     owe(db, mapped.id, Kind::Push, others.iter().copied(), 0, true).await?;
     if logged.contains_key("") {
         run(
@@ -113,6 +120,20 @@ pub(crate) async fn end_own(
         owe(db, *sibling, Kind::Push, keys.iter().chain(&others).copied(), 0, true).await?;
     }
     Ok(())
+}
+
+/// Of the rows that we wrote those in which a trigger of the order system made something else of our statement, in a column that we did not write: nobody tells of that.
+async fn altered(db: &impl ConnectionTrait, mapped: &Mapped, keys: &[&str]) -> Result<Vec<String>, StoreError> {
+    let rows = rows::by_keys(db, mapped, keys.iter().copied(), Lock::Free).await?;
+    let links = links::free(db, mapped, By::Row, keys.iter().copied()).await?;
+    let links: HashMap<&RowKey, &KnownLink> = links.iter().filter_map(|link| Some((link.row_key.as_ref()?, link))).collect();
+    let differs = |row: &&Row| {
+        let base = links.get(&row.key).map(|link| &link.view.base);
+        base.is_some_and(|base| {
+            (0..mapped.spec.fields.len()).any(|at| base.get(at).is_some_and(|known| known.row.as_deref() != row.field(at)))
+        })
+    };
+    Ok(rows.iter().filter(differs).map(|row| row.key.0.clone()).collect())
 }
 
 /// The keys of the table that this transaction logged, with how often; a bulk marker has none.

@@ -58,6 +58,12 @@ pub struct StoreConfig {
     pub pool_max: u32,
 }
 
+/// Our own tables first, then whatever the role or the database has set: a trigger of the order system runs in our sessions too and finds there what it finds in any other.
+fn search_path(config: &StoreConfig) -> String {
+    let ours = format!("{}, {}, ", dialect::quote(&config.schema), dialect::quote(&config.orders_schema));
+    format!("SELECT set_config('search_path', {} || current_setting('search_path'), false)", dialect::literal(&ours))
+}
+
 /// The order database, with Tidemark's own tables in it.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -83,7 +89,16 @@ impl Store {
             .test_before_acquire(false)
             .set_application_name("tidemark");
         if config.url.starts_with("postgres") {
-            options.set_schema_search_path(&config.schema);
+            let path = search_path(config);
+            options.map_sqlx_postgres_pool_opts(move |pool| {
+                let path = path.clone();
+                pool.after_connect(move |connection, _| {
+                    let path = path.clone();
+                    Box::pin(async move {
+                        sea_orm::sqlx::Executor::execute(connection, sea_orm::sqlx::AssertSqlSafe(path)).await.map(|_| ())
+                    })
+                })
+            });
             options.map_sqlx_postgres_opts(|options| options.options([("timezone", "UTC"), ("datestyle", "ISO")]));
         } else {
             options.map_sqlx_sqlite_opts(|options| options.busy_timeout(Duration::from_secs(15)).pragma("cache_size", "-8000"));

@@ -128,6 +128,35 @@ async fn a_row_that_gets_another_key_under_our_hands_is_noticed_under_both() -> 
     Ok(())
 }
 
+/// A BEFORE trigger that changes a column we did not write leaves no trace of its own: the row is compared with what was agreed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_trigger_of_the_shop_adds_to_our_own_row_is_noticed() -> eyre::Result<()> {
+    let (rig, id) = agreed().await?;
+    shop(&rig, "BEFORE INSERT OR UPDATE", "NEW.last_name = 'of ' || NEW.company; RETURN NEW;").await?;
+    edited(&rig, &id, "New").await?;
+    let other = rig.crm.crm().create(Contacts, &[("email", "bo@acme.test"), ("company", "Bo")])?;
+    rig.catch_up("hubspot.contacts").await?;
+    assert_eq!(owed(&rig).await?.len(), 2, "{:?}", owed(&rig).await?);
+    rig.db.run("UPDATE customers SET email_confirmed_at = '2026-01-01 00:00:00'").await?;
+    rig.settle().await?;
+    assert_eq!(rig.record("contacts", &id).await?["lastname"], "of New");
+    assert_eq!(rig.record("contacts", &other).await?["lastname"], "of Bo");
+    Ok(())
+}
+
+/// A trigger names its tables as it is used to: our sessions find what any session of the role finds, behind our own tables.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_of_the_shop_that_names_no_schema_works_under_our_hands() -> eyre::Result<()> {
+    let (rig, id) = agreed().await?;
+    shop(&rig, "AFTER UPDATE OF company", "UPDATE orders SET status = 'accepted' WHERE customer_id = NEW.id; RETURN NULL;")
+        .await?;
+    edited(&rig, &id, "New").await?;
+    assert_eq!(company(&rig).await?.as_deref(), Some("New"), "the page was applied");
+    rig.settle().await?;
+    assert_eq!(rig.records("deals").await?.len(), 1, "and what the trigger did was heard of");
+    Ok(())
+}
+
 /// The base holds what is stored, whether or not it is read back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_trigger_of_the_shop_makes_of_our_value_is_what_was_agreed() -> eyre::Result<()> {
