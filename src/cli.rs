@@ -164,10 +164,11 @@ Example:
 const RESUME: &str = "Needs: the database. Running processes heed it within a tick.
 
 Exit codes:
-  0  it runs
+  0  it runs, or nothing waits behind that brake any more
   1  there is no such stream or connection
 
 Examples:
+  tidemark resume hubspot.contacts --act delete   lets through what its brake on deletes holds back
   tidemark match hubspot.contacts      shows what would happen
   tidemark resume hubspot.contacts     says go to it
   tidemark resume hubspot              after `tidemark pause hubspot`";
@@ -313,6 +314,12 @@ pub(crate) enum Verb {
     Resume {
         /// A stream, a connection, or `all`: every stream whose plan is ready, not what is paused.
         subject: String,
+        /// Let through what a brake of this stream holds back, once: `create`, `update`, `blank` (values replaced by nothing) or `delete`. `tidemark status` says what waits.
+        #[arg(long, value_parser = ["create", "update", "blank", "delete"])]
+        act: Option<String>,
+        /// Only what is to be written this way: `in` to rows, `out` to records. Without it both.
+        #[arg(long, requires = "act", value_parser = ["in", "out"])]
+        direction: Option<String>,
     },
 }
 

@@ -11,6 +11,7 @@ mod m20261125_000002_lineage;
 mod m20261125_000003_sweep;
 mod m20261125_000004_merge_completed;
 mod m20261125_000005_walk_links;
+mod m20261125_000006_brakes;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000003_sweep::Migration),
             Box::new(m20261125_000004_merge_completed::Migration),
             Box::new(m20261125_000005_walk_links::Migration),
+            Box::new(m20261125_000006_brakes::Migration),
         ]
     }
 
@@ -42,5 +44,6 @@ pub fn plan(postgres: bool) -> String {
     statements.extend(m20261125_000003_sweep::statements(postgres));
     statements.extend(m20261125_000004_merge_completed::statements(postgres));
     statements.extend(m20261125_000005_walk_links::statements(postgres));
+    statements.extend(m20261125_000006_brakes::statements(postgres));
     statements.join(";\n") + ";\n"
 }

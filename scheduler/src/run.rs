@@ -107,7 +107,7 @@ async fn tick_loop(
     turn: Arc<AtomicI64>,
     shutdown: CancellationToken,
 ) {
-    let (mut failing, mut blind) = (false, false);
+    let (mut failing, mut blind, mut mute) = (false, false, false);
     loop {
         let result = tick::once(&store, &specs, tuning.jitter).await;
         let problem = result.err().filter(|error| !error.is_contention()).map(|error| error.log_words());
@@ -115,6 +115,9 @@ async fn tick_loop(
         let result = watch::once(&store, &tables).await;
         let problem = result.err().filter(|error| !error.is_contention()).map(|error| error.words());
         blind = say(blind, "look after capture", problem.as_deref());
+        let result = watch::brakes(&store).await;
+        let problem = result.err().filter(|error| !error.is_contention()).map(|error| error.log_words());
+        mute = say(mute, "tell of brakes", problem.as_deref());
         turn.store(now(), Ordering::Relaxed);
         if !pause(&shutdown, tuning.tick_every).await {
             return;

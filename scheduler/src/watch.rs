@@ -1,9 +1,10 @@
-//! Watches capture: a trigger of ours that is dropped or disabled is told within a tick, and every row is compared until it is back. Never installs one.
+//! Watches what stops without a failure: a trigger of ours that is dropped or disabled, a brake that trips. Each is told within a tick, once. Never installs a trigger,
+//! answers no brake.
 
 use tidemark_core::window::millis;
 use tidemark_store::capture::{self, Captured};
 use tidemark_store::watch::{Change, note};
-use tidemark_store::{Store, StoreError};
+use tidemark_store::{Store, StoreError, acts, brakes};
 use tracing::{error, info};
 
 /// Looks at each table once. Returns how many changed since anybody looked.
@@ -26,4 +27,20 @@ pub async fn once(store: &Store, tables: &[Captured]) -> Result<usize, StoreErro
         changed += 1;
     }
     Ok(changed)
+}
+
+/// Tells of brakes that tripped since anybody looked. Returns how many.
+pub async fn brakes(store: &Store) -> Result<usize, StoreError> {
+    let tripped = brakes::untold(store).await?;
+    for one in &tripped {
+        let (stream, things, done, act) = (&one.stream, one.way.things(), one.act.done(), one.act.word());
+        error!(
+            stream = %stream, direction = one.way.word(), act,
+            "the brake of {stream} is on: {} {things} were {done} within a day, and more are to be; they wait until `tidemark resume {stream} --act {act}`",
+            one.most
+        );
+        let reason = format!("more than {} {things} were to be {done} within a day: the rest waits for a person", one.most);
+        acts::record(store, "tidemark", "brake", &format!("stream {stream}"), Some(&reason)).await?;
+    }
+    Ok(tripped.len())
 }

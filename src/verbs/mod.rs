@@ -1,6 +1,7 @@
 //! One file per verb. A verb reads its arguments, asks `compose` for the parts, prints, and says how it ended.
 
 mod agree;
+mod brake;
 mod check;
 mod conflicts;
 mod first_meeting;
@@ -48,7 +49,10 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
         Verb::Resolve(wish) => conflicts::resolve(&open_migrated(&args.config).await?, &wish).await,
         Verb::Pause { subject, reason } => pause::pause(&open_migrated(&args.config).await?, &subject, reason.as_deref()).await,
         Verb::Sweep { subject } => sweep::run(&open_migrated(&args.config).await?, &subject).await,
-        Verb::Resume { subject } => pause::resume(&open_migrated(&args.config).await?, &subject).await,
+        Verb::Resume { subject, act: Some(act), direction } => {
+            brake::let_through(&open_migrated(&args.config).await?, &subject, &act, direction.as_deref()).await
+        }
+        Verb::Resume { subject, act: None, .. } => pause::resume(&open_migrated(&args.config).await?, &subject).await,
     }
 }
 

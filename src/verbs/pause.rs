@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use eyre::bail;
-use tidemark_store::{acts, connections, streams};
+use tidemark_store::{acts, connections, overview, streams};
 
 use crate::compose::House;
 use crate::verbs::{say, who};
@@ -49,6 +49,11 @@ pub(crate) async fn resume(house: &House, subject: &str) -> eyre::Result<ExitCod
     }
     acts::record(&house.store, &who(), "resume", subject, None).await?;
     say(format_args!("{subject} runs."));
+    let streams = overview::streams(&house.store).await?;
+    let stream = streams.iter().find(|stream| stream.name == subject);
+    for brake in stream.into_iter().flat_map(|stream| stream.brakes_on()) {
+        say(format_args!("Its brake stays on: {}. `{}` lets them through.", brake.words(), brake.remedy(subject)));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -82,6 +82,9 @@ fn print(stream: &StreamOverview) {
     if let Some(deaf) = stream.deaf() {
         say(format_args!("    capture     {deaf}: run `tidemark migrate`"));
     }
+    for brake in stream.brakes_on() {
+        say(format_args!("    brake       {}: `{}` lets them through", brake.words(), brake.remedy(&stream.name)));
+    }
     say(format_args!("    {}", sweep(stream)));
     if let Some(error) = stream.poll_error.as_ref().or(stream.debt_error.as_ref()) {
         say(format_args!("    last error  {error}"));

@@ -1,10 +1,11 @@
 //! Pays push debts: claim, load, plan, look up or read where the plan asks for it, send in batches, settle each item. What is sent is computed here and now from the
 //! row and the base; the debt itself carries nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use metrics::counter;
 use tidemark_core::base::Base;
+use tidemark_core::brake::{Act, act_on_record};
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::push::{Plan, Reference, Sent, Subject, plan};
@@ -13,6 +14,7 @@ use tidemark_core::window::millis;
 use tidemark_core::{Millis, push::Verdict, push::after_failure};
 use tidemark_crm::{Bucket, Outcomes, WriteBatch, WriteItem, WriteKind, Written};
 use tidemark_store::StoreError;
+use tidemark_store::brakes::{Outgoing, ask_pushes};
 use tidemark_store::debts::{self, Claim, Kind, Unpaid, Which};
 use tidemark_store::push::{self as pushing, Prepared};
 use tidemark_store::rows::Mapped;
@@ -114,6 +116,8 @@ impl Push<'_> {
                 return self.stop(no).await;
             }
         }
+        let held = self.ask_brakes(&planned).await?;
+        planned.retain(|(prepared, _)| !held.contains(&prepared.claim.id));
         let (mut creates, mut updates, mut archives, mut lost) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut settlements: Vec<Settlement<'_>> = Vec::new();
         for (prepared, plan) in planned {
@@ -148,6 +152,22 @@ impl Push<'_> {
             now,
         };
         plan(&self.purpose.stream.spec, &subject)
+    }
+
+    /// What the brakes hold is parked, and is none of this push's business any more.
+    async fn ask_brakes(&self, planned: &[(&Prepared, Plan)]) -> Result<HashSet<i64>, StoreError> {
+        if planted(Bug::BrakesOnlySweeps) {
+            return Ok(HashSet::new());
+        }
+        let outgoing = |(prepared, plan): &(&'_ Prepared, Plan)| {
+            let link = prepared.link.as_ref();
+            Some((prepared.claim.id, act_on_record(plan, link.map(|link| &link.view.base))?))
+        };
+        let acts: HashMap<i64, Act> = planned.iter().filter_map(outgoing).collect();
+        let going = planned.iter().filter_map(|(prepared, _)| {
+            Some(Outgoing { claim: &prepared.claim, link: prepared.link.as_ref(), act: *acts.get(&prepared.claim.id)? })
+        });
+        ask_pushes(&self.purpose.ctx.store, self.purpose.stream, self.fence, &going.collect::<Vec<_>>()).await
     }
 
     /// Fields the CRM may change are sent only after a read in the same push: a record that still says what was agreed lets them go, any other is merged first.

@@ -1,4 +1,4 @@
-//! What people may do: pause and resume streams and connections, say go, retry and park debts, decide conflicts. Each act is recorded with who did it.
+//! What people may do: pause and resume streams and connections, say go, answer brakes, retry and park debts, decide conflicts. Each act is recorded with who did it.
 //!
 //! The dashboard's forms and the API share one list of acts; they differ in how they answer.
 
@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Json, body::Bytes};
 use serde::Deserialize;
 use serde_json::json;
+use tidemark_core::brake::{Act, Way};
 use tidemark_core::conflict::Side;
 use tidemark_store::conflicts::{By, Which};
-use tidemark_store::{StoreError, acts, conflicts, connections, debts, overview, streams, sweeps};
+use tidemark_store::{StoreError, acts, brakes, conflicts, connections, debts, overview, streams, sweeps};
 use tracing::info;
 
 use super::login::local;
@@ -101,6 +102,16 @@ async fn perform(shared: &Shared, who: &str, place: &(String, String, String), r
                 return Ok(Deed::Refused("A sweep of the stream is owed or under way already.".into()));
             }
             true
+        }
+        ("brakes", brake) => {
+            let Some(stream) = streams::find(store, name).await? else { return Ok(Deed::Missing) };
+            let parts = brake.split_once('-').and_then(|(way, act)| Some((Way::from_word(way)?, Act::from_word(act)?)));
+            let Some((way, act)) = parts else { return Ok(Deed::Missing) };
+            let Some(held) = brakes::release(store, stream.id, way, act).await? else {
+                return Ok(Deed::Refused("Nothing waits behind that brake, and it is not on.".into()));
+            };
+            let subject = format!("stream {name}: {} to be {}", way.count(held), act.done());
+            return settle(shared, who, "let through", &subject, reason.as_deref(), true).await;
         }
         ("connections", "pause") => connections::set_state(store, name, "paused", Some(&paused)).await?,
         ("connections", "resume") => connections::set_state(store, name, "running", None).await?,

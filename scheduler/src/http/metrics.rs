@@ -11,6 +11,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tidemark_core::Millis;
+use tidemark_core::brake::{Act, Way};
 use tidemark_store::{StoreError, overview};
 use tokio::sync::Mutex;
 use tracing::warn;
@@ -126,6 +127,7 @@ fn add_streams(text: &mut Text, snapshot: &Snapshot) {
         }
     }
     add_sweeps(text, snapshot);
+    add_brakes(text, snapshot);
     text.family("tidemark_debt_oldest_seconds", gauge, "How long the longest unpaid change has been owed.");
     for stream in &snapshot.streams {
         text.sample(
@@ -168,6 +170,27 @@ fn add_sweeps(text: &mut Text, snapshot: &Snapshot) {
             let found = stream.overview.sweep.drift_day.iter().find(|(by, _)| by == missed_by).map_or(0, |(_, count)| *count);
             let labels = [("stream", stream.overview.name.as_str()), ("missed_by", missed_by)];
             text.sample("tidemark_drift_day", &labels, found as f64);
+        }
+    }
+}
+
+/// One number of a brake.
+type BrakeCount = fn(&overview::BrakeView) -> i64;
+
+fn add_brakes(text: &mut Text, snapshot: &Snapshot) {
+    let families: [(&str, &str, BrakeCount); 3] = [
+        ("tidemark_brake_on", "1 while a brake waits for a person's answer.", |brake| brake.is_on().into()),
+        ("tidemark_brake_held", "Rows or records that wait behind a brake.", |brake| brake.held),
+        ("tidemark_brake_day", "Rows or records that passed a brake within 24 hours.", |brake| brake.day),
+    ];
+    for (name, help, value) in families {
+        text.family(name, "gauge", help);
+        for stream in &snapshot.streams {
+            for (direction, act) in Way::ALL.into_iter().flat_map(|way| Act::ALL.map(|act| (way, act))) {
+                let brake = stream.overview.brakes.iter().find(|brake| (brake.direction, brake.act) == (direction, act));
+                let labels = [("stream", stream.overview.name.as_str()), ("direction", direction.word()), ("act", act.word())];
+                text.sample(name, &labels, brake.map_or(0, value) as f64);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use tidemark_core::spec::StreamSpec;
-use tidemark_store::overview::{StreamOverview, WindowRow};
+use tidemark_store::overview::{BrakeView, StreamOverview, WindowRow};
 
 use super::chart;
 use super::frame::{act, badge, maybe_when, pause};
@@ -70,10 +70,24 @@ pub(crate) fn explanation(view: &StreamView) -> Markup {
         dl.explanation {
             @if let Some(why) = &verdict.why { div.why { dt { (label) } dd { (why) } } }
             @if let Some(deaf) = stream.deaf().filter(|deaf| verdict.why.as_ref() != Some(deaf)) { div.why { dt { "Capture" } dd { (deaf) ": run " code { "tidemark migrate" } } } }
+            @for brake in stream.brakes_on() {
+                div.why { dt { "Brake" } dd {
+                    @if verdict.mood != Mood::Person { (brake.words()) ". " }
+                    (act(&format!("/acts/brakes/{}/{}-{}", part(&stream.name), brake.direction.word(), brake.act.word()), &let_through(brake), &stream.name, &format!("/streams/{}", part(&stream.name)), "primary"))
+                } }
+            }
             @if let Some(reason) = note { div.why { dt { "Note" } dd { (reason) } } }
             @if !view.configured { div.why { dt { "Note" } dd { "It is not in the configuration any more: nothing reads or writes it." } } }
             div { dt { "Next" } dd { (verdict.next) } }
         }
+    }
+}
+
+/// The button's words: what the answer does.
+fn let_through(brake: &BrakeView) -> String {
+    match brake.held {
+        0 => format!("Let {} to be {} pass again", brake.direction.things(), brake.act.done()),
+        held => format!("Let {} to be {} through", brake.direction.count(number(held)), brake.act.done()),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 use tidemark_core::Millis;
-use tidemark_store::overview::StreamOverview;
+use tidemark_store::overview::{BrakeView, StreamOverview};
 
 use super::words::{class, count, relative, span, vendor};
 
@@ -126,6 +126,14 @@ pub(crate) fn judge(stream: &StreamOverview, fresh_within: Millis, house: House)
     if let Some(deaf) = stream.deaf() {
         let next = format!("Until `tidemark migrate` puts them back, every row is compared from time to time. {next}");
         return verdict(Mood::Person, "hears of no edit in the order system".into(), Some(deaf), next);
+    }
+    let brakes: Vec<String> = stream.brakes_on().map(BrakeView::words).collect();
+    if !brakes.is_empty() {
+        let mut answers: Vec<String> = stream.brakes_on().map(|brake| format!("`{}`", brake.remedy(&stream.name))).collect();
+        answers.dedup();
+        let next =
+            format!("They wait for a person: {} lets them through, once somebody has looked. {next}", answers.join(" or "));
+        return verdict(Mood::Person, "is fresh, except for what its brakes hold back".into(), Some(brakes.join("; ")), next);
     }
     let why = obstacle(stream, house);
     let waiting = stream.parked + stream.open_conflicts;

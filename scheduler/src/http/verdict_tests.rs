@@ -55,6 +55,7 @@ fn stream() -> StreamOverview {
         rows_changed_hour: 0,
         open_window: None,
         sweep: tidemark_store::overview::SweepView::default(),
+        brakes: Vec::new(),
     }
 }
 
@@ -207,4 +208,28 @@ fn a_stream_whose_triggers_are_gone_says_what_to_do_and_what_happens_meanwhile()
         "hubspot.contacts is 12 min behind: the work waits for a free worker",
         "Reads again in 22 s.",
     );
+}
+
+#[test]
+fn what_a_brake_holds_back_is_said_with_the_way_to_let_it_through() {
+    use tidemark_core::brake::{Act, Way};
+    let brake = |direction, act, held| BrakeView {
+        direction,
+        act,
+        day: 50,
+        most: 50,
+        tripped_at: Some(NOW - 60_000),
+        answered_at: None,
+        held,
+    };
+    let mut braked = stream();
+    braked.brakes = vec![brake(Way::Out, Act::Delete, 180), brake(Way::In, Act::Create, 0)];
+    let said = judge(&braked, 300_000, House { workers_alive: 1, queue_answers: true });
+    assert_eq!(said.mood, Mood::Person);
+    assert_eq!(said.say, "is fresh, except for what its brakes hold back");
+    let why = "180 records are not deleted: 50 within a day pass without asking; no more rows are made: 50 within a day pass without asking";
+    assert_eq!(said.why.as_deref(), Some(why));
+    let next =
+        "`tidemark resume hubspot.contacts --act delete` or `tidemark resume hubspot.contacts --act create` lets them through";
+    assert!(said.next.contains(next), "{}", said.next);
 }

@@ -80,6 +80,10 @@ pub(crate) fn class(word: &str) -> &str {
         "malformed" => "the answer made no sense",
         "parent" => "waits for its parent",
         "person" => "parked by a person",
+        "brake_create" => "a brake: too many were to be made",
+        "brake_update" => "a brake: too many were to be changed",
+        "brake_blank" => "a brake: too many were to be emptied in part",
+        "brake_delete" => "a brake: too many were to be deleted",
         other => other,
     }
 }

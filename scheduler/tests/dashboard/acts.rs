@@ -8,6 +8,7 @@ on_both_databases! {
     go_starts_a_stream_whose_plan_was_ready(None);
     a_connection_can_be_paused_and_resumed(None);
     debts_can_be_retried_and_parked(None);
+    what_a_brake_holds_is_let_through_with_a_button(None);
     the_api_does_the_same_acts_and_answers_in_json(None);
     conflicts_are_decided_with_one_of_two_buttons(None);
 }
@@ -134,5 +135,26 @@ async fn conflicts_are_decided_with_one_of_two_buttons(site: Site) {
     assert!(site.page("/conflicts").await.contains("Nothing waits for a decision."));
     for place in ["x", "999999:phone", &format!("{id}:nothing"), &id] {
         assert_eq!(site.post(&format!("/acts/conflicts/{place}/take-crm"), "").await.status(), 404, "{place}");
+    }
+}
+
+async fn what_a_brake_holds_is_let_through_with_a_button(site: Site) {
+    world(&site).await;
+    let id = "(SELECT id FROM tidemark_stream WHERE name = 'hubspot.deals')";
+    let brake =
+        format!("INSERT INTO tidemark_brake (stream_id, way, act, most, tripped_at) VALUES ({id}, 'out', 'delete', 50, 1)");
+    let debt = "INSERT INTO tidemark_debt (stream_id, kind, subject, state, class)";
+    seed::run(&site.db, &brake).await;
+    seed::run(&site.db, &format!("{debt} VALUES ({id}, 'push', '7001', 'parked', 'brake_delete')")).await;
+    let page = site.page("/streams/hubspot.deals").await;
+    assert!(page.contains("1 of the records is not deleted: 50 within a day pass without asking"), "{page}");
+    assert!(page.contains("Let 1 record to be deleted through"), "{page}");
+    assert_eq!(site.post("/acts/brakes/hubspot.deals/out-delete", "back=/").await.status(), 303);
+    assert_eq!(last_act(&site).await, "dashboard let through stream hubspot.deals: 1 record to be deleted: ");
+    let passed = "SELECT state || ':' || passed FROM tidemark_debt WHERE subject = '7001'";
+    assert_eq!(site.text(passed).await, "waiting:brake_delete");
+    assert_eq!(site.post("/acts/brakes/hubspot.deals/out-delete", "").await.status(), 409, "it is answered");
+    for nothing in ["out-explode", "sideways-delete", "delete"] {
+        assert_eq!(site.post(&format!("/acts/brakes/hubspot.deals/{nothing}"), "").await.status(), 404);
     }
 }

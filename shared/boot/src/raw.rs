@@ -13,7 +13,7 @@ use tidemark_core::spec::{Direction, Owner};
 
 pub(crate) use self::field::RawField;
 use self::stream::{Inherited, owner};
-pub(crate) use self::stream::{RawPoll, RawStream, RawSweep};
+pub(crate) use self::stream::{RawBrakes, RawLimit, RawPoll, RawStream, RawSweep};
 use crate::errors::{Findings, Place};
 use crate::layers::overlay;
 use crate::node::{Entry, Located, Node, Value};

@@ -1,13 +1,13 @@
 //! Turns what the file says into what the core works with. Refuses nothing: `rules` has done that.
 
 use tidemark_core::spec::{
-    BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, InboundDelete, PollSpec, RetrySpec,
-    StaleSpec, StreamSpec, SweepSpec, Touch,
+    BrakesSpec, BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, InboundDelete, Limit,
+    PollSpec, RetrySpec, StaleSpec, StreamSpec, SweepSpec, Touch,
 };
 use tidemark_core::transform::Transform;
 
 use crate::config::Secrets;
-use crate::raw::{RawConnection, RawField, RawPoll, RawStream, RawSweep};
+use crate::raw::{RawBrakes, RawConnection, RawField, RawLimit, RawPoll, RawStream, RawSweep};
 
 /// A connection, its secrets and its streams; `None` where something was found missing or wrong.
 pub(crate) fn checked(raw: RawConnection) -> Option<((ConnectionSpec, Secrets), Vec<StreamSpec>)> {
@@ -61,6 +61,7 @@ fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
         },
         poll: checked_poll(inherited.poll?)?,
         sweep: checked_sweep(inherited.sweep?)?,
+        brakes: checked_brakes(inherited.brakes?)?,
         retry: RetrySpec { first: inherited.retry_first?.value, cap: inherited.retry_cap?.value },
         fresh_within: inherited.fresh_within?.value,
     })
@@ -93,4 +94,17 @@ fn checked_poll(raw: RawPoll) -> Option<PollSpec> {
 
 fn checked_sweep(raw: RawSweep) -> Option<SweepSpec> {
     Some(SweepSpec { every: raw.every?.value, share_permille: raw.share_permille?.value })
+}
+
+fn checked_brakes(raw: RawBrakes) -> Option<BrakesSpec> {
+    let limit = |raw: Option<RawLimit>| {
+        let raw = raw?;
+        Some(Limit { count: raw.count?.value, share_permille: raw.share_permille?.value })
+    };
+    Some(BrakesSpec {
+        create: limit(raw.create)?,
+        update: limit(raw.update)?,
+        blank: limit(raw.blank)?,
+        delete: limit(raw.delete)?,
+    })
 }

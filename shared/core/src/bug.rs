@@ -66,10 +66,12 @@ pub enum Bug {
     NoWalk,
     /// Children are sent without their parents.
     OrphansSent,
+    /// Only what a sweep finds is braked.
+    BrakesOnlySweeps,
 }
 
 impl Bug {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::StrictBoundary,
         Self::NoOverlap,
         Self::OurClock,
@@ -101,6 +103,7 @@ impl Bug {
         Self::RelayInTwoSteps,
         Self::NoWalk,
         Self::OrphansSent,
+        Self::BrakesOnlySweeps,
     ];
 }
 

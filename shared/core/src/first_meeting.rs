@@ -145,6 +145,7 @@ impl FirstMeeting {
             }
             Step::Exclude { reason } => *self.tally.excluded.entry((*reason).to_owned()).or_default() += 1,
             Step::OweRead { reason } => self.case("undecided", None, Some(record), reason),
+            Step::Held { .. } => self.case("undecided", None, Some(record), "a brake is on"),
             Step::Park { cause, .. } if self.is_ambiguous(spec, record, known) => {
                 let candidates = known.candidates.get(&record.id).into_iter().flatten();
                 self.claimed.extend(candidates.map(|candidate| candidate.key.clone()));

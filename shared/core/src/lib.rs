@@ -5,6 +5,7 @@
 pub mod agree;
 pub mod backoff;
 pub mod base;
+pub mod brake;
 pub mod bug;
 pub mod conflict;
 pub mod crm_clock;

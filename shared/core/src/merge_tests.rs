@@ -57,6 +57,7 @@ pub(crate) fn spec() -> StreamSpec {
             overlap: Duration::from_secs(2),
             page_rows_max: 200,
         },
+        brakes: crate::spec::BrakesSpec::NONE,
         sweep: SweepSpec { every: Some(Duration::from_secs(86_400)), share_permille: 100 },
         retry: RetrySpec { first: Duration::from_secs(2), cap: Duration::from_secs(900) },
         fresh_within: Duration::from_secs(120),

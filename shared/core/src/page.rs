@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::Millis;
 use crate::base::Base;
+use crate::brake::Act;
 use crate::bug::{Bug, planted};
 use crate::delete::lifts;
 use crate::ghost::Ghosts;
@@ -22,6 +23,9 @@ pub struct KnownLink {
     pub remote_id: Option<RemoteId>,
     pub view: LinkView,
     pub version: i64,
+    /// When a brake last counted an update of its row, and of its record.
+    pub counted_in: Option<Millis>,
+    pub counted_out: Option<Millis>,
 }
 
 /// Everything a plan needs to know about the batch's records.
@@ -61,6 +65,10 @@ pub enum Step<'a> {
     Park {
         cause: String,
         next_step: String,
+    },
+    /// The brake on this act is on: it waits for a person.
+    Held {
+        act: Act,
     },
     /// Becomes a row with these values, aligned with the fields.
     Insert {

@@ -224,6 +224,32 @@ pub struct SweepSpec {
     pub share_permille: u16,
 }
 
+/// What one brake lets through within a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// So many in any case.
+    pub count: u32,
+    /// And so many in a thousand of the stream's linked pairs, where that is more.
+    pub share_permille: u16,
+}
+
+/// What passes without asking a person, by act; the same for rows and for records, each counted alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrakesSpec {
+    pub create: Limit,
+    pub update: Limit,
+    pub blank: Limit,
+    pub delete: Limit,
+}
+
+impl BrakesSpec {
+    /// Lets everything through.
+    pub const NONE: Self = {
+        let none = Limit { count: u32::MAX, share_permille: 1_000 };
+        Self { create: none, update: none, blank: none, delete: none }
+    };
+}
+
 /// When failed work runs again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetrySpec {
@@ -275,6 +301,7 @@ pub struct StreamSpec {
     pub touch: Touch,
     pub poll: PollSpec,
     pub sweep: SweepSpec,
+    pub brakes: BrakesSpec,
     pub retry: RetrySpec,
     /// The staleness that alerts are about.
     pub fresh_within: Duration,

@@ -82,6 +82,7 @@ pub fn drift(record: &Record, link: Option<&LinkView>, step: &Step, cursors: Cur
         Step::Pass | Step::Seen { .. } | Step::Exclude { .. } => return None,
         Step::OweRead { .. } => "read owed",
         Step::Park { .. } => "parked",
+        Step::Held { .. } => "held back",
         Step::Insert { .. } => "inserted",
         Step::Merge { .. } => "merged",
         Step::Lift { .. } => "restored",

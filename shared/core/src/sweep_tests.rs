@@ -53,7 +53,15 @@ fn link(seen: Millis, texts: &[&str]) -> KnownLink {
         push_leased: false,
         ghosts: Ghosts::default(),
     };
-    KnownLink { id: 1, row_key: Some(RowKey::new("7")), remote_id: Some(RemoteId::new("9")), view, version: 0 }
+    KnownLink {
+        id: 1,
+        row_key: Some(RowKey::new("7")),
+        remote_id: Some(RemoteId::new("9")),
+        view,
+        version: 0,
+        counted_in: None,
+        counted_out: None,
+    }
 }
 
 /// Plans the record as a page would and asks whether it is drift.

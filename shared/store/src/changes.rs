@@ -74,7 +74,7 @@ pub async fn relay(store: &Store, streams: &[Mapped], limit: u32) -> Result<Rela
         run(&tx, &sql, vec![(*stream).into(), list(tx.get_database_backend(), keys.iter().map(String::as_str))]).await?;
     }
     for stream in &bulk {
-        run(&tx, "UPDATE tidemark_stream SET walk_owed = 1, walk_position = NULL, poll_owed_at = COALESCE(poll_owed_at, {now}) WHERE id = $1", vec![(*stream).into()]).await?;
+        run(&tx, "UPDATE tidemark_stream SET walk_owed = 1, walk_position = NULL, walk_pass = NULL, poll_owed_at = COALESCE(poll_owed_at, {now}) WHERE id = $1", vec![(*stream).into()]).await?;
     }
     tx.commit().await?;
     Ok(relayed)
@@ -111,7 +111,7 @@ pub(crate) async fn end_own(
     if logged.contains_key("") {
         run(
             db,
-            "UPDATE tidemark_stream SET walk_owed = 1, walk_position = NULL WHERE table_name = $1",
+            "UPDATE tidemark_stream SET walk_owed = 1, walk_position = NULL, walk_pass = NULL WHERE table_name = $1",
             vec![mapped.shape.log_name().into()],
         )
         .await?;

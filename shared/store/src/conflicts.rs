@@ -33,7 +33,7 @@ pub async fn open(store: &Store, stream: i64, spec: &StreamSpec, limit: u32, off
         links::COLUMNS
     );
     let rows = all(&store.db, &sql, vec![stream.into(), i64::from(limit).into(), i64::from(offset).into()]).await?;
-    rows.iter().map(|row| Ok(OpenLink { link: links::read(spec, row)?, since: get(row, 11)? })).collect()
+    rows.iter().map(|row| Ok(OpenLink { link: links::read(spec, row)?, since: get(row, 13)? })).collect()
 }
 
 /// The stream of a link.

@@ -74,7 +74,11 @@ async fn owe_sorted(
     let (source, mut values) = table(backend, 4, 2, &cells);
     values.splice(0..0, [stream.into(), kind.word().into(), delay.into()]);
     // A change of the row itself frees a parked debt and forgets its failures; anything else only makes sure it is not late.
-    let again = if release {
+    let again = if release && kind == Kind::Read {
+        // What a brake holds is held however often it is asked for: only a person lets it through.
+        "state = CASE WHEN tidemark_debt.state = 'parked' AND tidemark_debt.class LIKE 'brake_%' THEN 'parked' ELSE 'waiting' END, attempts = 0, due_at = excluded.due_at,
+            changed_at = excluded.changed_at"
+    } else if release {
         "state = 'waiting', attempts = 0, due_at = excluded.due_at, changed_at = excluded.changed_at, passed = NULL"
     } else {
         "due_at = CASE WHEN excluded.due_at < tidemark_debt.due_at OR tidemark_debt.attempts = 0 THEN excluded.due_at ELSE tidemark_debt.due_at END"
@@ -143,10 +147,11 @@ pub struct Claim {
     pub attempts: i32,
     pub reborn: bool,
     pub created_at: Millis,
-    /// What it was parked for and a person lets through.
+    /// What it is let through for: what it was parked for and a person lets pass, or what a brake has counted.
     pub passed: Option<String>,
     /// When the row last changed, as far as it was captured.
     pub changed_at: Millis,
+    pub claimed_at: Millis,
 }
 
 fn read_claim(row: &QueryResult) -> Result<Claim, StoreError> {
@@ -159,6 +164,7 @@ fn read_claim(row: &QueryResult) -> Result<Claim, StoreError> {
         created_at: get(row, 5)?,
         passed: get(row, 6)?,
         changed_at: get(row, 7)?,
+        claimed_at: get(row, 8)?,
     })
 }
 
@@ -193,7 +199,7 @@ pub async fn claim(
             SELECT d.id FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id JOIN tidemark_connection c ON c.name = s.connection
             WHERE d.stream_id = $1 AND d.kind = $2 AND d.state <> 'parked' AND d.due_at <= {now} AND (d.lease_until IS NULL OR d.lease_until < {now})
               AND {chosen} AND c.state = 'running' ORDER BY d.due_at, d.id LIMIT $5 {of_debt})
-        RETURNING id, subject, generation, attempts, reborn, created_at, passed, changed_at";
+        RETURNING id, subject, generation, attempts, reborn, created_at, passed, changed_at, {now}";
     let sql = sql.replace("{of_debt}", if store.is_postgres() { "FOR UPDATE OF d SKIP LOCKED" } else { "" });
     let sql = sql.replace("{chosen}", &chosen);
     let limit = i64::try_from(limit).unwrap_or(100);

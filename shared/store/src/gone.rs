@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
+use tidemark_core::brake::{Act, Item, Ruling, Way, passes};
+use tidemark_core::bug::{Bug, planted};
 use tidemark_core::delete::{Case, Conclusion, Gone, Question, RowAct, Witness, Word, conclude};
 use tidemark_core::lineage::What;
 use tidemark_core::page::KnownLink;
@@ -16,7 +18,7 @@ use crate::links::{self, Buried};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
 use crate::sweeps::{DriftLine, write_drift};
-use crate::{StoreError, changes, terms};
+use crate::{StoreError, brakes, changes, terms};
 
 /// One record that was not found.
 #[derive(Debug, Clone)]
@@ -60,6 +62,9 @@ pub(crate) async fn settle(
         claims.iter().filter(|claim| claim.passed.as_deref() == Some(GONE)).map(|claim| claim.subject.as_str()).collect();
     let (rows, locked) = load_rows(tx, mapped, links).await?;
     let mut acts = Acts::default();
+    let (mut asked, mut items) = (Vec::new(), Vec::new());
+    let passed: HashMap<&str, &str> =
+        claims.iter().filter_map(|claim| Some((claim.subject.as_str(), claim.passed.as_deref()?))).collect();
     for link in links {
         let Some((id, word)) = link.remote_id.as_ref().and_then(|id| Some((id, *words.get(id)?))) else { continue };
         let row = link.row_key.as_ref().and_then(|key| rows.get(key));
@@ -77,7 +82,26 @@ pub(crate) async fn settle(
         match conclude(&mapped.spec, &case) {
             Conclusion::Nothing => {}
             Conclusion::Wait(why) => drop(concluded.waiting.insert(id.0.clone(), why)),
+            Conclusion::Gone(act @ (RowAct::Mark | RowAct::Delete)) => {
+                let passed = case.approved || passes(passed.get(id.as_str()).copied(), Act::Delete);
+                items.push(Item { act: Act::Delete, passed, counted_at: None, owed_at: None });
+                asked.push((link, id, word, row.is_some(), act));
+            }
             Conclusion::Gone(act) => acts.add(link, id, word, row.is_some(), act),
+        }
+    }
+    let rulings = match planted(Bug::BrakesOnlySweeps) {
+        true => vec![Ruling::Passes; items.len()],
+        false => brakes::ask(tx, mapped, Way::In, &items).await?,
+    };
+    let (cause, next_step) = brakes::words(mapped, Way::In, Act::Delete);
+    for ((link, id, word, has_row, act), ruling) in asked.into_iter().zip(rulings) {
+        match ruling {
+            Ruling::Passes | Ruling::Counted => acts.add(link, id, word, has_row, act),
+            Ruling::Held => {
+                let why = Parking { class: Act::Delete.class(), code: None, cause: &cause, next_step: &next_step };
+                park(tx, mapped, id, why, &mut concluded).await?;
+            }
         }
     }
     acts.carry_out(tx, mapped, &mut concluded).await?;

@@ -18,8 +18,7 @@ use crate::query::{all, get, run};
 use crate::rows::Mapped;
 use crate::{Store, StoreError};
 
-pub(crate) const COLUMNS: &str =
-    "id, row_key, remote_id, state, base, seen, written_at, COALESCE(push_until, 0) > {now}, version, ghosts, gone";
+pub(crate) const COLUMNS: &str = "id, row_key, remote_id, state, base, seen, written_at, COALESCE(push_until, 0) > {now}, version, ghosts, gone, counted_in, counted_out";
 
 fn state_of(word: &str) -> LinkState {
     match word {
@@ -52,6 +51,8 @@ pub(crate) fn read(spec: &StreamSpec, row: &QueryResult) -> Result<KnownLink, St
             ghosts: Ghosts::from_json(spec, get::<Option<String>>(row, 9)?.as_deref()),
         },
         version: get(row, 8)?,
+        counted_in: get(row, 11)?,
+        counted_out: get(row, 12)?,
     })
 }
 

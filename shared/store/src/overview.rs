@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides whether a number is good or bad, and nothing here writes.
 
+mod brakes;
 mod calls;
 mod conflicts;
 mod debts;
@@ -10,6 +11,7 @@ mod streams;
 mod sweeps;
 mod totals;
 
+pub use brakes::BrakeView;
 pub use calls::{
     CALLOUT_PURPOSES, CalloutCounter, CalloutFilter, CalloutLine, CalloutSummary, callout_counters, callout_mark,
     callout_summary, callouts, quotas,

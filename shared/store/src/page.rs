@@ -6,6 +6,8 @@
 use std::collections::{HashMap, HashSet};
 
 use tidemark_core::Millis;
+use tidemark_core::brake::{Act, Item, Ruling, Way, act_on_row, passes};
+use tidemark_core::bug::{Bug, planted};
 use tidemark_core::ghost::Ghosts;
 use tidemark_core::lineage::{Source, What};
 use tidemark_core::merge::{Heard, LinkState};
@@ -27,7 +29,7 @@ use crate::session::Tx;
 use crate::streams::{self, Fence};
 use crate::terms::{self, Terms};
 use crate::windows::{self, OpenWindow, PageCounts};
-use crate::{Store, StoreError, changes, sweeps};
+use crate::{Store, StoreError, brakes, changes, sweeps};
 
 /// One or more pages of a window, one after the other.
 #[derive(Debug)]
@@ -72,6 +74,7 @@ pub async fn apply_page(
         children: held.children,
         moved: HashSet::new(),
         sweep: sweeping.then_some(Sweeping { window: page.window.id, cursors: held.cursors }),
+        passed: HashMap::new(),
     };
     let mut counts = apply(&tx, batch).await?.counts;
     counts.records = i64::try_from(inside).unwrap_or(0);
@@ -165,6 +168,7 @@ pub async fn apply_reads(
         children: true,
         moved: moved.clone(),
         sweep: None,
+        passed: reads.claims.iter().filter_map(|claim| Some((claim.subject.as_str(), claim.passed.as_deref()?))).collect(),
     };
     let mut applied = apply(&tx, batch).await?;
     applied.counts.rows_changed += i64::try_from(gone.rows_changed).unwrap_or(0);
@@ -205,6 +209,8 @@ struct Batch<'a> {
     children: bool,
     moved: HashSet<RemoteId>,
     sweep: Option<Sweeping>,
+    /// What owed reads are let through for, by record.
+    passed: HashMap<&'a str, &'a str>,
 }
 
 /// The sweep a batch belongs to, and how far the readers were.
@@ -249,8 +255,9 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     }
     resolve_references(tx, mapped, batch.parents, &mut batch.records).await?;
     let known = load(tx, mapped, &batch.records, batch.heard).await?;
-    let known = Known { undecided_creates: batch.undecided_creates, moved: batch.moved, ..known };
+    let known = Known { undecided_creates: batch.undecided_creates, moved: std::mem::take(&mut batch.moved), ..known };
     let steps = plan(&mapped.spec, &batch.records, &known, batch.heard, batch.precision);
+    let steps = ask_brakes(tx, &batch, &known, steps).await?;
     let found = match batch.sweep {
         Some(sweep) => sweeps::found(tx, mapped, &batch.records, &known, &steps, sweep.cursors).await?,
         None => Vec::new(),
@@ -274,7 +281,11 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
             }
             Step::Exclude { .. } => applied.counts.excluded += 1,
             Step::OweRead { .. } => work.owed_reads.push(record.id.as_str()),
-            Step::Park { cause, next_step } => work.parked.push((record.id.as_str(), cause, next_step)),
+            Step::Park { cause, next_step } => work.parked.push((record.id.as_str(), "rejected", cause, next_step)),
+            Step::Held { act } => {
+                let (cause, next_step) = brakes::words(mapped, Way::In, act);
+                work.parked.push((record.id.as_str(), act.class(), cause, next_step));
+            }
             Step::Insert { row } => {
                 returns.met.extend(known.lifted.get(&record.id).map(|link| (record.id.clone(), *link)));
                 work.inserts.push((record, row));
@@ -320,8 +331,8 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         let delay = until - batch.heard.asked_at();
         debts::owe(tx, mapped.id, Kind::Read, std::iter::once(id.as_str()), delay, false).await?;
     }
-    for (id, cause, next_step) in &work.parked {
-        debts::park_new(tx, mapped.id, Kind::Read, id, Parking { class: "rejected", code: None, cause, next_step }).await?;
+    for (id, class, cause, next_step) in &work.parked {
+        debts::park_new(tx, mapped.id, Kind::Read, id, Parking { class, code: None, cause, next_step }).await?;
         applied.parked.insert((*id).to_owned());
     }
     applied.counts.parked = i64::try_from(work.parked.len()).unwrap_or(0);
@@ -329,4 +340,45 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         sweeps::note(tx, mapped, sweep.window, &batch.records, &found).await?;
     }
     Ok(applied)
+}
+
+/// What the brakes hold is not written: it becomes an owed read that waits for a person, and the window passes.
+async fn ask_brakes<'a>(
+    tx: &Tx,
+    batch: &Batch<'_>,
+    known: &Known,
+    mut steps: Vec<Step<'a>>,
+) -> Result<Vec<Step<'a>>, StoreError> {
+    if planted(Bug::BrakesOnlySweeps) && batch.sweep.is_none() {
+        return Ok(steps);
+    }
+    // A page may show what an owed read is let through for before that read is made.
+    let owed = match batch.read_debts {
+        true => brakes::passed_reads(tx, batch.mapped.id, batch.records.iter().map(|record| record.id.as_str())).await?,
+        false => HashMap::new(),
+    };
+    let passed = |id: &RemoteId| batch.passed.get(id.as_str()).copied().or_else(|| owed.get(id.as_str()).map(String::as_str));
+    let (mut asked, mut items) = (Vec::new(), Vec::new());
+    for (at, (record, step)) in batch.records.iter().zip(&steps).enumerate() {
+        let key = match step {
+            Step::Merge { key, .. } | Step::Bind { key, .. } | Step::Lift { key, .. } => Some(key),
+            _ => None,
+        };
+        let Some(act) = act_on_row(step, key.and_then(|key| known.rows.get(key))) else { continue };
+        let link = known.links.get(&record.id).or_else(|| known.links_by_row.get(key?));
+        let passed = passes(passed(&record.id), act);
+        items.push(Item { act, passed, counted_at: link.and_then(|link| link.counted_in), owed_at: None });
+        asked.push((at, link.map(|link| link.id)));
+    }
+    let rulings = brakes::ask(tx, batch.mapped, Way::In, &items).await?;
+    let mut counted = Vec::new();
+    for (((at, link), item), ruling) in asked.into_iter().zip(items).zip(rulings) {
+        match ruling {
+            Ruling::Passes => {}
+            Ruling::Counted => counted.extend(link.filter(|_| item.act == Act::Update)),
+            Ruling::Held => steps[at] = Step::Held { act: item.act },
+        }
+    }
+    brakes::count_links(tx, Way::In, &counted).await?;
+    Ok(steps)
 }

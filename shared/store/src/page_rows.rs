@@ -27,7 +27,8 @@ pub(crate) struct Work<'a> {
     pub(crate) merges: Vec<Merge<'a>>,
     pub(crate) updates: Vec<LinkUpdate>,
     pub(crate) owed_reads: Vec<&'a str>,
-    pub(crate) parked: Vec<(&'a str, String, String)>,
+    /// Record, class, cause and next step.
+    pub(crate) parked: Vec<(&'a str, &'static str, String, String)>,
 }
 
 impl Work<'_> {
@@ -127,7 +128,12 @@ async fn write_inserts<'a>(
                 savepoint.rollback().await?;
                 if let [(at, _)] = part.as_slice() {
                     let cause = format!("{} refused the new row: {}", spec.table, error.words());
-                    work.parked.push((records[*at].id.as_str(), cause, "correct the record in the CRM, or the mapping".into()));
+                    work.parked.push((
+                        records[*at].id.as_str(),
+                        "rejected",
+                        cause,
+                        "correct the record in the CRM, or the mapping".into(),
+                    ));
                 } else {
                     let right = part.split_off(part.len() / 2);
                     parts.extend([(right, contested), (part, contested)]);
@@ -225,7 +231,7 @@ async fn write_merges<'a>(
     for (at, merge) in merges.into_iter().enumerate() {
         if let Some(words) = refused.remove(&at) {
             let cause = format!("{} refused the change of row {}: {words}", spec.table, merge.key);
-            work.parked.push((merge.record.id.as_str(), cause, "correct the record in the CRM, or the row".into()));
+            work.parked.push((merge.record.id.as_str(), "rejected", cause, "correct the record in the CRM, or the row".into()));
             continue;
         }
         let (row, base) = stored.remove(&at).unzip();

@@ -19,7 +19,10 @@ use crate::links::{self, Buried, By};
 use crate::query::run;
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
-use crate::{Store, StoreError, changes, terms};
+use crate::{Store, StoreError, brakes, changes, terms};
+
+/// A push whose record waits for a person is looked at again this much later.
+const BRAKED_MS: Millis = 60_000;
 
 /// What came of one claimed push.
 #[derive(Debug)]
@@ -166,6 +169,8 @@ struct Settling<'a> {
     paid: Vec<&'a Claim>,
     unpaid: Vec<(&'a Claim, Unpaid<'a>)>,
     reads: Vec<(&'a str, Millis)>,
+    /// Pushes that wait for a read, with its record.
+    after_reads: Vec<(&'a Claim, &'a str, Unpaid<'a>)>,
     linked: Vec<&'a str>,
     unmark: Vec<i64>,
     /// Links whose ghosts are others now.
@@ -278,7 +283,7 @@ impl<'a> Settling<'a> {
             }
             Settlement::ReadFirst { claim, remote_id, due_at, cause } => {
                 self.reads.push((remote_id.as_str(), 0));
-                self.unpaid.push((claim, Unpaid::Later { due_at: *due_at, cause }));
+                self.after_reads.push((claim, remote_id.as_str(), Unpaid::Later { due_at: *due_at, cause }));
             }
             Settlement::Unheard { claim, unpaid, .. } | Settlement::Unpaid { claim, unpaid } => {
                 self.unpaid.push((claim, unpaid.clone()));
@@ -314,6 +319,17 @@ impl<'a> Settling<'a> {
         debts::free_children(tx, &mapped.spec.connection, &mapped.spec.object, &self.linked).await?;
         debts::owe(tx, mapped.id, Kind::Read, self.reads.iter().map(|(id, _)| *id), 0, true).await?;
         debts::pay(tx, fence, &self.paid).await?;
+        if !self.after_reads.is_empty() {
+            let held = brakes::braked_reads(tx, mapped.id, self.after_reads.iter().map(|(_, record, _)| *record)).await?;
+            let cause = "its record waits behind a brake";
+            let later = |(claim, record, unpaid): (&'a Claim, &str, Unpaid<'a>)| match unpaid {
+                Unpaid::Later { due_at, .. } if held.contains(record) => {
+                    (claim, Unpaid::Later { due_at: due_at + BRAKED_MS, cause })
+                }
+                unpaid => (claim, unpaid),
+            };
+            self.unpaid.extend(std::mem::take(&mut self.after_reads).into_iter().map(later));
+        }
         for (claim, unpaid) in &self.unpaid {
             debts::leave(tx, fence, claim, unpaid).await?;
         }
@@ -394,7 +410,7 @@ async fn write_ghosts(tx: &Tx, links: &[(i64, Option<String>)]) -> Result<(), St
 }
 
 /// Ends our mark on the links: pages may merge them again.
-async fn unmark(db: &impl ConnectionTrait, fence: &str, ids: &[i64]) -> Result<(), StoreError> {
+pub(crate) async fn unmark(db: &impl ConnectionTrait, fence: &str, ids: &[i64]) -> Result<(), StoreError> {
     if ids.is_empty() {
         return Ok(());
     }

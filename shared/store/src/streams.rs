@@ -10,7 +10,7 @@ use tidemark_core::sweep::Cursors;
 use tidemark_core::window::Reader;
 
 use crate::query::{all, get, one, run, scalar};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, brakes};
 
 /// A stream's row, for deciding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,13 +55,14 @@ pub async fn register(store: &Store, spec: &StreamSpec) -> Result<Stream, StoreE
     let (name, connection, object) = (spec.name.clone(), spec.connection.clone(), spec.object.clone());
     run(&tx, sql, vec![name.clone().into(), connection.into(), object.into(), table.clone().into(), digest.clone().into()])
         .await?;
-    let sql = "UPDATE tidemark_stream SET table_name = $2, mapping_digest = $3, fast_until = NULL, walk_owed = 1, walk_position = NULL, fence = fence + 1,
+    let sql = "UPDATE tidemark_stream SET table_name = $2, mapping_digest = $3, fast_until = NULL, walk_owed = 1, walk_position = NULL, walk_pass = NULL, fence = fence + 1,
         lease_until = NULL, reason = 'the mapping changed: everything is read once more' WHERE name = $1 AND mapping_digest <> $3";
     if run(&tx, sql, vec![name.clone().into(), table.into(), digest.into()]).await? == 1 {
         let sql = "UPDATE tidemark_window SET state = 'abandoned', ended_at = {now} WHERE state IN ('open', 'drained')
             AND stream_id = (SELECT id FROM tidemark_stream WHERE name = $1)";
         run(&tx, sql, vec![name.into()]).await?;
     }
+    brakes::register(&tx, &spec.name).await?;
     tx.commit().await?;
     find(store, &spec.name)
         .await?
@@ -309,7 +310,7 @@ pub async fn step_back(store: &Store, connection: &str, to: Millis) -> Result<()
 
 /// Owes a local walk: every row against its base.
 pub async fn owe_walk(store: &Store, stream: i64) -> Result<(), StoreError> {
-    run(&store.db, "UPDATE tidemark_stream SET walk_owed = 1, walk_position = NULL, poll_owed_at = COALESCE(poll_owed_at, {now}) WHERE id = $1", vec![stream.into()]).await?;
+    run(&store.db, "UPDATE tidemark_stream SET walk_owed = 1, walk_position = NULL, walk_pass = NULL, poll_owed_at = COALESCE(poll_owed_at, {now}) WHERE id = $1", vec![stream.into()]).await?;
     Ok(())
 }
 

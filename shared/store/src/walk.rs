@@ -4,6 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use sea_orm::ConnectionTrait;
+use tidemark_core::Millis;
+use tidemark_core::brake::GO;
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{Row, RowKey};
 use tidemark_core::sweep::{row_owes, vanished_row_owes};
@@ -16,7 +18,7 @@ use crate::rows::{self, Mapped};
 use crate::session::Tx;
 use crate::streams::{self, Fence};
 use crate::sweeps::{DriftLine, write_drift};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, brakes};
 
 /// What one step of a walk came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +42,7 @@ enum Place {
 pub async fn step(store: &Store, mapped: &Mapped, fence: Fence, limit: u64) -> Result<Walked, StoreError> {
     let tx = store.begin().await?;
     streams::hold(&tx, fence).await?;
-    let sql = "SELECT walk_position, walk_links, walk_owed, capture FROM tidemark_stream WHERE id = $1";
+    let sql = "SELECT walk_position, walk_links, walk_owed, capture, walk_pass, braked_at FROM tidemark_stream WHERE id = $1";
     let row = one(&tx, sql, vec![mapped.id.into()]).await?;
     let row = row.ok_or_else(|| StoreError::LeaseLost { what: format!("stream {}", mapped.spec.name) })?;
     let place = match (get::<Option<String>>(&row, 0)?, get::<Option<i64>>(&row, 1)?) {
@@ -52,12 +54,31 @@ pub async fn step(store: &Store, mapped: &Mapped, fence: Fence, limit: u64) -> R
         (UNTOLD, Some("installed" | "missing") | None) => Telling::Expected,
         _ => Telling::Done,
     };
+    // A person has said go to what a first load finds, or has let through what a brake held of this walk.
+    let pass = match get::<Option<Millis>>(&row, 5)? {
+        None => Some(GO.to_owned()),
+        Some(_) => get(&row, 4)?,
+    };
     let walked = match place {
         Place::Rows(position) => walk_rows(&tx, mapped, position.as_deref(), limit, telling).await?,
         Place::Links(link) => walk_links(&tx, mapped, link, limit, telling).await?,
     };
+    if let Some(pass) = pass {
+        brakes::pass_rows(&tx, mapped.id, walked.owing.iter().map(String::as_str), &pass).await?;
+    }
+    if walked.done {
+        let sql = "UPDATE tidemark_stream SET walk_owed = 0, walk_position = NULL, walk_links = NULL, walk_pass = NULL, braked_at = COALESCE(braked_at, {now}) WHERE id = $1";
+        run(&tx, sql, vec![mapped.id.into()]).await?;
+    }
     tx.commit().await?;
-    Ok(walked)
+    Ok(Walked { rows: walked.looked_at, owed: walked.owing.len() as u64, done: walked.done })
+}
+
+/// What a part of a walk came to.
+struct Part {
+    looked_at: usize,
+    owing: Vec<String>,
+    done: bool,
 }
 
 /// `walk_owed` of a walk that nobody asked for because of a change: it came with a sweep, or because a trigger is gone.
@@ -71,7 +92,7 @@ enum Telling {
     Done,
 }
 
-async fn walk_rows(tx: &Tx, mapped: &Mapped, position: Option<&str>, limit: u64, telling: Telling) -> Result<Walked, StoreError> {
+async fn walk_rows(tx: &Tx, mapped: &Mapped, position: Option<&str>, limit: u64, telling: Telling) -> Result<Part, StoreError> {
     let spec = &mapped.spec;
     let rows = rows::walk_in(tx, mapped, position, limit).await?;
     let keys = || rows.iter().map(|row| row.key.as_str());
@@ -85,7 +106,7 @@ async fn walk_rows(tx: &Tx, mapped: &Mapped, position: Option<&str>, limit: u64,
         Some((row.key.0.clone(), names.join(", ")))
     };
     let owing: Vec<(String, String)> = rows.iter().filter_map(owes).collect();
-    let owed = owe_found(tx, mapped, &owing, "push owed", &told).await?;
+    owe_found(tx, mapped, &owing, "push owed", &told).await?;
     // Past the last row the links begin.
     let (position, link) = if (rows.len() as u64) < limit {
         (Some(String::new()), Some(0_i64))
@@ -94,11 +115,11 @@ async fn walk_rows(tx: &Tx, mapped: &Mapped, position: Option<&str>, limit: u64,
     };
     let sql = "UPDATE tidemark_stream SET walk_position = $2, walk_links = $3 WHERE id = $1";
     run(tx, sql, vec![mapped.id.into(), position.into(), link.into()]).await?;
-    Ok(Walked { rows: rows.len(), owed, done: false })
+    Ok(Part { looked_at: rows.len(), owing: owing.into_iter().map(|(key, _)| key).collect(), done: false })
 }
 
 /// Links whose row is not there any more owe a push, which does what the mapping says about deleted rows.
-async fn walk_links(tx: &Tx, mapped: &Mapped, after: i64, limit: u64, telling: Telling) -> Result<Walked, StoreError> {
+async fn walk_links(tx: &Tx, mapped: &Mapped, after: i64, limit: u64, telling: Telling) -> Result<Part, StoreError> {
     let links = links::walk(tx, mapped, after, limit).await?;
     let owing = links.iter().filter(|link| vanished_row_owes(link.state, link.gone)).map(|link| link.row_key.as_str());
     let keys: Vec<&str> = owing.collect();
@@ -109,16 +130,11 @@ async fn walk_links(tx: &Tx, mapped: &Mapped, after: i64, limit: u64, telling: T
     let held = links::free(tx, mapped, By::Row, vanished.into_iter()).await?;
     let still = held.into_iter().filter(|link| vanished_row_owes(link.view.state, link.view.gone));
     let owing: Vec<(String, String)> = still.filter_map(|link| Some((link.row_key?.0, String::new()))).collect();
-    let owed = owe_found(tx, mapped, &owing, "row gone: push owed", &told).await?;
+    owe_found(tx, mapped, &owing, "row gone: push owed", &told).await?;
     let done = (links.len() as u64) < limit;
-    let sql = match done {
-        true => "UPDATE tidemark_stream SET walk_owed = 0, walk_position = NULL, walk_links = NULL WHERE id = $1",
-        false => "UPDATE tidemark_stream SET walk_links = $2 WHERE id = $1",
-    };
-    let mut values = vec![mapped.id.into()];
-    values.extend((!done).then(|| links.last().map_or(after, |link| link.id).into()));
-    run(tx, sql, values).await?;
-    Ok(Walked { rows: links.len(), owed, done })
+    let last = links.last().map_or(after, |link| link.id);
+    run(tx, "UPDATE tidemark_stream SET walk_links = $2 WHERE id = $1", vec![mapped.id.into(), last.into()]).await?;
+    Ok(Part { looked_at: links.len(), owing: owing.into_iter().map(|(key, _)| key).collect(), done })
 }
 
 /// Owes a push for each row, and writes down those that nobody has told of.
@@ -128,7 +144,7 @@ async fn owe_found(
     owing: &[(String, String)],
     repair: &'static str,
     told: &Told,
-) -> Result<u64, StoreError> {
+) -> Result<(), StoreError> {
     let drift = owing.iter().filter(|(key, _)| !told.of(key)).map(|(key, fields)| DriftLine {
         side: "row",
         subject: key,
@@ -137,7 +153,8 @@ async fn owe_found(
         repair,
     });
     write_drift(tx, mapped.id, &drift.collect::<Vec<_>>()).await?;
-    owe(tx, mapped.id, Kind::Push, owing.iter().map(|(key, _)| key.as_str()), 0, false).await
+    owe(tx, mapped.id, Kind::Push, owing.iter().map(|(key, _)| key.as_str()), 0, false).await?;
+    Ok(())
 }
 
 /// Of which rows a change was told.

@@ -20,8 +20,7 @@ pub enum Change {
 }
 
 /// What the lost trigger would have told of is drift, unless somebody has told that the rows are to be compared.
-const WALK: &str =
-    "walk_owed = CASE WHEN walk_owed = 1 THEN 1 ELSE 2 END, walk_position = NULL, poll_owed_at = COALESCE(poll_owed_at, {now})";
+const WALK: &str = "walk_owed = CASE WHEN walk_owed = 1 THEN 1 ELSE 2 END, walk_position = NULL, walk_pass = NULL, poll_owed_at = COALESCE(poll_owed_at, {now})";
 
 /// Notes how capture stands on a table, for all its streams. While it is lost, and where it is not possible at all, every row is compared again each `walk_every`; and
 /// once more when it is back, for what was changed in between.

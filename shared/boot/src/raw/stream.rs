@@ -110,6 +110,7 @@ pub(crate) struct Inherited {
     pub(crate) fresh_within: Option<Located<Duration>>,
     pub(crate) poll: Option<RawPoll>,
     pub(crate) sweep: Option<RawSweep>,
+    pub(crate) brakes: Option<RawBrakes>,
     pub(crate) retry_first: Option<Located<Duration>>,
     pub(crate) retry_cap: Option<Located<Duration>>,
     pub(crate) deletes_outbound: Option<Located<DeletePolicy>>,
@@ -130,6 +131,18 @@ pub(crate) struct RawSweep {
     pub(crate) share_permille: Option<Located<u16>>,
 }
 
+pub(crate) struct RawBrakes {
+    pub(crate) create: Option<RawLimit>,
+    pub(crate) update: Option<RawLimit>,
+    pub(crate) blank: Option<RawLimit>,
+    pub(crate) delete: Option<RawLimit>,
+}
+
+pub(crate) struct RawLimit {
+    pub(crate) count: Option<Located<u32>>,
+    pub(crate) share_permille: Option<Located<u16>>,
+}
+
 impl Inherited {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let direction = section.choice("direction", &DIRECTIONS);
@@ -141,6 +154,7 @@ impl Inherited {
         let fresh_within = section.duration("fresh_within", Duration::from_secs(1)..=30 * DAY);
         let poll = section.section("poll").map(RawPoll::read);
         let sweep = section.section("sweep").map(RawSweep::read);
+        let brakes = section.section("brakes").map(RawBrakes::read);
         let (mut retry_first, mut retry_cap, mut deletes_outbound, mut deletes_inbound) = (None, None, None, None);
         if let Some(mut retry) = section.section("retry") {
             retry_first = retry.duration("first", Duration::from_millis(10)..=HOUR);
@@ -163,6 +177,7 @@ impl Inherited {
             fresh_within,
             poll,
             sweep,
+            brakes,
             retry_first,
             retry_cap,
             deletes_outbound,
@@ -226,6 +241,28 @@ impl RawSweep {
         };
         section.close();
         sweep
+    }
+}
+
+impl RawBrakes {
+    fn read(mut section: Section<'_>) -> Self {
+        let brakes = Self {
+            create: section.section("create").map(RawLimit::read),
+            update: section.section("update").map(RawLimit::read),
+            blank: section.section("blank").map(RawLimit::read),
+            delete: section.section("delete").map(RawLimit::read),
+        };
+        section.close();
+        brakes
+    }
+}
+
+impl RawLimit {
+    fn read(mut section: Section<'_>) -> Self {
+        let limit =
+            Self { count: section.integer("count", 0..=1_000_000_000), share_permille: section.permille("share", 0.0..=1.0) };
+        section.close();
+        limit
     }
 }
 

@@ -82,9 +82,16 @@ pub struct StreamOverview {
     /// A window of one of the two readers; a sweep has its own place.
     pub open_window: Option<ReadingWindow>,
     pub sweep: super::SweepView,
+    /// The brakes that have something to tell.
+    pub brakes: Vec<super::BrakeView>,
 }
 
 impl StreamOverview {
+    /// The brakes behind which something waits for a person.
+    pub fn brakes_on(&self) -> impl Iterator<Item = &super::BrakeView> {
+        self.brakes.iter().filter(|brake| brake.is_on())
+    }
+
     /// Why edits in the order system are not heard of, if so.
     pub fn deaf(&self) -> Option<String> {
         let lost = self.capture.as_deref() == Some("missing");
@@ -118,6 +125,7 @@ pub async fn streams(store: &Store) -> Result<Vec<StreamOverview>, StoreError> {
     count_windows(store, &mut streams, &at).await?;
     add_open_windows(store, &mut streams, &at).await?;
     super::sweeps::add(store, &mut streams, &at).await?;
+    super::brakes::add(store, &mut streams, &at).await?;
     Ok(streams)
 }
 
@@ -169,6 +177,7 @@ fn read(row: &QueryResult) -> Result<StreamOverview, StoreError> {
         rows_changed_hour: 0,
         open_window: None,
         sweep: super::SweepView::default(),
+        brakes: Vec::new(),
     })
 }
 
