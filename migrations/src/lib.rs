@@ -12,6 +12,7 @@ mod m20261125_000003_sweep;
 mod m20261125_000004_merge_completed;
 mod m20261125_000005_walk_links;
 mod m20261125_000006_brakes;
+mod m20261125_000007_arrivals;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000004_merge_completed::Migration),
             Box::new(m20261125_000005_walk_links::Migration),
             Box::new(m20261125_000006_brakes::Migration),
+            Box::new(m20261125_000007_arrivals::Migration),
         ]
     }
 
@@ -45,5 +47,6 @@ pub fn plan(postgres: bool) -> String {
     statements.extend(m20261125_000004_merge_completed::statements(postgres));
     statements.extend(m20261125_000005_walk_links::statements(postgres));
     statements.extend(m20261125_000006_brakes::statements(postgres));
+    statements.extend(m20261125_000007_arrivals::statements(postgres));
     statements.join(";\n") + ";\n"
 }

@@ -9,7 +9,7 @@ use tidemark_core::spec::StreamSpec;
 use tidemark_core::window::millis;
 use tidemark_queue::Queue;
 use tidemark_store::capture::Captured;
-use tidemark_store::{Store, callouts, lineage, sweeps, windows, workers};
+use tidemark_store::{Store, arrivals, callouts, lineage, sweeps, windows, workers};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -171,6 +171,7 @@ async fn tidy(store: &Store, queue: &Queue, tuning: &Tuning) -> Result<(), dispa
     callouts::prune(store, now - millis(tuning.keep_callouts)).await?;
     windows::prune(store, now - millis(tuning.keep_windows)).await?;
     sweeps::prune(store, now - millis(tuning.keep_windows)).await?;
+    arrivals::prune(store, now - millis(tuning.keep_windows)).await?;
     // A busy day leaves more than one round takes; each is a short transaction of its own.
     for _ in 0..LINEAGE_ROUNDS_MAX {
         if lineage::prune(store, now - millis(tuning.keep_lineage)).await? == 0 {

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use serde::Serialize;
+use tidemark_core::arrival::Report;
 use tidemark_core::spec::{Inbound, StreamSpec};
+use tidemark_core::window::Reader;
 use tidemark_store::overview::{self, StreamOverview};
 
 use crate::compose::House;
@@ -11,18 +13,35 @@ use crate::verbs::{say, say_json};
 
 #[derive(Serialize)]
 struct Status {
-    streams: Vec<StreamOverview>,
+    streams: Vec<StreamStatus>,
     workers: Vec<overview::WorkerRow>,
 }
 
+#[derive(Serialize)]
+struct StreamStatus {
+    #[serde(flatten)]
+    overview: StreamOverview,
+    /// What the week's arrivals say about `poll.lag`; `null` before any was counted.
+    arrival: Option<Report>,
+}
+
 pub(crate) async fn run(house: &House, json: bool) -> eyre::Result<ExitCode> {
-    let status = Status { streams: overview::streams(&house.store).await?, workers: overview::workers(&house.store).await? };
+    let status_of = |overview: StreamOverview| {
+        let spec = house.config.streams.iter().find(|spec| spec.name == overview.name);
+        let arrival = spec.and_then(|spec| overview.arrivals.report(Reader::Fast.lag(&spec.poll)));
+        StreamStatus { overview, arrival }
+    };
+    let streams = overview::streams(&house.store).await?.into_iter().map(status_of).collect();
+    let status = Status { streams, workers: overview::workers(&house.store).await? };
     if json {
         say_json(&status)?;
         return Ok(ExitCode::SUCCESS);
     }
-    for stream in &status.streams {
+    for StreamStatus { overview: stream, arrival } in &status.streams {
         print(stream);
+        if let Some(report) = arrival {
+            say(format_args!("    arrival     {}", arrived(report)));
+        }
         if stream.state == "plan_ready"
             && let Some(spec) = house.config.streams.iter().find(|spec| spec.name == stream.name)
         {
@@ -88,6 +107,25 @@ fn print(stream: &StreamOverview) {
     say(format_args!("    {}", sweep(stream)));
     if let Some(error) = stream.poll_error.as_ref().or(stream.debt_error.as_ref()) {
         say(format_args!("    last error  {error}"));
+    }
+}
+
+/// What the fast reader missed, and the lag that would do.
+fn arrived(report: &Report) -> String {
+    let missed = format!(
+        "the fast reader missed {} of {} versions in 7 days with its lag of {} s; the settled one had them",
+        report.missed,
+        report.versions,
+        report.lag_ms / 1_000
+    );
+    match report.proposed {
+        None => missed,
+        Some(proposed) => format!(
+            "{missed}. poll.lag = \"{}s\" would have missed about {}, no more than {}",
+            proposed.lag_ms / 1_000,
+            proposed.missed,
+            proposed.missed_most
+        ),
     }
 }
 

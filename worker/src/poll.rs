@@ -357,6 +357,7 @@ impl Reading<'_> {
             asked_at: fetched.asked_at,
             commit_lag: millis(self.traits.commit_lag.min(self.purpose.stream.spec.poll.settled_lag)),
             precision: Millis::from(self.traits.precision_ms),
+            crm_ahead: self.purpose.connection.crm_now(ctx.now()) - ctx.now(),
             read_delay: READ_DELAY_MS,
         };
         apply_page(&ctx.store, self.purpose.stream, &ctx.parents(self.purpose.stream), page).await

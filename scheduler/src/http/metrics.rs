@@ -128,6 +128,7 @@ fn add_streams(text: &mut Text, snapshot: &Snapshot) {
     }
     add_sweeps(text, snapshot);
     add_brakes(text, snapshot);
+    add_arrivals(text, snapshot);
     text.family("tidemark_debt_oldest_seconds", gauge, "How long the longest unpaid change has been owed.");
     for stream in &snapshot.streams {
         text.sample(
@@ -170,6 +171,32 @@ fn add_sweeps(text: &mut Text, snapshot: &Snapshot) {
             let found = stream.overview.sweep.drift_day.iter().find(|(by, _)| by == missed_by).map_or(0, |(_, count)| *count);
             let labels = [("stream", stream.overview.name.as_str()), ("missed_by", missed_by)];
             text.sample("tidemark_drift_day", &labels, found as f64);
+        }
+    }
+}
+
+fn add_arrivals(text: &mut Text, snapshot: &Snapshot) {
+    let reports = || snapshot.streams.iter().filter_map(|stream| Some((stream.overview.name.as_str(), stream.arrival.as_ref()?)));
+    text.family("tidemark_arrival_versions", "gauge", "Versions that the settled reader passed within 7 days.");
+    for (name, report) in reports() {
+        text.sample("tidemark_arrival_versions", &[("stream", name)], report.versions as f64);
+    }
+    text.family(
+        "tidemark_arrival_late",
+        "gauge",
+        "Of these, what the fast reader had missed: it became visible later than poll.lag.",
+    );
+    for (name, report) in reports() {
+        text.sample("tidemark_arrival_late", &[("stream", name)], report.missed as f64);
+    }
+    text.family(
+        "tidemark_arrival_lag_proposed_seconds",
+        "gauge",
+        "The poll.lag that would do. Absent while the present one does.",
+    );
+    for (name, report) in reports() {
+        if let Some(proposed) = report.proposed {
+            text.sample("tidemark_arrival_lag_proposed_seconds", &[("stream", name)], seconds(proposed.lag_ms));
         }
     }
 }

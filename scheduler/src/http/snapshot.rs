@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tidemark_core::Millis;
+use tidemark_core::arrival::Report;
+use tidemark_core::window::Reader;
 use tidemark_store::connections::Connection;
 use tidemark_store::overview::{self, CalloutSummary, DebtCount, DebtGroup, StreamOverview, WorkerRow};
 use tidemark_store::{StoreError, changes, connections};
@@ -35,6 +37,8 @@ pub(crate) struct StreamView {
     /// False when the stream is in the database and not in the configuration.
     pub(crate) configured: bool,
     pub(crate) verdict: Verdict,
+    /// What the week's arrivals say about the fast reader's lag; `None` before any was counted.
+    pub(crate) arrival: Option<Report>,
     #[serde(flatten)]
     pub(crate) overview: StreamOverview,
 }
@@ -151,7 +155,14 @@ fn view(app: &AppState, overview: StreamOverview, house: House) -> StreamView {
     let spec = app.specs.iter().find(|spec| spec.name == overview.name);
     let fresh_within = spec.map_or(FRESH_WITHIN, |spec| spec.fresh_within);
     let fresh_within_ms = Millis::try_from(fresh_within.as_millis()).unwrap_or(Millis::MAX);
-    StreamView { fresh_within_ms, configured: spec.is_some(), verdict: judge(&overview, fresh_within_ms, house), overview }
+    let arrival = spec.and_then(|spec| overview.arrivals.report(Reader::Fast.lag(&spec.poll)));
+    StreamView {
+        fresh_within_ms,
+        configured: spec.is_some(),
+        verdict: judge(&overview, fresh_within_ms, house),
+        arrival,
+        overview,
+    }
 }
 
 async fn connection_views(app: &AppState) -> Result<Vec<ConnectionView>, StoreError> {

@@ -3,6 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
+use tidemark_core::arrival::{Arrivals, Report};
 use tidemark_store::overview::{self, CalloutFilter, DebtFilter, DriftRow, WindowRow};
 
 use super::frame::{Page, badge};
@@ -10,7 +11,7 @@ use super::plan::{arrow, mapping, plan};
 use super::snapshot::StreamView;
 use super::stream_card::{buttons, explanation, facts};
 use super::trouble::{Trouble, missing};
-use super::words::{clock, number, part, span, vendor, when};
+use super::words::{clock, count, number, part, span, vendor, when};
 use super::{App, Shared, callouts_page, chart, debts_page, snapshot};
 
 pub(crate) async fn show(State(shared): App, Path(name): Path<String>) -> Result<Response, Trouble> {
@@ -55,6 +56,7 @@ async fn body(shared: &Shared, view: &StreamView) -> Result<Markup, Trouble> {
                 (window_table(&windows))
             }
         }
+        @if let Some(report) = &view.arrival { (arrivals(&stream.arrivals, report)) }
         @if !drift.is_empty() {
             section.panel {
                 h2 { "Found by sweeps" }
@@ -91,6 +93,43 @@ async fn body(shared: &Shared, view: &StreamView) -> Result<Markup, Trouble> {
             @if calls.is_empty() { p.quiet { "No call has been made." } } @else { (callouts_page::table(&calls)) }
         }
     })
+}
+
+/// How late versions became visible, and which lag of the fast reader would have missed how many.
+fn arrivals(arrivals: &Arrivals, report: &Report) -> Markup {
+    html! {
+        section.panel {
+            h2 { "How late records show" }
+            p {
+                "Within 7 days the settled reader passed " (count(report.versions, "version", "versions")) ", of which the fast one had missed "
+                (number(report.missed)) " with its lag of " (span(report.lag_ms)) "; none was lost. "
+                @match report.proposed {
+                    None => "That lag does.",
+                    Some(proposed) => {
+                        "With " code { "poll.lag = \"" (proposed.lag_ms / 1_000) "s\"" } " it would have missed about " (number(proposed.missed)) ", and no more than "
+                        (number(proposed.missed_most)) "."
+                    }
+                }
+            }
+            @if !arrivals.late.is_empty() {
+                details #arrivals {
+                    summary { "What the fast reader missed" }
+                    div.scroll { table {
+                        thead { tr { th scope="col" { "Not there yet after" } th scope="col" { "There after" } th.num scope="col" { "Versions" } } }
+                        tbody {
+                            @for (arrival, versions) in &arrivals.late {
+                                tr {
+                                    td { (span(arrival.low_ms)) }
+                                    td { @if arrival.high_ms > 86_400_000 { "more than a day" } @else { (span(arrival.high_ms)) } }
+                                    td.num { (number(*versions)) }
+                                }
+                            }
+                        }
+                    } }
+                }
+            }
+        }
+    }
 }
 
 fn drift_table(drift: &[DriftRow]) -> Markup {

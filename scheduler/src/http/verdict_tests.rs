@@ -56,6 +56,7 @@ fn stream() -> StreamOverview {
         open_window: None,
         sweep: tidemark_store::overview::SweepView::default(),
         brakes: Vec::new(),
+        arrivals: tidemark_core::arrival::Arrivals::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Values in, values out. No IO, no clock, no dice, no async: the caller supplies `now` and the dice, so that a test can name both.
 
 pub mod agree;
+pub mod arrival;
 pub mod backoff;
 pub mod base;
 pub mod brake;

@@ -18,6 +18,7 @@ use tidemark_core::spec::StreamSpec;
 use tidemark_core::sweep::Cursors;
 use tidemark_core::window::Reader;
 
+use crate::arrivals::Measure;
 use crate::debts::{self, Claim, Kind, Parking, Unpaid};
 use crate::gone::{self, Round};
 use crate::known::{load, resolve_references};
@@ -29,7 +30,7 @@ use crate::session::Tx;
 use crate::streams::{self, Fence};
 use crate::terms::{self, Terms};
 use crate::windows::{self, OpenWindow, PageCounts};
-use crate::{Store, StoreError, brakes, changes, sweeps};
+use crate::{Store, StoreError, arrivals, brakes, changes, sweeps};
 
 /// One or more pages of a window, one after the other.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub struct WindowPage<'a> {
     pub asked_at: Millis,
     pub commit_lag: Millis,
     pub precision: Millis,
+    /// How far the CRM's clock is ahead of the database's.
+    pub crm_ahead: Millis,
     /// How long an owed read waits before it is due.
     pub read_delay: Millis,
 }
@@ -75,6 +78,12 @@ pub async fn apply_page(
         moved: HashSet::new(),
         sweep: sweeping.then_some(Sweeping { window: page.window.id, cursors: held.cursors }),
         passed: HashMap::new(),
+        measure: (page.window.reader == Reader::Settled).then_some(Measure {
+            window: page.window.window,
+            cursors: held.cursors,
+            crm_asked_at: page.asked_at + page.crm_ahead,
+            crm_ahead: page.crm_ahead,
+        }),
     };
     let mut counts = apply(&tx, batch).await?.counts;
     counts.records = i64::try_from(inside).unwrap_or(0);
@@ -169,6 +178,7 @@ pub async fn apply_reads(
         moved: moved.clone(),
         sweep: None,
         passed: reads.claims.iter().filter_map(|claim| Some((claim.subject.as_str(), claim.passed.as_deref()?))).collect(),
+        measure: None,
     };
     let mut applied = apply(&tx, batch).await?;
     applied.counts.rows_changed += i64::try_from(gone.rows_changed).unwrap_or(0);
@@ -211,6 +221,8 @@ struct Batch<'a> {
     sweep: Option<Sweeping>,
     /// What owed reads are let through for, by record.
     passed: HashMap<&'a str, &'a str>,
+    /// How late its versions became visible is counted by this.
+    measure: Option<Measure>,
 }
 
 /// The sweep a batch belongs to, and how far the readers were.
@@ -262,6 +274,9 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         Some(sweep) => sweeps::found(tx, mapped, &batch.records, &known, &steps, sweep.cursors).await?,
         None => Vec::new(),
     };
+    if let Some(measure) = batch.measure {
+        arrivals::count(tx, mapped.id, &batch.records, &known, &steps, measure).await?;
+    }
     applied.counts.drift = i64::try_from(found.len()).unwrap_or(0);
 
     let mut work = Work::default();

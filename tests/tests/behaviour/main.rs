@@ -1,6 +1,7 @@
 //! What Tidemark does, on both databases, shown on real servers and processes. One program: a test runner gives each test a process of its own all the same, and one
 //! program is built far sooner than twenty.
 
+mod arrivals;
 mod brakes;
 mod budget;
 mod calls;

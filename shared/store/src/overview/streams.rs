@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use sea_orm::QueryResult;
 use serde::Serialize;
 use tidemark_core::Millis;
+use tidemark_core::arrival::Arrivals;
 
 use crate::query::{all, get};
-use crate::{Store, StoreError, conflicts};
+use crate::{Store, StoreError, arrivals, conflicts};
 
 /// Everything about one stream that tells whether its two sides agree. Times are the database's clock in milliseconds unless they say otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -84,6 +85,8 @@ pub struct StreamOverview {
     pub sweep: super::SweepView,
     /// The brakes that have something to tell.
     pub brakes: Vec<super::BrakeView>,
+    /// How late the versions of the last week became visible.
+    pub arrivals: Arrivals,
 }
 
 impl StreamOverview {
@@ -126,6 +129,8 @@ pub async fn streams(store: &Store) -> Result<Vec<StreamOverview>, StoreError> {
     add_open_windows(store, &mut streams, &at).await?;
     super::sweeps::add(store, &mut streams, &at).await?;
     super::brakes::add(store, &mut streams, &at).await?;
+    let mut arrivals = arrivals::of_a_week(store).await?;
+    streams.iter_mut().for_each(|stream| stream.arrivals = arrivals.remove(&stream.id).unwrap_or_default());
     Ok(streams)
 }
 
@@ -178,6 +183,7 @@ fn read(row: &QueryResult) -> Result<StreamOverview, StoreError> {
         open_window: None,
         sweep: super::SweepView::default(),
         brakes: Vec::new(),
+        arrivals: Arrivals::default(),
     })
 }
 
