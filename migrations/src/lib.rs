@@ -13,6 +13,7 @@ mod m20261125_000004_merge_completed;
 mod m20261125_000005_walk_links;
 mod m20261125_000006_brakes;
 mod m20261125_000007_arrivals;
+mod m20261125_000008_aliases;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000005_walk_links::Migration),
             Box::new(m20261125_000006_brakes::Migration),
             Box::new(m20261125_000007_arrivals::Migration),
+            Box::new(m20261125_000008_aliases::Migration),
         ]
     }
 
@@ -48,5 +50,6 @@ pub fn plan(postgres: bool) -> String {
     statements.extend(m20261125_000005_walk_links::statements(postgres));
     statements.extend(m20261125_000006_brakes::statements(postgres));
     statements.extend(m20261125_000007_arrivals::statements(postgres));
+    statements.extend(m20261125_000008_aliases::statements(postgres));
     statements.join(";\n") + ";\n"
 }

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use tidemark_core::agree::{Difference, Standing, compare, lone_record, lone_row};
+use tidemark_core::merge::LinkState;
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{Record, RemoteId, Row, RowKey};
 use tidemark_store::debts::{self, Kind};
@@ -133,12 +134,12 @@ impl Comparing<'_> {
         let links = links::of_records(&self.purpose.ctx.store, self.purpose.stream, ids).await?;
         for (id, link) in links {
             let standing = match link.view.state {
-                tidemark_core::merge::LinkState::Tombstone => {
-                    Standing::Decided("the record was deleted; deletes do not flow unless declared".into())
-                }
-                _ => Standing::Differs("the record is gone from the CRM".into()),
+                LinkState::Tombstone => Standing::Decided("the record was deleted; deletes do not flow unless declared".into()),
+                LinkState::Double => Standing::Differs(tidemark_core::survivor::REASON.into()),
+                LinkState::Linked | LinkState::Creating => Standing::Differs("the record is gone from the CRM".into()),
             };
-            let record = Record { id, modified: None, archived: true, external_key: None, values: Vec::new() };
+            let record =
+                Record { id, modified: None, archived: true, external_key: None, absorbed: Vec::new(), values: Vec::new() };
             self.count(standing, None, Some(&record), None);
         }
         Ok(())
@@ -194,7 +195,9 @@ impl Comparing<'_> {
             .map_or(100, |traits| usize::from(traits.batch_rows_max))
             .max(1);
         for ids in ids.chunks(batch) {
-            let records = answered(self.purpose, || read::by_ids(self.purpose, ids)).await?;
+            let mut records = answered(self.purpose, || read::by_ids(self.purpose, ids)).await?;
+            // A survivor that answers for what was merged into it is compared under its own id.
+            records.retain(|record| ids.contains(&record.id));
             let answered: HashSet<&RemoteId> = records.iter().map(|record| &record.id).collect();
             let gone: Vec<RemoteId> = ids.iter().filter(|id| !answered.contains(id)).cloned().collect();
             self.judge(records, true).await?;

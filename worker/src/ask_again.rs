@@ -52,7 +52,8 @@ pub(crate) async fn round(
         (_, 0) => Witness::Silent,
         _ => Witness::Answered,
     };
-    let silent: Vec<RemoteId> = missing.iter().filter(|id| found.iter().all(|record| record.id != **id)).cloned().collect();
+    let silent: Vec<RemoteId> =
+        missing.iter().filter(|id| found.iter().flat_map(Record::ids).all(|answered| answered != *id)).cloned().collect();
     let archived = match traits.archive_view {
         true if !silent.is_empty() => match ask(purpose, &silent, true).await? {
             Ok(records) => records,

@@ -149,6 +149,7 @@ impl Push<'_> {
             reborn: prepared.claim.reborn,
             parents: &prepared.parents,
             just_read,
+            heir: prepared.heir,
             now,
         };
         plan(&self.purpose.stream.spec, &subject)

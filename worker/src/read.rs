@@ -76,7 +76,8 @@ async fn read(
         Ok(records) => records,
         Err(no) => return Ok(Err(no)),
     };
-    let is_known = |id: &&RemoteId| links.contains_key(*id) && records.iter().all(|record| record.id != **id);
+    let is_known =
+        |id: &&RemoteId| links.contains_key(*id) && records.iter().flat_map(Record::ids).all(|answered| answered != *id);
     let missing: Vec<RemoteId> = ids.iter().filter(is_known).cloned().collect();
     let round = match ask_again::round(purpose, &missing, &ids, traits).await? {
         Ok(round) => round,

@@ -117,7 +117,7 @@ pub fn act_on_row(step: &Step<'_>, row: Option<&Row>) -> Option<Act> {
     match step {
         Step::Insert { .. } => Some(Act::Create),
         Step::Lift { .. } => Some(Act::Update),
-        Step::Merge { merged, .. } | Step::Bind { merged, .. } => {
+        Step::Merge { merged, .. } | Step::Bind { merged, .. } | Step::Rebind { merged, .. } => {
             let blank = |value: Option<&str>| value.is_none_or(str::is_empty);
             let empties =
                 |(at, value): &(usize, Option<String>)| blank(value.as_deref()) && !blank(row.and_then(|row| row.field(*at)));
@@ -127,9 +127,13 @@ pub fn act_on_row(step: &Step<'_>, row: Option<&Row>) -> Option<Act> {
                 _ => Some(Act::Update),
             }
         }
-        Step::Pass | Step::Seen { .. } | Step::Exclude { .. } | Step::OweRead { .. } | Step::Park { .. } | Step::Held { .. } => {
-            None
-        }
+        Step::Pass
+        | Step::Seen { .. }
+        | Step::Exclude { .. }
+        | Step::OweRead { .. }
+        | Step::Redirect { .. }
+        | Step::Park { .. }
+        | Step::Held { .. } => None,
     }
 }
 

@@ -108,7 +108,7 @@ proptest! {
         prop_assert!(merged.row_changes.is_empty() && merged.owes_push, "a read meanwhile does not undo it");
         let whole = Row { key: RowKey::new("7"), columns: values(&row) };
         let view = link(merged.base.clone());
-        let subject = Subject { row: Some(&whole), link: Some(&view), reborn: false, parents: &[None, None, None], just_read: true, now: 5 };
+        let subject = Subject { row: Some(&whole), link: Some(&view), reborn: false, parents: &[None, None, None], just_read: true, heir: false, now: 5 };
         let Plan::Update { fields, .. } = plan(&spec(), &subject) else { panic!("nothing is sent") };
         prop_assert_eq!(fields.len(), 1);
         prop_assert_eq!(&fields[0].record, &row);

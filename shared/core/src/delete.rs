@@ -122,7 +122,7 @@ pub fn conclude(spec: &StreamSpec, case: &Case<'_>) -> Conclusion {
         (LinkState::Tombstone, Some(Gone::Record)) if case.approved && case.row.is_some() && !case.row_locked => {
             return Conclusion::Gone(follow(spec));
         }
-        (LinkState::Tombstone | LinkState::Creating, _) => return Conclusion::Nothing,
+        (LinkState::Tombstone | LinkState::Creating | LinkState::Double, _) => return Conclusion::Nothing,
     }
     if case.link.push_leased {
         return Conclusion::Wait("a push of this record is under way");

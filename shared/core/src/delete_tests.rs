@@ -97,7 +97,14 @@ fn a_delete_against_an_unsent_edit_waits_for_a_person() {
 }
 
 fn record(modified: Millis) -> Record {
-    Record { id: RemoteId::new("9"), modified: Some(modified), archived: false, external_key: None, values: Vec::new() }
+    Record {
+        id: RemoteId::new("9"),
+        modified: Some(modified),
+        archived: false,
+        external_key: None,
+        absorbed: Vec::new(),
+        values: Vec::new(),
+    }
 }
 
 #[test]

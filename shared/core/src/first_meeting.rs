@@ -153,7 +153,14 @@ impl FirstMeeting {
             }
             Step::Park { cause, .. } => self.case("invalid", None, Some(record), cause),
             // What these are for is linked.
-            Step::Pass | Step::Seen { .. } | Step::Merge { .. } | Step::Lift { .. } => self.tally.linked += 1,
+            Step::Pass
+            | Step::Seen { .. }
+            | Step::Merge { .. }
+            | Step::Lift { .. }
+            | Step::Rebind { .. }
+            | Step::Redirect { .. } => {
+                self.tally.linked += 1;
+            }
         }
     }
 
@@ -175,7 +182,8 @@ impl FirstMeeting {
         }
         // Parents go first: by the time the row is sent they have records.
         let parents = vec![Some(RemoteId::new("")); spec.fields.len()];
-        let subject = Subject { row: Some(row), link: None, reborn: false, parents: &parents, just_read: false, now: 0 };
+        let subject =
+            Subject { row: Some(row), link: None, reborn: false, parents: &parents, just_read: false, heir: false, now: 0 };
         let why = match plan(spec, &subject) {
             Plan::Create { .. } if parent_stays => "what it refers to is not sent",
             Plan::Create { .. } if self.claimed.contains(&row.key) => "an ambiguous record could be this row",

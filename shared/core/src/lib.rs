@@ -28,6 +28,7 @@ pub mod schedule;
 pub mod source;
 pub mod spec;
 pub mod stale;
+pub mod survivor;
 pub mod sweep;
 pub mod transform;
 pub mod why;

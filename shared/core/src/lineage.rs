@@ -45,10 +45,14 @@ pub enum What {
     RowMarked,
     /// The record came back, and is linked again.
     Restored,
+    /// The record was merged into another, and the row goes on with that one.
+    Rebound,
+    /// The record was merged into one that belongs to another row.
+    Doubled,
 }
 
 impl What {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Met,
         Self::Created,
         Self::Changed,
@@ -58,6 +62,8 @@ impl What {
         Self::RowDeleted,
         Self::RowMarked,
         Self::Restored,
+        Self::Rebound,
+        Self::Doubled,
     ];
 
     pub fn word(self) -> &'static str {
@@ -71,6 +77,8 @@ impl What {
             Self::RowDeleted => "row_deleted",
             Self::RowMarked => "row_marked",
             Self::Restored => "restored",
+            Self::Rebound => "rebound",
+            Self::Doubled => "doubled",
         }
     }
 

@@ -32,6 +32,8 @@ pub enum LinkState {
     Creating,
     /// One side is gone; kept so that neither is made again.
     Tombstone,
+    /// The record was merged into one that belongs to another row: two rows, one record. Nothing is sent for the row until a person has merged the rows.
+    Double,
 }
 
 impl LinkState {
@@ -40,6 +42,7 @@ impl LinkState {
             Self::Linked => "linked",
             Self::Creating => "creating",
             Self::Tombstone => "tombstone",
+            Self::Double => "double",
         }
     }
 }

@@ -199,7 +199,14 @@ fn link(seen: Option<Millis>, written_at: Option<Millis>) -> LinkView {
 }
 
 fn record(stamp: Option<Millis>, city: &str) -> Record {
-    Record { id: RemoteId::new("7"), modified: stamp, archived: false, external_key: None, values: some(&[city, "Ana", "1"]) }
+    Record {
+        id: RemoteId::new("7"),
+        modified: stamp,
+        archived: false,
+        external_key: None,
+        absorbed: Vec::new(),
+        values: some(&[city, "Ana", "1"]),
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::meeting::{Candidate, Meeting, insertion, meet};
 use crate::merge::{Freshness, Heard, LinkState, LinkView, Merged, freshness, is_at_rest, merge};
 use crate::record::{Record, RemoteId, Row, RowKey};
 use crate::spec::StreamSpec;
+use crate::survivor::Absorbed;
 
 /// A link as it was loaded, locked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,10 @@ pub struct Known {
     pub lifted: HashMap<RemoteId, i64>,
     /// Links that changed since the records were asked for by id.
     pub moved: HashSet<RemoteId>,
+    /// Records without a link that were merged into another, as an earlier answer told, and into which.
+    pub aliases: HashMap<RemoteId, RemoteId>,
+    /// What the batch's own records say of others that were merged into them.
+    pub absorbed: Absorbed,
 }
 
 /// What becomes of one record.
@@ -61,6 +66,17 @@ pub enum Step<'a> {
     },
     OweRead {
         reason: &'static str,
+    },
+    /// The record of a row was merged into this one: the row's link goes on with it.
+    Rebind {
+        link: i64,
+        key: RowKey,
+        merged: Merged,
+        ghosts: Ghosts,
+    },
+    /// Old news of a record that was merged away: its survivor is read.
+    Redirect {
+        survivor: RemoteId,
     },
     Park {
         cause: String,
@@ -99,13 +115,21 @@ pub enum Step<'a> {
 /// Plans each record of a batch, in the batch's order; one step per record.
 pub fn plan<'a>(spec: &'a StreamSpec, records: &'a [Record], known: &Known, heard: Heard, precision: Millis) -> Vec<Step<'a>> {
     let mut bound: HashSet<RowKey> = HashSet::new();
+    let merged_away: HashSet<&RemoteId> = known.absorbed.aliases.iter().map(|(alias, _)| alias).collect();
     let plan_one = |record: &'a Record| {
-        if known.moved.contains(&record.id) {
+        if merged_away.contains(&record.id) {
+            return Step::Pass;
+        }
+        if known.moved.contains(&record.id) || known.absorbed.waiting.contains(&record.id) {
             return Step::OweRead { reason: "the link moved while the record was read" };
         }
-        match known.links.get(&record.id) {
-            Some(link) => plan_linked(spec, record, link, known, heard, precision),
-            None => plan_unknown(spec, record, known, heard, &mut bound),
+        if let Some(link) = known.absorbed.rebound.get(&record.id) {
+            return rebind(spec, record, link, known, heard);
+        }
+        match (known.links.get(&record.id), known.aliases.get(&record.id)) {
+            (Some(link), _) => plan_linked(spec, record, link, known, heard, precision),
+            (None, Some(survivor)) => Step::Redirect { survivor: survivor.clone() },
+            (None, None) => plan_unknown(spec, record, known, heard, &mut bound),
         }
     };
     records.iter().map(plan_one).collect()
@@ -119,6 +143,9 @@ fn plan_linked(
     heard: Heard,
     precision: Millis,
 ) -> Step<'static> {
+    if link.view.state == LinkState::Double {
+        return Step::Pass;
+    }
     if link.view.state == LinkState::Tombstone {
         return plan_tombstone(spec, record, link, known, heard);
     }
@@ -191,7 +218,7 @@ fn plan_unknown<'a>(
     match orphan.map(|link| link.view.state) {
         Some(LinkState::Creating) => return Step::OweRead { reason: "its row was deleted while it was being made" },
         Some(LinkState::Tombstone) => return Step::Exclude { reason: "the row whose key it carries was deleted" },
-        Some(LinkState::Linked) | None => {}
+        Some(LinkState::Linked | LinkState::Double) | None => {}
     }
     let none = Vec::new();
     let candidates = known.candidates.get(&record.id).unwrap_or(&none);
@@ -226,6 +253,18 @@ fn bind(spec: &StreamSpec, record: &Record, key: RowKey, known: &Known, heard: H
         link.map_or_else(|| (Base::unmet(spec), Ghosts::default()), |link| (link.view.base.clone(), link.view.ghosts.clone()));
     match merge(spec, &base, &sent, &row.values(spec), &record.values, heard.asked_at()) {
         Ok(merged) => Step::Bind { link: link.map(|link| link.id), key, merged, ghosts: sent.after(heard.as_of()) },
+        Err(error) => unmergeable(&error, record),
+    }
+}
+
+/// The link of a record that was merged away goes on with the survivor: what differs from what was agreed has changed in the CRM.
+fn rebind(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Known, heard: Heard) -> Step<'static> {
+    let there = link.row_key.as_ref().and_then(|key| known.rows.get_key_value(key));
+    let Some((key, row)) = there else {
+        return Step::OweRead { reason: "the row went away while its record was merged" };
+    };
+    match merge(spec, &link.view.base, &link.view.ghosts, &row.values(spec), &record.values, heard.asked_at()) {
+        Ok(merged) => Step::Rebind { link: link.id, key: key.clone(), merged, ghosts: link.view.ghosts.after(heard.as_of()) },
         Err(error) => unmergeable(&error, record),
     }
 }

@@ -13,8 +13,8 @@ use crate::merge::{LinkState, LinkView};
 use crate::record::{RemoteId, Row, Value};
 use crate::rule::Rule;
 use crate::spec::{Blanks, Check, DeletePolicy, FieldSpec, Owner, RetrySpec, StaleSave, StreamSpec};
-use crate::stale;
 use crate::window::millis;
+use crate::{stale, survivor};
 
 /// One field to be sent: the row's value it comes from, and the record's form of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +80,8 @@ pub struct Subject<'a> {
     pub parents: &'a [Option<RemoteId>],
     /// The record was read in this same push: fields the CRM may change can be sent.
     pub just_read: bool,
+    /// Another row waits for this record: theirs was merged into it.
+    pub heir: bool,
     /// Database clock.
     pub now: Millis,
 }
@@ -90,6 +92,9 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
     let Some(row) = subject.row else {
         return match linked {
             None if subject.link.is_some_and(|link| link.gone == Some(Gone::Record)) => Plan::Bury,
+            // Its record is another row's now, or will be: it is not ours to archive.
+            Some(link) if link.state == LinkState::Double => Plan::Bury,
+            Some(_) if subject.heir => Plan::Bury,
             None => Plan::Nothing { base: None, why: "row and record are gone" },
             // Nothing ever left: there is no record to look for.
             Some(link) if link.state == LinkState::Creating && link.ghosts.is_empty() => Plan::Bury,
@@ -111,6 +116,7 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
         return problem;
     }
     match linked {
+        Some(link) if link.state == LinkState::Double => Plan::ReadFirst(survivor::REASON),
         None => plan_create(spec, row, subject),
         Some(link) if link.state == LinkState::Creating => plan_create(spec, row, subject),
         Some(link) if subject.reborn && is_somebody_else(spec, link, row) => Plan::Park {

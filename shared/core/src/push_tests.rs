@@ -26,7 +26,7 @@ fn link(values: &[&str]) -> LinkView {
 }
 
 fn check(spec: &StreamSpec, row: Option<&Row>, link: Option<&LinkView>) -> Plan {
-    plan(spec, &Subject { row, link, reborn: false, parents: &[None, None, None], just_read: false, now: 0 })
+    plan(spec, &Subject { row, link, reborn: false, parents: &[None, None, None], just_read: false, heir: false, now: 0 })
 }
 
 fn sent(plan: &Plan) -> Vec<usize> {
@@ -76,8 +76,15 @@ fn a_field_of_the_crm_is_never_sent_but_read() {
 fn a_held_field_is_sent_only_after_a_read_in_the_same_push() {
     let (row, link) = (row(&["Rome", "Ana", "2"]), link(&["Rome", "Ana", "1"]));
     assert!(matches!(check(&spec(), Some(&row), Some(&link)), Plan::ReadFirst(_)));
-    let subject =
-        Subject { row: Some(&row), link: Some(&link), reborn: false, parents: &[None, None, None], just_read: true, now: 0 };
+    let subject = Subject {
+        row: Some(&row),
+        link: Some(&link),
+        reborn: false,
+        parents: &[None, None, None],
+        just_read: true,
+        heir: false,
+        now: 0,
+    };
     assert_eq!(sent(&plan(&spec(), &subject)), [2]);
 }
 
@@ -102,8 +109,15 @@ fn a_reused_key_does_not_rewrite_a_person() {
     let (row, link) = (row(&["Rome", "Bob", "1"]), link(&["Rome", "Ana", "1"]));
     let mut spec = spec();
     spec.match_on = vec!["name".into()];
-    let subject =
-        Subject { row: Some(&row), link: Some(&link), reborn: true, parents: &[None, None, None], just_read: false, now: 0 };
+    let subject = Subject {
+        row: Some(&row),
+        link: Some(&link),
+        reborn: true,
+        parents: &[None, None, None],
+        just_read: false,
+        heir: false,
+        now: 0,
+    };
     assert!(matches!(plan(&spec, &subject), Plan::Park { .. }));
 }
 

@@ -154,14 +154,14 @@ impl Place {
     /// Where an earlier page ended; the beginning of the window before the first, and for a position of another version.
     pub fn of(window: Window, position: Option<&Position>) -> Self {
         let kept = position.and_then(|Position(text)| serde_json::from_str(text).ok());
-        kept.unwrap_or_else(|| Self::begin(window.from, window.until))
+        kept.unwrap_or_else(|| Self::part(window.from, window.until))
     }
 
     pub fn position(&self) -> Position {
         Position(serde_json::to_string(self).unwrap_or_default())
     }
 
-    fn begin(from: Millis, until: Millis) -> Self {
+    fn part(from: Millis, until: Millis) -> Self {
         Self { from, until, at: At::Start, again: 0 }
     }
 
@@ -261,7 +261,7 @@ fn beyond_cap(traits: &SourceTraits, place: &Place, answer: Answered<'_>) -> Res
     let step = Millis::from(traits.precision_ms);
     let half = step_of(place.from + (place.until - place.from) / 2, step);
     let half = if half <= place.from { place.from + step } else { half };
-    Ok(Some(Place::begin(place.from, half.min(place.until))))
+    Ok(Some(Place::part(place.from, half.min(place.until))))
 }
 
 fn step_of(stamp: Millis, step: Millis) -> Millis {
@@ -277,7 +277,7 @@ fn rest(traits: &SourceTraits, window: Window, place: &Place) -> Course {
         Order::TimeOnly => window.until,
         _ => place.until.saturating_add(2 * (place.until - place.from)).min(window.until),
     };
-    Course::More(Place::begin(place.until, until))
+    Course::More(Place::part(place.until, until))
 }
 
 fn follow(
@@ -364,7 +364,7 @@ fn by_time(traits: &SourceTraits, window: Window, place: &Place, more: bool, ans
             } else {
                 (place.from, (step_of(place.from, step) + step).min(place.until))
             };
-            Ok(Course::More(Place::begin(at.0, at.1)))
+            Ok(Course::More(Place::part(at.0, at.1)))
         }
     }
 }

@@ -29,7 +29,14 @@ fn traits(order: Order, paging: Paging) -> SourceTraits {
 }
 
 fn record(id: u64, modified: Option<Millis>) -> Record {
-    Record { id: RemoteId::new(id.to_string()), modified, archived: false, external_key: None, values: Vec::new() }
+    Record {
+        id: RemoteId::new(id.to_string()),
+        modified,
+        archived: false,
+        external_key: None,
+        absorbed: Vec::new(),
+        values: Vec::new(),
+    }
 }
 
 /// A source that holds ids and stamps, in a table order of its own. A token is a place in the list that was found when it was first asked.
@@ -180,7 +187,7 @@ proptest! {
     #[test]
     fn a_place_is_kept_as_text_and_taken_up_again(from in 0i64..100, number in 1u64..9, id in "[a-z0-9:\"]{1,8}") {
         for at in [At::Start, At::Id(id.clone()), At::Key(from, id.clone()), At::Page { number, counted: 9, rows: 3 }, At::Token { token: id.clone(), since: from }] {
-            let place = Place { at, ..Place::begin(from, from + 9) };
+            let place = Place { at, ..Place::part(from, from + 9) };
             prop_assert_eq!(Place::of(WINDOW, Some(&place.position())), place);
         }
     }
@@ -207,7 +214,7 @@ fn a_window_beyond_the_cap_is_parted_until_it_fits() {
 }
 
 fn place(at: At) -> Place {
-    Place { at, ..Place::begin(WINDOW.from, WINDOW.until) }
+    Place { at, ..Place::part(WINDOW.from, WINDOW.until) }
 }
 
 /// What one answer at a place comes to.

@@ -50,8 +50,17 @@ pub struct Record {
     pub archived: bool,
     /// The value of the stream's external key property, if asked for.
     pub external_key: Option<String>,
+    /// Ids of records that were merged into this one, as far as this answer tells. Nothing answers under them any more, or this record does.
+    pub absorbed: Vec<RemoteId>,
     /// Aligned with `StreamSpec::fields`; a reference holds the other record's remote id, `None` until read.
     pub values: Vec<Value>,
+}
+
+impl Record {
+    /// Its own id, and those of the records that were merged into it.
+    pub fn ids(&self) -> impl Iterator<Item = &RemoteId> {
+        std::iter::once(&self.id).chain(&self.absorbed)
+    }
 }
 
 /// A row as the order database returned it.

@@ -55,8 +55,15 @@ fn push(spec: &StreamSpec, base: &Base, row: &Row, changed_at: Millis, now: Mill
         push_leased: true,
         ghosts: Ghosts::default(),
     };
-    let subject =
-        Subject { row: Some(row), link: Some(&link), reborn: false, parents: &[None, None, None], just_read: true, now };
+    let subject = Subject {
+        row: Some(row),
+        link: Some(&link),
+        reborn: false,
+        parents: &[None, None, None],
+        just_read: true,
+        heir: false,
+        now,
+    };
     (base, plan(spec, &subject))
 }
 

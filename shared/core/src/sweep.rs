@@ -87,6 +87,8 @@ pub fn drift(record: &Record, link: Option<&LinkView>, step: &Step, cursors: Cur
         Step::Merge { .. } => "merged",
         Step::Lift { .. } => "restored",
         Step::Bind { .. } => "bound",
+        Step::Rebind { .. } => "bound to what its record was merged into",
+        Step::Redirect { .. } => "read of what it was merged into owed",
     };
     let Some(link) = link else {
         return missed(record.modified, None, cursors).map(|missed| Drift { missed, fields: Vec::new(), repair });
@@ -130,7 +132,7 @@ pub fn row_owes(spec: &StreamSpec, row: &Row, link: Option<&LinkView>) -> Option
 /// A link without its row owes the delete policy, unless it has ended on that side already.
 pub fn vanished_row_owes(state: LinkState, gone: Option<Gone>) -> bool {
     match state {
-        LinkState::Linked | LinkState::Creating => true,
+        LinkState::Linked | LinkState::Creating | LinkState::Double => true,
         LinkState::Tombstone => gone == Some(Gone::Record),
     }
 }

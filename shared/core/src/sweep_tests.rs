@@ -39,7 +39,14 @@ fn values(texts: &[&str]) -> Vec<Value> {
 }
 
 fn record(modified: Millis, texts: &[&str]) -> Record {
-    Record { id: RemoteId::new("9"), modified: Some(modified), archived: false, external_key: None, values: values(texts) }
+    Record {
+        id: RemoteId::new("9"),
+        modified: Some(modified),
+        archived: false,
+        external_key: None,
+        absorbed: Vec::new(),
+        values: values(texts),
+    }
 }
 
 fn link(seen: Millis, texts: &[&str]) -> KnownLink {

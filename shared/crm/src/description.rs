@@ -51,6 +51,8 @@ pub struct Object {
     pub traits: SourceTraits,
     /// The property that carries the modified stamp.
     pub modified: String,
+    /// The property that lists the ids of records merged into this one.
+    pub merged: Option<String>,
     /// Properties by which a record can be read consistently.
     pub unique: Vec<String>,
     /// Properties the CRM keeps in lower case.
@@ -148,7 +150,7 @@ struct BudgetText {
     burst: u32,
 }
 
-/// What an object leaves out is taken from `[object_default]`, which must say everything but the last three.
+/// What an object leaves out is taken from `[object_default]`, which must say everything but the last four.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ObjectText {
@@ -166,6 +168,7 @@ struct ObjectText {
     request_life_secs: Option<u32>,
     guarded: Option<bool>,
     archive_view: Option<bool>,
+    merged: Option<String>,
     unique: Option<Vec<String>>,
     lower_case: Option<Vec<String>>,
     property_group: Option<String>,
@@ -262,10 +265,12 @@ impl ObjectText {
         }
         let modified =
             self.modified.or_else(|| default.map(|object| object.modified.clone())).ok_or_else(|| missing("modified"))?;
+        let merged = self.merged.or_else(|| default.and_then(|object| object.merged.clone()));
         let unique = self.unique.or_else(|| default.map(|object| object.unique.clone())).unwrap_or_default();
         Ok(Object {
             traits,
             modified,
+            merged,
             unique,
             lower_case: self.lower_case.unwrap_or_default(),
             property_group: self.property_group,

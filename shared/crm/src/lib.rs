@@ -85,7 +85,8 @@ pub struct PageRequest<'a> {
     pub rows_max: u16,
 }
 
-/// Records by their ids, at most `batch_rows_max`. Ids without a record are simply absent from the answer.
+/// Records by their ids, at most `batch_rows_max`. Ids without a record are simply absent from the answer. Of an id that was merged away the answer may hold the
+/// survivor, under the survivor's own id and once: its `absorbed` then names the id that was asked for.
 #[derive(Debug, Clone)]
 pub struct ReadIds<'a> {
     pub object: &'a str,

@@ -71,7 +71,7 @@ async fn a_page_is_asked_by_id_inside_the_closed_window() {
             { "propertyName": "hs_object_id", "operator": "GT", "value": "99" },
         ] }],
         "sorts": [{ "propertyName": "hs_object_id", "direction": "ASCENDING" }],
-        "properties": ["email", "firstname", "lastmodifieddate", "tidemark_key"],
+        "properties": ["email", "firstname", "hs_merged_object_ids", "lastmodifieddate", "tidemark_key"],
         "limit": 200,
     });
     assert_eq!(asked[0].body, expected);
@@ -152,6 +152,23 @@ async fn ids_without_a_record_are_absent_and_a_survivor_comes_once() {
     let body = &server.asked()[0].body;
     assert_eq!(body["inputs"], json!([{ "id": "6" }, { "id": "7" }, { "id": "8" }]));
     assert!(body.get("idProperty").is_none());
+}
+
+#[tokio::test]
+async fn a_survivor_names_the_ids_it_answers_for() {
+    let mut listed = record("7", "a@x.test");
+    listed["properties"]["hs_merged_object_ids"] = json!("5; 6;");
+    let answer = |results: Value| say(200, &json!({ "status": "COMPLETE", "results": results }));
+    let unlisted = [record("7", "a@x.test"), record("9", "b@x.test")];
+    let server = Server::saying(vec![answer(json!([listed])), answer(json!([unlisted[0]])), answer(json!(unlisted))]).await;
+    let absorbed = async |ids: &[&str]| -> Vec<Vec<String>> {
+        let ids: Vec<RemoteId> = ids.iter().map(|id| RemoteId::new(*id)).collect();
+        let records = server.crm.read_ids(&ids_of(&properties(), &ids)).await.result.unwrap();
+        records.into_iter().map(|record| record.absorbed.into_iter().map(|id| id.0).collect()).collect()
+    };
+    assert_eq!(absorbed(&["6"]).await, [["5", "6"]]);
+    assert_eq!(absorbed(&["4"]).await, [["4"]], "the only one that can be meant");
+    assert_eq!(absorbed(&["3", "4"]).await, [[""; 0], [""; 0]], "which is which is not guessed");
 }
 
 #[tokio::test]

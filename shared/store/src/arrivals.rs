@@ -43,6 +43,8 @@ fn late(records: &[Record], known: &Known, steps: &[Step<'_>], measure: Measure)
             | Step::OweRead { .. }
             | Step::Park { .. }
             | Step::Held { .. }
+            | Step::Rebind { .. }
+            | Step::Redirect { .. }
             | Step::Lift { .. } => false,
         };
         first.then_some(stamp)

@@ -18,7 +18,7 @@ use crate::links::{self, Buried};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
 use crate::sweeps::{DriftLine, write_drift};
-use crate::{StoreError, brakes, changes, terms};
+use crate::{StoreError, aliases, brakes, changes, terms};
 
 /// One record that was not found.
 #[derive(Debug, Clone)]
@@ -203,6 +203,8 @@ impl<'a> Acts<'a> {
             buried.push(Buried { id: ending.link.id, gone, modified: ending.modified, mark });
         }
         links::bury(tx, &buried).await?;
+        let ids: Vec<&str> = self.endings.iter().map(|ending| ending.id.as_str()).collect();
+        aliases::end(tx, mapped.id, &ids).await?;
         notes.write(tx).await?;
         write_drift(tx, mapped.id, &drift).await?;
         for (id, question) in &self.ask {

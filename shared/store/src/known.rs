@@ -13,7 +13,7 @@ use crate::links::{self, By};
 use crate::page::Parents;
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, aliases};
 
 /// A referenced record's id becomes its row's key, so that a re-bind of the parent makes no difference in its children. A record that is not linked keeps its id, marked.
 pub(crate) async fn resolve_references(
@@ -26,14 +26,37 @@ pub(crate) async fn resolve_references(
         let Some(parent) = parents.get(object) else { continue };
         let ids: HashSet<String> = records.iter().filter_map(|record| record.values.get(at).cloned().flatten()).collect();
         let links = links::free(tx, parent, By::Remote, ids.iter().map(String::as_str)).await?;
-        let rows: HashMap<RemoteId, RowKey> =
+        let mut rows: HashMap<RemoteId, RowKey> =
             links.into_iter().filter_map(|link| Some((link.remote_id?, link.row_key?))).collect();
+        resolve_aliases(tx, parent, &ids, &mut rows).await?;
         for record in records.iter_mut() {
             let Some(value @ Some(_)) = record.values.get_mut(at) else { continue };
             let id = RemoteId(value.take().unwrap_or_default());
             *value = Some(rows.get(&id).map_or_else(|| format!("record {id}"), |key| key.0.clone()));
         }
     }
+    Ok(())
+}
+
+/// An id that was merged away refers to its survivor's row.
+async fn resolve_aliases(
+    tx: &impl ConnectionTrait,
+    parent: &Mapped,
+    ids: &HashSet<String>,
+    rows: &mut HashMap<RemoteId, RowKey>,
+) -> Result<(), StoreError> {
+    let unknown: Vec<&str> = ids.iter().map(String::as_str).filter(|id| !rows.contains_key(&RemoteId::new(*id))).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let aliases = aliases::of(tx, parent.id, unknown.into_iter()).await?;
+    if aliases.is_empty() {
+        return Ok(());
+    }
+    let survivors = links::free(tx, parent, By::Remote, aliases.values().map(RemoteId::as_str)).await?;
+    let survivors: HashMap<RemoteId, RowKey> =
+        survivors.into_iter().filter_map(|link| Some((link.remote_id?, link.row_key?))).collect();
+    rows.extend(aliases.into_iter().filter_map(|(id, survivor)| Some((id, survivors.get(&survivor)?.clone()))));
     Ok(())
 }
 
@@ -47,9 +70,10 @@ pub async fn resolve_parents(
     resolve_references(&store.db, mapped, parents, records).await
 }
 
-/// Loads and locks what the plan needs to know.
-pub(crate) async fn load(tx: &Tx, mapped: &Mapped, records: &[Record], heard: Heard) -> Result<Known, StoreError> {
-    let links = links::locked(tx, mapped, By::Remote, records.iter().map(|record| record.id.as_str())).await?;
+/// Loads and locks what the plan needs to know. `aliases`: records of the stream were merged away before.
+pub(crate) async fn load(tx: &Tx, mapped: &Mapped, records: &[Record], heard: Heard, aliases: bool) -> Result<Known, StoreError> {
+    let ids: Vec<&str> = records.iter().flat_map(Record::ids).map(RemoteId::as_str).collect();
+    let links = links::locked(tx, mapped, By::Remote, ids.into_iter()).await?;
     let links = links.into_iter().filter_map(|link| Some((link.remote_id.clone()?, link))).collect();
     let mut known = Known { links, ..Known::default() };
     if let Heard::ById { .. } = heard {
@@ -60,6 +84,11 @@ pub(crate) async fn load(tx: &Tx, mapped: &Mapped, records: &[Record], heard: He
                 known.lifted.insert(record.id.clone(), id);
             }
         }
+    }
+    if aliases {
+        let unknown = records.iter().map(|record| &record.id).filter(|id| !known.links.contains_key(*id));
+        let unknown: Vec<&str> = unknown.map(RemoteId::as_str).collect();
+        known.aliases = aliases::of(tx, mapped.id, unknown.into_iter()).await?;
     }
     let unknown: Vec<&Record> = records.iter().filter(|record| !known.links.contains_key(&record.id)).collect();
     let mut candidates: BTreeMap<&RemoteId, BTreeMap<RowKey, bool>> = BTreeMap::new();

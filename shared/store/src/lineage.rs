@@ -80,7 +80,12 @@ impl Notes {
 
     /// A record is gone from the CRM, and what its row came to; or it came back.
     pub(crate) fn whole(&mut self, link: i64, what: What) {
-        self.notes.push(Note { link, what, source: Source::Read, fields: None });
+        self.whole_by(link, what, Source::Read);
+    }
+
+    /// The same through any source.
+    pub(crate) fn whole_by(&mut self, link: i64, what: What, source: Source) {
+        self.notes.push(Note { link, what, source, fields: None });
     }
 
     /// Everything in one statement.

@@ -24,6 +24,7 @@ fn state_of(word: &str) -> LinkState {
     match word {
         "creating" => LinkState::Creating,
         "tombstone" => LinkState::Tombstone,
+        "double" => LinkState::Double,
         _ => LinkState::Linked,
     }
 }
@@ -207,7 +208,7 @@ pub(crate) struct LinkUpdate {
     /// Stored with the base: what may still land.
     pub(crate) ghosts: Option<String>,
     pub(crate) seen: Option<Millis>,
-    /// For a link that was `creating`.
+    /// For a link that was `creating`, or whose record was merged into this one.
     pub(crate) remote_id: Option<RemoteId>,
     /// With the base: a field waits for a person.
     pub(crate) open: bool,

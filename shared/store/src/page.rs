@@ -15,6 +15,7 @@ use tidemark_core::page::{Known, KnownLink, Step, plan};
 use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_core::source::Position;
 use tidemark_core::spec::StreamSpec;
+use tidemark_core::survivor::absorb;
 use tidemark_core::sweep::Cursors;
 use tidemark_core::window::Reader;
 
@@ -30,7 +31,7 @@ use crate::session::Tx;
 use crate::streams::{self, Fence};
 use crate::terms::{self, Terms};
 use crate::windows::{self, OpenWindow, PageCounts};
-use crate::{Store, StoreError, arrivals, brakes, changes, sweeps};
+use crate::{Store, StoreError, aliases, arrivals, brakes, changes, sweeps};
 
 /// One or more pages of a window, one after the other.
 #[derive(Debug)]
@@ -75,6 +76,7 @@ pub async fn apply_page(
         undecided_creates: held.undecided_creates,
         read_debts: held.read_debts,
         children: held.children,
+        aliases: held.aliases,
         moved: HashSet::new(),
         sweep: sweeping.then_some(Sweeping { window: page.window.id, cursors: held.cursors }),
         passed: HashMap::new(),
@@ -117,8 +119,9 @@ pub async fn rehearse(
     let heard = Heard::Page { asked_at: store.now().await?, commit_lag: 0 };
     let tx = store.begin().await?;
     resolve_references(&tx, mapped, parents, &mut records).await?;
-    let known = load(&tx, mapped, &records, heard).await?;
+    let mut known = load(&tx, mapped, &records, heard, false).await?;
     tx.rollback().await?;
+    known.absorbed = absorb(&mapped.spec, &records, &known);
     Ok(Rehearsed { records, known, heard })
 }
 
@@ -153,8 +156,13 @@ pub async fn apply_reads(
         let id = link.remote_id.clone()?;
         (reads.versions.get(&id) != Some(&link.version)).then_some(id)
     });
-    let moved: HashSet<RemoteId> = moved.collect();
-    let answered: HashSet<String> = reads.records.iter().map(|record| record.id.0.clone()).collect();
+    let mut moved: HashSet<RemoteId> = moved.collect();
+    // A survivor answers for the ids it absorbed. What nobody asked for by its own id has no version to compare with: its link may have moved.
+    let asked: HashSet<&str> = ids.iter().copied().collect();
+    let unasked: Vec<&str> = reads.records.iter().map(|record| record.id.as_str()).filter(|id| !asked.contains(id)).collect();
+    let unasked = links::locked(&tx, mapped, By::Remote, unasked.into_iter()).await?;
+    moved.extend(unasked.into_iter().filter_map(|link| link.remote_id));
+    let answered: HashSet<String> = reads.records.iter().flat_map(Record::ids).map(|id| id.0.clone()).collect();
     let is_missing =
         |link: &&KnownLink| link.remote_id.as_ref().is_some_and(|id| !answered.contains(id.as_str()) && !moved.contains(id));
     let missing: Vec<&KnownLink> = now.iter().filter(is_missing).collect();
@@ -175,6 +183,7 @@ pub async fn apply_reads(
         undecided_creates: mapped.spec.external_key.is_none() && streams::undecided_creates(&tx, mapped.id).await?,
         read_debts: false,
         children: true,
+        aliases: true,
         moved: moved.clone(),
         sweep: None,
         passed: reads.claims.iter().filter_map(|claim| Some((claim.subject.as_str(), claim.passed.as_deref()?))).collect(),
@@ -217,6 +226,7 @@ struct Batch<'a> {
     undecided_creates: bool,
     read_debts: bool,
     children: bool,
+    aliases: bool,
     moved: HashSet<RemoteId>,
     sweep: Option<Sweeping>,
     /// What owed reads are let through for, by record.
@@ -266,8 +276,13 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         return Ok(applied);
     }
     resolve_references(tx, mapped, batch.parents, &mut batch.records).await?;
-    let known = load(tx, mapped, &batch.records, batch.heard).await?;
-    let known = Known { undecided_creates: batch.undecided_creates, moved: std::mem::take(&mut batch.moved), ..known };
+    if batch.aliases {
+        aliases::recall(tx, mapped.id, &mut batch.records).await?;
+    }
+    let known = load(tx, mapped, &batch.records, batch.heard, batch.aliases).await?;
+    let mut known = Known { undecided_creates: batch.undecided_creates, moved: std::mem::take(&mut batch.moved), ..known };
+    known.absorbed = absorb(&mapped.spec, &batch.records, &known);
+    aliases::store(tx, mapped.id, &known.absorbed, batch.source).await?;
     let steps = plan(&mapped.spec, &batch.records, &known, batch.heard, batch.precision);
     let steps = ask_brakes(tx, &batch, &known, steps).await?;
     let found = match batch.sweep {
@@ -281,6 +296,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
 
     let mut work = Work::default();
     let mut returns = Returns::default();
+    let (mut redirected, mut freed): (Vec<RemoteId>, Vec<RowKey>) = (Vec::new(), Vec::new());
     for (record, step) in batch.records.iter().zip(steps) {
         match step {
             Step::Pass => {}
@@ -296,6 +312,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
             }
             Step::Exclude { .. } => applied.counts.excluded += 1,
             Step::OweRead { .. } => work.owed_reads.push(record.id.as_str()),
+            Step::Redirect { survivor } => redirected.push(survivor),
             Step::Park { cause, next_step } => work.parked.push((record.id.as_str(), "rejected", cause, next_step)),
             Step::Held { act } => {
                 let (cause, next_step) = brakes::words(mapped, Way::In, act);
@@ -308,16 +325,26 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
             Step::Lift { link, key, merged } => {
                 returns.lifted.push((link, key.clone()));
                 let ghosts = Ghosts::default();
-                work.merges.push(Merge { record, link: Some(link), key, merged, ghosts, bind: false });
+                work.merges.push(Merge { record, link: Some(link), key, merged, ghosts, bind: false, rebind: false });
             }
             Step::Merge { link, key, merged, ghosts } => {
                 applied.counts.conflicts += i64::from(merged.conflicts);
-                work.merges.push(Merge { record, link: Some(link), key, merged, ghosts, bind: false });
+                work.merges.push(Merge { record, link: Some(link), key, merged, ghosts, bind: false, rebind: false });
+            }
+            Step::Rebind { link, key, merged, ghosts } => {
+                applied.counts.conflicts += i64::from(merged.conflicts);
+                // It seemed to be gone before its survivor was heard of, or waited for a person: neither holds any more.
+                match known.absorbed.rebound.get(&record.id).map(|link| link.view.state) {
+                    Some(LinkState::Tombstone) => returns.lifted.push((link, key.clone())),
+                    Some(LinkState::Double) => freed.push(key.clone()),
+                    _ => {}
+                }
+                work.merges.push(Merge { record, link: Some(link), key, merged, ghosts, bind: true, rebind: true });
             }
             Step::Bind { link, key, merged, ghosts } => {
                 returns.met.extend(known.lifted.get(&record.id).map(|link| (record.id.clone(), *link)));
                 applied.counts.conflicts += i64::from(merged.conflicts);
-                work.merges.push(Merge { record, link, key, merged, ghosts, bind: true });
+                work.merges.push(Merge { record, link, key, merged, ghosts, bind: true, rebind: false });
             }
         }
     }
@@ -334,12 +361,14 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         let linked: Vec<&str> = written.linked.iter().map(String::as_str).collect();
         debts::free_children(tx, &mapped.spec.connection, &mapped.spec.object, &linked).await?;
     }
+    debts::owe(tx, mapped.id, Kind::Push, freed.iter().map(RowKey::as_str), 0, true).await?;
     debts::owe(tx, mapped.id, Kind::Push, written.owe_push.iter().map(String::as_str), 0, false).await?;
     if batch.read_debts {
         // A record that is merged now owes nothing any more, parked or not.
         debts::forget(tx, mapped.id, Kind::Read, written.merged.iter().map(RemoteId::as_str)).await?;
     }
-    let owed: Vec<&str> = work.owed_reads.iter().copied().chain(written.lost.iter().map(RemoteId::as_str)).collect();
+    let others = written.lost.iter().chain(&redirected).map(RemoteId::as_str);
+    let owed: Vec<&str> = work.owed_reads.iter().copied().chain(others).collect();
     applied.counts.owed_reads = i64::try_from(owed.len()).unwrap_or(0);
     debts::owe(tx, mapped.id, Kind::Read, owed.into_iter(), batch.read_delay, false).await?;
     for (id, until) in &written.haunted {
@@ -376,7 +405,7 @@ async fn ask_brakes<'a>(
     let (mut asked, mut items) = (Vec::new(), Vec::new());
     for (at, (record, step)) in batch.records.iter().zip(&steps).enumerate() {
         let key = match step {
-            Step::Merge { key, .. } | Step::Bind { key, .. } | Step::Lift { key, .. } => Some(key),
+            Step::Merge { key, .. } | Step::Bind { key, .. } | Step::Rebind { key, .. } | Step::Lift { key, .. } => Some(key),
             _ => None,
         };
         let Some(act) = act_on_row(step, key.and_then(|key| known.rows.get(key))) else { continue };

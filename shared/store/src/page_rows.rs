@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tidemark_core::Millis;
 use tidemark_core::base::{Base, agreed_json};
 use tidemark_core::ghost::Ghosts;
-use tidemark_core::lineage::Source;
+use tidemark_core::lineage::{Source, What};
 use tidemark_core::merge::Merged;
 use tidemark_core::page::Known;
 use tidemark_core::record::{Record, RemoteId, RowKey};
@@ -44,6 +44,8 @@ pub(crate) struct Merge<'a> {
     pub(crate) merged: Merged,
     pub(crate) ghosts: Ghosts,
     pub(crate) bind: bool,
+    /// The link was another record's, which was merged into this one.
+    pub(crate) rebind: bool,
 }
 
 /// What was written.
@@ -239,7 +241,10 @@ async fn write_merges<'a>(
         let open = base.is_open();
         match merge.link {
             Some(id) => {
-                notes.merged(spec, id, source, merge.bind, &merge.merged.because, &base);
+                if merge.rebind {
+                    notes.whole_by(id, What::Rebound, source);
+                }
+                notes.merged(spec, id, source, merge.bind && !merge.rebind, &merge.merged.because, &base);
                 let base = base.to_json(spec);
                 let remote_id = merge.bind.then(|| merge.record.id.clone());
                 let ghosts = merge.ghosts.to_json(spec);

@@ -22,7 +22,7 @@ use crate::page::Parents;
 use crate::query::{all, get, run, scalar};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, aliases};
 
 /// A claimed debt with what its push starts from.
 #[derive(Debug, Clone)]
@@ -34,6 +34,22 @@ pub struct Prepared {
     pub former: Option<RemoteId>,
     /// Aligned with the fields: the record of the parent row, for references that have one.
     pub parents: Vec<Option<RemoteId>>,
+    /// Another row waits for this record: its own was merged into it.
+    pub heir: bool,
+}
+
+/// Of a link whose record was merged away the survivor is what there is to read.
+async fn lead_on(tx: &Tx, mapped: &Mapped, links: &mut HashMap<RowKey, KnownLink>) -> Result<(), StoreError> {
+    let mut doubles: Vec<&mut KnownLink> = links.values_mut().filter(|link| link.view.state == LinkState::Double).collect();
+    if doubles.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = doubles.iter().filter_map(|link| Some(link.remote_id.clone()?.0)).collect();
+    let aliases = aliases::of(tx, mapped.id, ids.iter().map(String::as_str)).await?;
+    for link in &mut doubles {
+        link.remote_id = link.remote_id.as_ref().map(|id| aliases.get(id).unwrap_or(id).clone());
+    }
+    Ok(())
 }
 
 /// Marks the links as being pushed and loads rows, links and parents, in one transaction.
@@ -56,6 +72,13 @@ pub async fn prepare(
     let mut rows: HashMap<RowKey, Row> = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
     let mut former = receive(&tx, mapped, &claims, &rows, &mut links).await?;
     hold_stale(&tx, mapped, &claims, &mut links, &rows).await?;
+    lead_on(&tx, mapped, &mut links).await?;
+    let vanished = links.values().filter(|link| link.row_key.as_ref().is_some_and(|key| !rows.contains_key(key)));
+    let vanished: Vec<String> = vanished.filter_map(|link| Some(link.remote_id.clone()?.0)).collect();
+    let awaited = match vanished.as_slice() {
+        [] => HashMap::new(),
+        ids => aliases::awaited(&tx, mapped.id, ids.iter().map(String::as_str)).await?,
+    };
     let mut parent_ids: Vec<HashMap<RowKey, RemoteId>> = vec![HashMap::new(); mapped.spec.fields.len()];
     for (at, field, object) in mapped.spec.reference_fields() {
         let Some(parent) = parents.get(object) else { continue };
@@ -73,7 +96,10 @@ pub async fn prepare(
             parent_ids.get(at)?.get(&RowKey::new(value)).cloned()
         };
         let parents = (0..mapped.spec.fields.len()).map(parent).collect();
-        Prepared { link: links.remove(&key), former: former.remove(&key), row, parents, claim }
+        let link = links.remove(&key);
+        let record = link.as_ref().and_then(|link| link.remote_id.as_ref());
+        let heir = record.is_some_and(|id| awaited.contains_key(id));
+        Prepared { link, former: former.remove(&key), row, parents, claim, heir }
     };
     Ok(claims.into_iter().map(prepare).collect())
 }

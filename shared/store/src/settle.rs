@@ -7,6 +7,7 @@ use tidemark_core::Millis;
 use tidemark_core::base::Base;
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::delete::Gone;
+use tidemark_core::lineage::{Source, What};
 use tidemark_core::page::KnownLink;
 use tidemark_core::push::{Sent, settled};
 use tidemark_core::record::{RemoteId, Row, RowKey, Value};
@@ -19,7 +20,7 @@ use crate::links::{self, Buried, By};
 use crate::query::run;
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
-use crate::{Store, StoreError, brakes, changes, terms};
+use crate::{Store, StoreError, aliases, brakes, changes, terms};
 
 /// A push whose record waits for a person is looked at again this much later.
 const BRAKED_MS: Millis = 60_000;
@@ -166,6 +167,11 @@ struct Settling<'a> {
     links: Vec<LinkSettled>,
     remote_ids: Vec<(&'a str, &'a str)>,
     buried: Vec<Buried>,
+    /// Records that buried links leave to whoever waits for them.
+    left: Vec<RemoteId>,
+    /// Ids that lead to another record since the two were merged in the CRM, and links whose record is another row's by that.
+    aliases: Vec<(RemoteId, RemoteId)>,
+    doubles: Vec<i64>,
     paid: Vec<&'a Claim>,
     unpaid: Vec<(&'a Claim, Unpaid<'a>)>,
     reads: Vec<(&'a str, Millis)>,
@@ -206,7 +212,14 @@ impl<'a> Settling<'a> {
             }
             Settlement::Written { claim, sent, remote_id, modified, answered, created, complete } => {
                 let other = foreign.get(remote_id).filter(|other| Some(other.id) != link.map(|link| link.id));
+                // It was written under an id that the CRM has merged into this one meanwhile.
+                let old = link.and_then(|link| Some((link.id, link.remote_id.clone()?))).filter(|(_, old)| old != remote_id);
+                self.aliases.extend(old.iter().map(|(_, old)| (old.clone(), remote_id.clone())));
                 if let Some(other) = other {
+                    if let Some((link, _)) = old {
+                        self.doubles.push(link);
+                        self.notes.whole_by(link, What::Doubled, Source::Push { attempt });
+                    }
                     let unpaid = Unpaid::Parked {
                         class: "duplicate",
                         code: Some("two rows, one record"),
@@ -242,7 +255,10 @@ impl<'a> Settling<'a> {
                     self.remote_ids.push((&claim.subject, remote_id.as_str()));
                     self.linked.push(&claim.subject);
                 }
-                if modified.is_none() {
+                if old.is_some() {
+                    self.notes.whole_by(link.id, What::Rebound, Source::Push { attempt });
+                }
+                if modified.is_none() || old.is_some() {
                     self.reads.push((remote_id.as_str(), 0));
                 }
                 if *complete {
@@ -277,6 +293,7 @@ impl<'a> Settling<'a> {
                     self.notes.buried(link, attempt, *archived);
                     let none_left = *archived || link.view.gone == Some(Gone::Record) || link.remote_id.is_none();
                     let gone = if none_left { Gone::Both } else { Gone::Row };
+                    self.left.extend(link.remote_id.clone());
                     self.buried.push(Buried { id: link.id, gone, modified: None, mark: None });
                 }
                 self.paid.push(claim);
@@ -299,10 +316,25 @@ impl<'a> Settling<'a> {
         }
     }
 
+    /// Rows that are gone, and records that were merged into others. A row that waited for the record of a row that is gone now may have it.
+    async fn write_merged(&self, tx: &Tx, mapped: &Mapped) -> Result<(), StoreError> {
+        aliases::remember(tx, mapped.id, &self.aliases).await?;
+        for link in &self.doubles {
+            aliases::double(tx, *link).await?;
+        }
+        links::bury(tx, &self.buried).await?;
+        if !self.left.is_empty() {
+            let heirs = aliases::awaited(tx, mapped.id, self.left.iter().map(RemoteId::as_str)).await?;
+            let heirs: Vec<&str> = heirs.values().flatten().map(String::as_str).collect();
+            debts::owe(tx, mapped.id, Kind::Push, heirs.into_iter(), 0, true).await?;
+        }
+        Ok(())
+    }
+
     async fn write(mut self, tx: &Tx, mapped: &Mapped, fence: &str) -> Result<(), StoreError> {
         write_links(tx, &self.links).await?;
         write_ghosts(tx, &self.ghosts).await?;
-        links::bury(tx, &self.buried).await?;
+        self.write_merged(tx, mapped).await?;
         unmark(tx, fence, &self.unmark).await?;
         self.notes.write(tx).await?;
         if mapped.spec.remote_id.is_some() && !self.remote_ids.is_empty() {

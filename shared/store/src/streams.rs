@@ -228,13 +228,14 @@ pub(crate) async fn hold(db: &impl ConnectionTrait, fence: Fence) -> Result<Held
          WHERE id = $1 AND {fence_holds} AND lease_until > {{now}} AND state = 'running'
          RETURNING EXISTS (SELECT 1 FROM tidemark_link l WHERE l.stream_id = $1 AND {UNDECIDED}),
              EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.stream_id = $1 AND d.kind = 'read'), fast_until, settled_until,
-             EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.state = 'parent')"
+             EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.state = 'parent'),
+             EXISTS (SELECT 1 FROM tidemark_alias a WHERE a.stream_id = $1)"
     );
     let row = one(db, &sql, vec![fence.stream.into(), fence.number.into(), fence.lease.into()]).await?;
     let row = row.ok_or_else(|| StoreError::LeaseLost { what: format!("stream {}", fence.stream) })?;
     let truth = |at| get::<bool>(&row, at);
     let cursors = Cursors { fast: get(&row, 2)?, settled: get(&row, 3)? };
-    Ok(Held { undecided_creates: truth(0)?, read_debts: truth(1)?, children: truth(4)?, cursors })
+    Ok(Held { undecided_creates: truth(0)?, read_debts: truth(1)?, children: truth(4)?, cursors, aliases: truth(5)? })
 }
 
 /// A create whose record may be there although nobody has heard of it: it was sent without a known outcome, or is about to be.
@@ -254,6 +255,8 @@ pub(crate) struct Held {
     /// Somebody waits for a parent. Who begins to wait from here on is looked after by `debts::free_linked_children`.
     pub(crate) children: bool,
     pub(crate) cursors: Cursors,
+    /// Records of the stream were merged away.
+    pub(crate) aliases: bool,
 }
 
 /// The poll is done: nothing is owed until the next tick.

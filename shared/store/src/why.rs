@@ -86,6 +86,7 @@ async fn link(store: &Store, stream: i64, spec: &StreamSpec, by: By, item: &str)
     let state = match get::<String>(&row, 3)?.as_str() {
         "creating" => LinkState::Creating,
         "tombstone" => LinkState::Tombstone,
+        "double" => LinkState::Double,
         _ => LinkState::Linked,
     };
     Ok(Some(LinkFacts {

@@ -206,6 +206,7 @@ fn record(
         modified: Some(stamp),
         archived: false,
         external_key: key.map(str::to_owned),
+        absorbed: Vec::new(),
         values: properties.iter().map(value).collect(),
     }
 }

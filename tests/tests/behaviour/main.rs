@@ -24,6 +24,7 @@ mod lineage;
 mod live_demo;
 mod local_sweep;
 mod lost_triggers;
+mod merged;
 mod own_writes;
 mod politeness;
 mod rights;

@@ -39,6 +39,13 @@ fn of_entry(spec: &StreamSpec, facts: &Facts, entry: &Entry, properties: &[&str]
         Some(What::RowDeleted) => Some("the record is gone from the CRM, and its row was deleted".to_owned()),
         Some(What::RowMarked) => Some("the record is gone from the CRM, and its row was marked as deleted".to_owned()),
         Some(What::Restored) => Some("the record was restored in the CRM, and is linked again".to_owned()),
+        Some(What::Rebound) => {
+            Some("the record was merged into another in the CRM, and the row goes on with that one".to_owned())
+        }
+        Some(What::Doubled) => Some(
+            "the record was merged into one that belongs to another row: two rows, one record, and a person merges the rows"
+                .to_owned(),
+        ),
         Some(What::Gone) => Some("the record is gone from the CRM; its row is kept and not sent any more".to_owned()),
         None => Some("something happened that this version does not know".to_owned()),
     };

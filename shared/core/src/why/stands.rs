@@ -46,6 +46,9 @@ fn pair(spec: &StreamSpec, facts: &Facts) -> String {
                 spec.object
             )
         }
+        (Some((LinkState::Double, _)), Some(row), Some(record)) => format!(
+            "{row} and {record} were one thing, until the record was merged into one that belongs to another row: nothing is sent for this row until a person has merged the two rows."
+        ),
         (Some((LinkState::Tombstone, _)), Some(row), Some(record)) => {
             format!("{row} and {record} were one thing, and one of them is gone: neither is made again, and nothing is sent.")
         }

@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use tidemark_core::record::{Record, RemoteId, Value};
 
 use super::stamp::{Scalar, Stamp, parse_stamp};
+use crate::description::Object;
 
 /// The properties to ask for, and where each of them goes.
 #[derive(Debug)]
@@ -23,13 +24,16 @@ struct Name {
     places: Vec<usize>,
     is_external_key: bool,
     is_modified: bool,
+    is_merged: bool,
 }
 
 impl Wanted {
-    pub(super) fn new(properties: &[Option<String>], external_key: Option<&str>, modified: &str) -> Self {
+    pub(super) fn new(properties: &[Option<String>], external_key: Option<&str>, object: &Object) -> Self {
+        let (modified, merged) = (object.modified.as_str(), object.merged.as_deref());
         let mut all: Vec<&str> = properties.iter().flatten().map(String::as_str).collect();
         all.extend(external_key);
         all.push(modified);
+        all.extend(merged);
         all.sort_unstable();
         all.dedup();
         let name = |text: &str| Name {
@@ -37,6 +41,7 @@ impl Wanted {
             places: (0..properties.len()).filter(|at| properties[*at].as_deref() == Some(text)).collect(),
             is_external_key: external_key == Some(text),
             is_modified: modified == text,
+            is_merged: merged == Some(text),
         };
         Self { names: all.into_iter().map(name).collect(), places: properties.len() }
     }
@@ -182,6 +187,7 @@ impl<'de> Visitor<'de> for RecordSeed<'_> {
             modified: None,
             archived: false,
             external_key: None,
+            absorbed: Vec::new(),
             values: vec![None; self.0.places],
         };
         let mut updated_at = Stamp::default();
@@ -243,6 +249,10 @@ fn put(name: &Name, value: Value, record: &mut Record) {
     }
     if name.is_external_key {
         record.external_key.clone_from(&value);
+    }
+    if let Some(ids) = value.as_deref().filter(|_| name.is_merged) {
+        let ids = ids.split(';').map(str::trim).filter(|id| !id.is_empty());
+        record.absorbed = ids.map(RemoteId::new).collect();
     }
     let Some((last, others)) = name.places.split_last() else {
         return;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::reading::{After, Answered, Ask, Course, Fault, Place, Sort, ask, conclude};
-use tidemark_core::record::Record;
+use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::{Next, Page, SourceTraits};
 use tidemark_core::window::Window;
 
@@ -44,7 +44,7 @@ fn search(filters: &[Filter<'_>], sort: &str, wanted: &Wanted, limit: u16) -> se
 /// Records outside the window are kept: the index sometimes answers with a newer stamp than was asked for.
 pub(super) async fn page(crm: &HubSpot, request: &PageRequest<'_>) -> Answer<Page> {
     let object = crm.object(request.object).unwrap_or(crm.description.default_object());
-    let wanted = Wanted::new(request.properties, request.external_key, &object.modified);
+    let wanted = Wanted::new(request.properties, request.external_key, object);
     let window = Window { from: request.from, until: request.until };
     let place = Place::of(window, request.position);
     let question = ask(&object.traits, &place, request.rows_max);
@@ -88,12 +88,28 @@ fn believed(
     Ok(Page { records: parsed.records, next })
 }
 
-/// Of an id that was merged away HubSpot answers the survivor, under the survivor's id: it is kept, for the caller to see.
+/// Of an id that was merged away HubSpot answers the survivor, under the survivor's id, or nothing.
 pub(super) async fn ids(crm: &HubSpot, request: &ReadIds<'_>) -> Answer<Vec<Record>> {
     let ids: Vec<&str> = request.ids.iter().map(|id| id.as_str()).collect();
     let tried = format!("reading {} {} by id", ids.len(), request.object);
     let asked = Asked { id_property: None, archived: false, properties: request.properties, external_key: request.external_key };
-    batch_read(crm, request.object, &ids, asked, tried).await
+    let mut answer = batch_read(crm, request.object, &ids, asked, tried).await;
+    if let Ok(records) = &mut answer.result {
+        name_survivor(request, records);
+    }
+    answer
+}
+
+/// A record nobody asked for answers for one that was. It mostly lists that id; where it does not, and only one can be meant, it is added.
+fn name_survivor(request: &ReadIds<'_>, records: &mut [Record]) {
+    let told = |id: &RemoteId| records.iter().any(|record| record.id == *id || record.absorbed.contains(id));
+    let untold: Vec<RemoteId> = request.ids.iter().filter(|id| !told(id)).cloned().collect();
+    let mut unasked = records.iter_mut().filter(|record| !request.ids.contains(&record.id));
+    if let ([id], Some(record), None) = (untold.as_slice(), unasked.next(), unasked.next())
+        && !record.absorbed.iter().any(|id| request.ids.contains(id))
+    {
+        record.absorbed.push(id.clone());
+    }
 }
 
 /// The archive answers under the same path, to the same question with a flag.
@@ -120,7 +136,7 @@ pub(super) async fn look_up(crm: &HubSpot, request: &LookUp<'_>) -> Answer<Vec<R
         };
         return batch_read(crm, request.object, &values, asked, tried).await;
     }
-    let wanted = Wanted::new(request.properties, request.external_key, &object.modified);
+    let wanted = Wanted::new(request.properties, request.external_key, object);
     let one_of = Filter { property_name: request.property, operator: "IN", value: None, values: Some(&values) };
     let body = search(&[one_of], ID, &wanted, object.traits.page_rows_max);
     let exchange = crm.post_object(Intent::Read, request.object, "search", &body, tried).await;
@@ -151,7 +167,7 @@ struct Asked<'a> {
 
 async fn batch_read(crm: &HubSpot, object: &str, ids: &[&str], asked: Asked<'_>, tried: String) -> Answer<Vec<Record>> {
     let description = crm.object(object).unwrap_or(crm.description.default_object());
-    let wanted = Wanted::new(asked.properties, asked.external_key, &description.modified);
+    let wanted = Wanted::new(asked.properties, asked.external_key, description);
     let inputs: Vec<_> = ids.iter().map(|id| json!({ "id": id })).collect();
     let mut body = json!({ "properties": wanted.names(), "propertiesWithHistory": [], "inputs": inputs });
     if let Some(property) = asked.id_property {

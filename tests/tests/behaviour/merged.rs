@@ -1,0 +1,168 @@
+//! Two records are merged in the CRM: the row goes on with the survivor, or two rows wait for a person. Nothing is made twice, nothing is lost.
+
+use eyre::OptionExt;
+use tidemark_core::why::{Asked, tell};
+use tidemark_sandbox::ObjectType::{Contacts, Deals};
+use tidemark_store::why;
+use tidemark_tests::{Kind, Rig, Setup, on_both_databases};
+
+const CONTACTS: &str = "hubspot.contacts";
+
+/// A confirmed customer with an order, both in the CRM and agreed. `redirect`: whether the CRM answers a survivor for the id of a record that was merged away.
+async fn agreed(kind: Kind, redirect: bool) -> eyre::Result<(Rig, String)> {
+    let mut setup = Setup::default();
+    setup.weather.merged_redirect = redirect;
+    let rig = Rig::with(kind, setup).await?;
+    rig.db.run("INSERT INTO customers (email, first_name, phone, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '1', '2026-01-01 00:00:00')").await?;
+    rig.db.run("INSERT INTO orders (number, customer_id, status, total_cents) VALUES ('R-1', 1, 'accepted', 1250)").await?;
+    rig.settle().await?;
+    let id = rig.db.one("SELECT hubspot_id FROM customers").await?.ok_or_eyre("no id came back")?;
+    Ok((rig, id))
+}
+
+async fn customer(rig: &Rig, id: u32) -> eyre::Result<Vec<Option<String>>> {
+    let rows = rig.db.rows(&format!("SELECT hubspot_id, phone, company FROM customers WHERE id = {id}")).await?;
+    rows.into_iter().next().ok_or_eyre("no such customer")
+}
+
+async fn parked(rig: &Rig) -> eyre::Result<Vec<Vec<Option<String>>>> {
+    rig.db
+        .rows(&format!(
+            "SELECT kind, subject, cause FROM {} WHERE state = 'parked' ORDER BY subject",
+            rig.db.own("tidemark_debt")
+        ))
+        .await
+}
+
+/// How a customer stands and what happened to it, in words.
+async fn told(rig: &Rig, id: u32) -> eyre::Result<Vec<String>> {
+    let mapped = rig.stream(CONTACTS)?;
+    let asked = Asked::parse(&format!("row:{id}"));
+    let facts = why::look(&rig.store, mapped.id, &mapped.spec, &asked, rig.streams()).await?;
+    let why = tell(&mapped.spec, &facts, None);
+    Ok(why.stands.into_iter().chain(why.history.into_iter().map(|passage| passage.sentence)).collect())
+}
+
+/// The next poll reads everything from the beginning.
+async fn read_all_again(rig: &Rig) -> eyre::Result<()> {
+    rig.db.run(&format!("UPDATE {} SET fast_until = NULL", rig.db.own("tidemark_stream"))).await
+}
+
+on_both_databases! {
+    async fn h16_a_row_goes_on_with_the_survivor_of_its_record(kind) {
+        for redirect in [true, false] {
+            let (rig, lost) = agreed(kind, redirect).await?;
+            let crm = rig.crm.crm();
+            let survivor = crm.create(Contacts, &[("email", "ana@home.test"), ("phone", "2"), ("company", "Robots")])?;
+            crm.merge(Contacts, &survivor, &lost)?;
+            rig.settle().await?;
+            assert_eq!(rig.db.count("customers").await?, 1, "no second row");
+            let expect = [Some(survivor.clone()), Some("2".to_owned()), Some("Robots".to_owned())];
+            assert_eq!(customer(&rig, 1).await?, expect, "what the survivor says otherwise has changed in the CRM");
+            let aliases = rig.db.rows(&format!("SELECT remote_id, survivor FROM {}", rig.db.own("tidemark_alias"))).await?;
+            assert_eq!(aliases, [[Some(lost), Some(survivor.clone())]]);
+            let told = told(&rig, 1).await?;
+            assert!(told.iter().any(|words| words.starts_with("the record was merged into another in the CRM")), "{told:?}");
+            rig.db.run("UPDATE customers SET first_name = 'Anna'").await?;
+            rig.settle().await?;
+            assert_eq!(rig.record("contacts", &survivor).await?["firstname"], "Anna");
+            assert_eq!(rig.records("contacts").await?.len(), 1);
+        }
+        Ok(())
+    }
+
+    async fn h16_an_edit_meant_for_a_record_that_was_merged_away_reaches_the_survivor(kind) {
+        for redirect in [true, false] {
+            let (rig, lost) = agreed(kind, redirect).await?;
+            let crm = rig.crm.crm();
+            let survivor = crm.create(Contacts, &[("email", "ana@home.test")])?;
+            crm.merge(Contacts, &survivor, &lost)?;
+            rig.db.run("UPDATE customers SET first_name = 'Anna'").await?;
+            // Pushed and read before any page tells of the merge.
+            rig.push(CONTACTS).await?;
+            rig.read(CONTACTS).await?;
+            rig.settle().await?;
+            assert_eq!(rig.record("contacts", &survivor).await?["firstname"], "Anna", "redirect: {redirect}");
+            assert_eq!((rig.db.count("customers").await?, rig.records("contacts").await?.len()), (1, 1));
+        }
+        Ok(())
+    }
+
+    async fn h16_references_to_a_record_that_was_merged_away_are_no_difference(kind) {
+        let (rig, lost) = agreed(kind, true).await?;
+        let crm = rig.crm.crm();
+        let survivor = crm.create(Contacts, &[("email", "ana@home.test")])?;
+        crm.merge(Contacts, &survivor, &lost)?;
+        rig.settle().await?;
+        let writes = crm.counters().writes;
+        read_all_again(&rig).await?;
+        rig.settle().await?;
+        assert_eq!(crm.counters().writes, writes, "the order's deal refers to the same customer as before");
+        assert_eq!(crm.list(Deals)[0].associations["contacts"], [survivor]);
+        Ok(())
+    }
+
+    async fn h16_old_pages_of_a_record_that_was_merged_away_make_no_row(kind) {
+        let (rig, lost) = agreed(kind, true).await?;
+        let crm = rig.crm.crm();
+        let survivor = crm.create(Contacts, &[("email", "ana@home.test")])?;
+        // The index goes on showing both records as they were.
+        let mut lagging = crm.weather();
+        lagging.index_lag_ms = (3_600_000, 3_600_000);
+        crm.set_weather(lagging);
+        crm.merge(Contacts, &survivor, &lost)?;
+        rig.db.run("UPDATE customers SET first_name = 'Anna'").await?;
+        rig.push(CONTACTS).await?;
+        rig.read(CONTACTS).await?;
+        assert_eq!(customer(&rig, 1).await?[0].as_deref(), Some(survivor.as_str()), "the read by id told of it");
+        for _ in 0..2 {
+            read_all_again(&rig).await?;
+            rig.catch_up(CONTACTS).await?;
+            rig.read(CONTACTS).await?;
+        }
+        assert_eq!(rig.db.count("customers").await?, 1);
+        assert_eq!(customer(&rig, 1).await?[0].as_deref(), Some(survivor.as_str()));
+        Ok(())
+    }
+
+    async fn h16_two_rows_of_one_record_wait_for_a_person_and_the_one_that_stays_keeps_it(kind) {
+        for (redirect, stays) in [(true, 1), (false, 1), (true, 2), (false, 2)] {
+            let (rig, lost) = agreed(kind, redirect).await?;
+            let crm = rig.crm.crm();
+            let survivor = crm.create(Contacts, &[("email", "bo@acme.test"), ("phone", "2")])?;
+            rig.settle().await?;
+            assert_eq!(rig.db.count("customers").await?, 2);
+            crm.merge(Contacts, &survivor, &lost)?;
+            rig.catch_up(CONTACTS).await?;
+            let cause = format!("two rows, one record: record {lost} was merged into {survivor}, which belongs to row 2");
+            assert_eq!(parked(&rig).await?, [["push", "1", cause.as_str()].map(|text| Some(text.to_owned()))]);
+            // Its edits are held, however often they are tried.
+            rig.db.run("UPDATE customers SET first_name = 'Held', last_name = 'Nine' WHERE id = 1").await?;
+            for _ in 0..3 {
+                rig.debts_due(CONTACTS).await?;
+                rig.push(CONTACTS).await?;
+                rig.read(CONTACTS).await?;
+            }
+            assert_eq!(parked(&rig).await?.len(), 1);
+            let record = rig.record("contacts", &survivor).await?;
+            let said = |property: &str| record.get(property).map(String::as_str).filter(|text| !text.is_empty());
+            assert_eq!((said("firstname"), said("lastname"), said("phone")), (Some("Ana"), None, Some("2")));
+            let told = told(&rig, 1).await?;
+            assert!(told[0].contains("into one that belongs to another row"), "{told:?}");
+            assert!(rig.agree().await?[0].differences.iter().any(|one| one.reason.contains("two rows, one record")));
+
+            let goes = 3 - stays;
+            rig.db.run("UPDATE orders SET customer_id = NULL").await?;
+            rig.db.run(&format!("DELETE FROM customers WHERE id = {goes}")).await?;
+            rig.db.run(&format!("UPDATE orders SET customer_id = {stays}")).await?;
+            rig.settle().await?;
+            assert_eq!(customer(&rig, stays).await?[0].as_deref(), Some(survivor.as_str()), "redirect: {redirect}, stays: {stays}");
+            assert_eq!(rig.records("contacts").await?.len(), 1);
+            assert!(parked(&rig).await?.is_empty());
+            let name = rig.record("contacts", &survivor).await?["firstname"].clone();
+            assert_eq!(name, if stays == 1 { "Held" } else { "Ana" }, "what was held is sent by the row that stays");
+            assert_eq!(crm.list(Deals)[0].associations["contacts"], [survivor]);
+        }
+        Ok(())
+    }
+}
