@@ -44,7 +44,10 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
         let free: Vec<&Record> =
             found.get(&claim.id).into_iter().flatten().filter(|record| !known.contains_key(&record.id)).collect();
         let taken = found.get(&claim.id).is_some_and(|records| records.len() > free.len());
-        if !won.contains(&RowKey::new(claim.subject.as_str())) {
+        // Found, and linked to this very row while it was looked up: an earlier create of ours was heard of late.
+        let key = RowKey::new(claim.subject.as_str());
+        let own = |record: &Record| known.get(&record.id).is_some_and(|link| link.row_key.as_ref() == Some(&key));
+        if !won.contains(&key) || found.get(&claim.id).into_iter().flatten().any(own) {
             settlements.push(Settlement::Unpaid {
                 claim,
                 unpaid: Unpaid::Later { due_at: now + READ_DELAY_MS, cause: "the row was linked meanwhile" },
