@@ -104,12 +104,12 @@ impl Act {
     }
 }
 
-/// What a debt says that a first load owes: a person said go to all of it.
+/// What a debt says that a first load owes: a person said go to all of it. A first load deletes nothing.
 pub const GO: &str = "go";
 
 /// Whether what a debt was let through for, one word each, covers this act.
 pub fn passes(passed: Option<&str>, act: Act) -> bool {
-    passed.is_some_and(|passed| passed.split(' ').any(|word| word == GO || word == act.class()))
+    passed.is_some_and(|passed| passed.split(' ').any(|word| word == act.class() || (word == GO && act != Act::Delete)))
 }
 
 /// What a step does to its row; `row` as it stands. `None` when the row stays as it is.

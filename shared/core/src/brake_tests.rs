@@ -82,7 +82,7 @@ fn a_debt_is_let_through_for_its_own_act() {
             && passes(Some(GO), Act::Create)
             && passes(Some("brake_update brake_delete"), Act::Delete)
     );
-    for passed in [None, Some("gone"), Some("brake_update")] {
+    for passed in [None, Some("gone"), Some("brake_update"), Some(GO)] {
         assert!(!passes(passed, Act::Delete), "{passed:?}");
     }
 }

@@ -42,7 +42,8 @@ fn kind(way: Way) -> Kind {
     }
 }
 
-/// Rules on a batch of things that are about to be written one way. A first load is let through whole: a person has said go to it.
+/// Rules on a batch of things that are about to be written one way. A first load is let through, as a person has said go to it, but deletes
+/// nothing.
 pub(crate) async fn ask(tx: &Tx, mapped: &Mapped, way: Way, items: &[Item]) -> Result<Vec<Ruling>, StoreError> {
     let acts: BTreeSet<Act> = items.iter().filter(|item| !item.passed).map(|item| item.act).collect();
     if acts.is_empty() {
@@ -59,8 +60,8 @@ pub(crate) async fn ask(tx: &Tx, mapped: &Mapped, way: Way, items: &[Item]) -> R
     for row in all(tx, &sql, vec![mapped.id.into(), way.word().into(), words]).await? {
         let Some(act) = Act::from_word(&get::<String>(&row, 0)?) else { continue };
         now = get(&row, 6)?;
-        if get::<Option<Millis>>(&row, 7)?.is_none() {
-            return Ok(vec![Ruling::Passes; items.len()]);
+        if get::<Option<Millis>>(&row, 7)?.is_none() && act != Act::Delete {
+            continue;
         }
         let fresh = get::<Option<Millis>>(&row, 5)?.is_some_and(|at| at > now - LINKS_KEPT_MS);
         links = links.or(get::<Option<i64>>(&row, 4)?.filter(|_| fresh));

@@ -14,7 +14,7 @@ const DELETES: u32 = 1;
 pub(crate) fn spec(swarm: &Swarm) -> BrakesSpec {
     let limit = |count| Limit { count, share_permille: 0 };
     match swarm.brakes {
-        true => BrakesSpec { create: limit(3), update: limit(3), blank: limit(2), delete: limit(DELETES) },
+        true => BrakesSpec { create: limit(6), update: limit(12), blank: limit(2), delete: limit(DELETES) },
         false => BrakesSpec::NONE,
     }
 }
@@ -49,7 +49,8 @@ impl World {
         let crm = self.face.model();
         let over = crm.archived.iter().filter_map(|(object, archived)| {
             let most = i64::from(DELETES) + self.let_through.get(*object).copied().unwrap_or(0);
-            (*archived > most).then(|| format!("{archived} records of {object} were archived, and nobody let more than {most} through"))
+            (*archived > most)
+                .then(|| format!("{archived} records of {object} were archived, and nobody let more than {most} through"))
         });
         over.collect()
     }

@@ -29,6 +29,9 @@ impl World {
             if !breaches.is_empty() {
                 return Ok(breaches);
             }
+            if turn.is_multiple_of(40) {
+                self.answer_brakes().await?;
+            }
             if !turn.is_multiple_of(40) || !self.is_quiet(last_edit).await? {
                 continue;
             }

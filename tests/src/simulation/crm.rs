@@ -117,6 +117,8 @@ pub(crate) struct Crm {
     /// A window was left with more to come: its object and bounds.
     pub(crate) paging: Option<(String, Millis, Millis)>,
     pub(crate) writes: u64,
+    /// Records the house archived, by object.
+    pub(crate) archived: BTreeMap<&'static str, i64>,
     pub(crate) faults: u64,
     pub(crate) fair: bool,
 }
@@ -140,6 +142,7 @@ impl Crm {
             unheard: BTreeSet::new(),
             paging: None,
             writes: 0,
+            archived: BTreeMap::new(),
             faults: 0,
             fair: false,
         }
@@ -212,6 +215,9 @@ impl Crm {
         if let Target::Archive(_) = write.target {
             record.archived = true;
             moved = true;
+            if let Author::House(_) = write.author {
+                *self.archived.entry(record.object).or_default() += 1;
+            }
         }
         for (property, value) in &write.values {
             let value = value.clone().unwrap_or_default();

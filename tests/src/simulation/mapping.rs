@@ -69,7 +69,7 @@ pub(crate) fn streams(swarm: &Swarm) -> Vec<StreamSpec> {
         },
         stale: StaleSpec { guard: Duration::from_secs(10), policy: StaleSave::Ours },
         touch: Touch::default(),
-        brakes: tidemark_core::spec::BrakesSpec::NONE,
+        brakes: super::brakes::spec(swarm),
         sweep: SweepSpec { every: swarm.sweeps.then_some(Duration::from_secs(20)), share_permille: 500 },
         poll: PollSpec {
             every: Duration::from_secs(2),

@@ -3,6 +3,7 @@
 //! Every statement outside a transaction, every transaction and every call is a point at which somebody else may have the next turn; at least three handlers are at
 //! work at once. The same seed gives the same run. The models keep every version and are the judges: rows, records and what people wrote, never the links.
 
+mod brakes;
 mod calm;
 mod coverage;
 mod crm;

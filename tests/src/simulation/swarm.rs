@@ -58,6 +58,8 @@ pub(crate) struct Swarm {
     pub(crate) sweeps: bool,
     /// Archived records can be read by id.
     pub(crate) archive_view: bool,
+    /// Narrow brakes, and a person who answers them.
+    pub(crate) brakes: bool,
 }
 
 impl Swarm {
@@ -100,6 +102,7 @@ impl Swarm {
             clock_steps: dice.random_bool(0.4),
             sweeps: dice.random_bool(0.4),
             archive_view: dice.random_bool(0.5),
+            brakes: dice.random_bool(0.2),
         }
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct World {
     pub(crate) jobs: BTreeMap<u64, Job>,
     pub(crate) next_job: u64,
     pub(crate) last_write: Millis,
+    /// Deletes of records that a person has let through, by object.
+    pub(crate) let_through: BTreeMap<String, i64>,
 }
 
 impl World {
@@ -106,6 +108,7 @@ impl World {
             jobs: BTreeMap::new(),
             next_job: 1,
             last_write: 0,
+            let_through: BTreeMap::new(),
         };
         // People were there before Tidemark: nothing of this is in the change log.
         world.populate().await?;
@@ -201,6 +204,7 @@ impl World {
             260..=299 => self.relay(),
             300..=449 => self.deliver(),
             450..=479 => self.freeze(),
+            490..=499 => self.answer_brakes().await?,
             480..=484 if self.swarm.clock_steps => self.set_the_clock(),
             _ => {}
         }
@@ -234,6 +238,7 @@ impl World {
         }
         breaches.extend(self.judge_outcomes());
         breaches.extend(self.judge_calls());
+        breaches.extend(self.judge_brakes());
         Ok(breaches)
     }
 
