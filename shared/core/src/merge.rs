@@ -67,8 +67,8 @@ pub struct LinkView {
 /// How a record was heard of. Times are the database's clock at the moment of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// In a page, from an index that may be `commit_lag` behind.
-    Page { asked_at: Millis, commit_lag: Millis },
+    /// In a page, from an index that may be `commit_lag` behind. `last`: no reader comes to this stamp again before the next sweep.
+    Page { asked_at: Millis, commit_lag: Millis, last: bool },
     /// By id, and the link did not change since it was asked.
     ById { asked_at: Millis },
 }
@@ -83,7 +83,7 @@ impl Heard {
     /// Whatever the CRM had taken by then is in the record.
     pub fn as_of(self) -> Millis {
         match self {
-            Self::Page { asked_at, commit_lag } => asked_at - commit_lag,
+            Self::Page { asked_at, commit_lag, .. } => asked_at - commit_lag,
             Self::ById { asked_at } => asked_at,
         }
     }
@@ -104,7 +104,7 @@ pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Mill
     if link.push_leased && !planted(Bug::MergesDuringPush) {
         return Freshness::Doubt("a push of this record is under way");
     }
-    let Heard::Page { asked_at, commit_lag } = heard else { return Freshness::New };
+    let Heard::Page { asked_at, commit_lag, last } = heard else { return Freshness::New };
     if says_what_is_known(&link.base, record) {
         return Freshness::New;
     }
@@ -117,11 +117,8 @@ pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Mill
     let settled = link.written_at.is_none_or(|written_at| asked_at > written_at + commit_lag);
     match (record.modified, link.seen) {
         (Some(stamp), Some(seen)) if stamp < seen => {
-            if settled {
-                Freshness::Doubt("an older stamp came late with other content")
-            } else {
-                Freshness::Stale
-            }
+            // Mostly what the record was before our push, shown by an index that is behind. But it may be an edit that was committed late, under the stamp it began with.
+            if settled || last { Freshness::Doubt("an older stamp came late with other content") } else { Freshness::Stale }
         }
         (Some(stamp), Some(seen)) if stamp > seen + precision => Freshness::New,
         (Some(_), None) => Freshness::New,

@@ -211,7 +211,7 @@ fn record(stamp: Option<Millis>, city: &str) -> Record {
 
 #[test]
 fn old_news_never_wins() {
-    let page = Heard::Page { asked_at: 1_000, commit_lag: 500 };
+    let page = Heard::Page { asked_at: 1_000, commit_lag: 500, last: false };
     assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), page, 1), Freshness::Stale);
     assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(950), "Oslo"), page, 1), Freshness::New);
     assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(900), "Oslo"), page, 1), Freshness::Doubt(_)));
@@ -221,8 +221,15 @@ fn old_news_never_wins() {
 
 #[test]
 fn a_late_commit_below_what_was_seen_is_read_again_rather_than_dropped() {
-    let page = Heard::Page { asked_at: 5_000, commit_lag: 500 };
+    let page = Heard::Page { asked_at: 5_000, commit_lag: 500, last: false };
     assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), page, 1), Freshness::Doubt(_)));
+}
+
+#[test]
+fn what_no_reader_comes_to_again_is_read_by_id_however_young_our_push_is() {
+    let last = Heard::Page { asked_at: 1_000, commit_lag: 500, last: true };
+    assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), last, 1), Freshness::Doubt(_)));
+    assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Rome"), last, 1), Freshness::New, "nothing differs");
 }
 
 #[test]

@@ -186,7 +186,7 @@ proptest! {
 
     #[test]
     fn a_place_is_kept_as_text_and_taken_up_again(from in 0i64..100, number in 1u64..9, id in "[a-z0-9:\"]{1,8}") {
-        for at in [At::Start, At::Id(id.clone()), At::Key(from, id.clone()), At::Page { number, counted: 9, rows: 3 }, At::Token { token: id.clone(), since: from }] {
+        for at in [At::Start, At::Id(id.clone()), At::Key(from, id.clone()), At::Page { number, counted: 9, rows: 3 }, At::Token { token: id, since: from }] {
             let place = Place { at, ..Place::part(from, from + 9) };
             prop_assert_eq!(Place::of(WINDOW, Some(&place.position())), place);
         }
@@ -258,7 +258,7 @@ fn nothing_is_drained_while_more_is_promised() {
 fn what_is_no_id_or_has_no_stamp_is_named() {
     let strange = Record { id: RemoteId::new("x1"), ..record(1, None) };
     assert_eq!(
-        check(&traits(Order::IdOnly, Paging::Queries), At::Start, &[strange.clone()], None, None),
+        check(&traits(Order::IdOnly, Paging::Queries), At::Start, std::slice::from_ref(&strange), None, None),
         Err(Fault::StrangeId("x1".into()))
     );
     let bytes = SourceTraits { id_order: IdOrder::Bytes, ..traits(Order::IdOnly, Paging::Queries) };

@@ -11,7 +11,7 @@ use crate::merge::{Heard, LinkView};
 use crate::page::{Step, plan};
 use crate::record::{Row, Value};
 
-const PAGE: Heard = Heard::Page { asked_at: 10_000, commit_lag: 500 };
+const PAGE: Heard = Heard::Page { asked_at: 10_000, commit_lag: 500, last: false };
 
 fn values(phone: &str) -> Vec<Value> {
     vec![Some("Rome".into()), Some("Ana".into()), Some(phone.into())]

@@ -61,7 +61,8 @@ pub async fn apply_page(
 ) -> Result<PageCounts, StoreError> {
     let tx = store.begin().await?;
     let held = streams::hold(&tx, page.fence).await?;
-    let heard = Heard::Page { asked_at: page.asked_at, commit_lag: page.commit_lag };
+    let last = page.window.reader != Reader::Fast;
+    let heard = Heard::Page { asked_at: page.asked_at, commit_lag: page.commit_lag, last };
     let sweeping = page.window.reader == Reader::Sweep;
     let counts_as_read = |record: &&Record| sweeping || record.modified.is_none_or(|stamp| page.window.window.contains(stamp));
     let inside = page.records.iter().filter(counts_as_read).count();
@@ -116,7 +117,7 @@ pub async fn rehearse(
     parents: &Parents<'_>,
     mut records: Vec<Record>,
 ) -> Result<Rehearsed, StoreError> {
-    let heard = Heard::Page { asked_at: store.now().await?, commit_lag: 0 };
+    let heard = Heard::Page { asked_at: store.now().await?, commit_lag: 0, last: false };
     let tx = store.begin().await?;
     resolve_references(&tx, mapped, parents, &mut records).await?;
     let mut known = load(&tx, mapped, &records, heard, false).await?;
