@@ -20,6 +20,9 @@ use crate::{Store, StoreError};
 /// How long a count of the stream's links is good for a share of it.
 const LINKS_KEPT_MS: Millis = 600_000;
 
+/// One for each way and act.
+pub(crate) const PER_STREAM: i64 = (Way::ALL.len() * Act::ALL.len()) as i64;
+
 /// Makes the brakes of a stream, if it has none.
 pub(crate) async fn register(db: &impl ConnectionTrait, name: &str) -> Result<(), StoreError> {
     let pairs: Vec<String> = Way::ALL

@@ -2,7 +2,7 @@
 
 use tidemark_core::spec::ConnectionSpec;
 
-use crate::query::{all, get, run};
+use crate::query::{all, get, run, scalar};
 use crate::{Store, StoreError};
 
 /// A connection's row.
@@ -18,6 +18,11 @@ pub struct Connection {
 }
 
 pub async fn register(store: &Store, spec: &ConnectionSpec) -> Result<(), StoreError> {
+    // A process that stands still may hold the row: whoever starts with the connector that is known asks for no lock.
+    let same = "SELECT count(*) FROM tidemark_connection WHERE name = $1 AND connector = $2";
+    if scalar::<i64>(&store.db, same, vec![spec.name.clone().into(), spec.connector.clone().into()]).await? > 0 {
+        return Ok(());
+    }
     let sql = "INSERT INTO tidemark_connection (name, connector) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET connector = excluded.connector";
     run(&store.db, sql, vec![spec.name.clone().into(), spec.connector.clone().into()]).await?;
     Ok(())

@@ -50,11 +50,21 @@ fn read(row: &QueryResult) -> Result<Stream, StoreError> {
 pub async fn register(store: &Store, spec: &StreamSpec) -> Result<Stream, StoreError> {
     let table = store.qualify(&spec.table).to_string();
     let digest = spec.digest();
+    // A process that stands still may hold the stream's row: whoever starts with the mapping that is known asks for no lock.
+    let brakes = "SELECT count(*) FROM tidemark_stream s JOIN tidemark_brake b ON b.stream_id = s.id WHERE s.name = $1 AND s.mapping_digest = $2";
+    if scalar::<i64>(&store.db, brakes, vec![spec.name.clone().into(), digest.clone().into()]).await? < brakes::PER_STREAM {
+        register_anew(store, spec, &table, &digest).await?;
+    }
+    find(store, &spec.name)
+        .await?
+        .ok_or_else(|| StoreError::Missing { what: format!("stream {}", spec.name), remedy: "run `tidemark migrate`".into() })
+}
+
+async fn register_anew(store: &Store, spec: &StreamSpec, table: &str, digest: &str) -> Result<(), StoreError> {
     let tx = store.begin().await?;
     let sql = "INSERT INTO tidemark_stream (name, connection, object, table_name, mapping_digest) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING";
     let (name, connection, object) = (spec.name.clone(), spec.connection.clone(), spec.object.clone());
-    run(&tx, sql, vec![name.clone().into(), connection.into(), object.into(), table.clone().into(), digest.clone().into()])
-        .await?;
+    run(&tx, sql, vec![name.clone().into(), connection.into(), object.into(), table.into(), digest.into()]).await?;
     let sql = "UPDATE tidemark_stream SET table_name = $2, mapping_digest = $3, fast_until = NULL, walk_owed = 1, walk_position = NULL, walk_pass = NULL, fence = fence + 1,
         lease_until = NULL, reason = 'the mapping changed: everything is read once more' WHERE name = $1 AND mapping_digest <> $3";
     if run(&tx, sql, vec![name.clone().into(), table.into(), digest.into()]).await? == 1 {
@@ -63,10 +73,7 @@ pub async fn register(store: &Store, spec: &StreamSpec) -> Result<Stream, StoreE
         run(&tx, sql, vec![name.into()]).await?;
     }
     brakes::register(&tx, &spec.name).await?;
-    tx.commit().await?;
-    find(store, &spec.name)
-        .await?
-        .ok_or_else(|| StoreError::Missing { what: format!("stream {}", spec.name), remedy: "run `tidemark migrate`".into() })
+    tx.commit().await
 }
 
 pub async fn find(store: &Store, name: &str) -> Result<Option<Stream>, StoreError> {
