@@ -193,6 +193,11 @@ impl Tally {
 }
 
 impl Limit {
+    /// Everything passes, and nobody is asked.
+    pub fn is_open(self) -> bool {
+        self.share_permille >= 1_000
+    }
+
     /// How many within a day, of so many linked pairs.
     pub fn of(self, links: i64) -> i64 {
         let share = links.max(0).saturating_mul(i64::from(self.share_permille)) / 1_000;

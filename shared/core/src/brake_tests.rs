@@ -93,6 +93,7 @@ fn a_limit_is_a_count_or_a_share_whichever_is_more() {
     for (links, most) in [(0, 50), (4_999, 50), (5_100, 51), (1_000_000, 10_000), (-1, 50)] {
         assert_eq!(limit.of(links), most);
     }
+    assert!(!limit.is_open() && BrakesSpec::NONE.limit(Act::Create).is_open());
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn kind(way: Way) -> Kind {
 /// Rules on a batch of things that are about to be written one way. A first load is let through, as a person has said go to it, but deletes
 /// nothing.
 pub(crate) async fn ask(tx: &Tx, mapped: &Mapped, way: Way, items: &[Item]) -> Result<Vec<Ruling>, StoreError> {
-    let acts: BTreeSet<Act> = items.iter().filter(|item| !item.passed).map(|item| item.act).collect();
+    let acts: BTreeSet<Act> = items.iter().filter(|item| is_asked(mapped, item)).map(|item| item.act).collect();
     if acts.is_empty() {
         return Ok(vec![Ruling::Passes; items.len()]);
     }
@@ -108,6 +108,11 @@ pub(crate) async fn ask(tx: &Tx, mapped: &Mapped, way: Way, items: &[Item]) -> R
     Ok(rulings)
 }
 
+/// Whether a brake has a say: the thing was not let through yet, and not everything of its act passes.
+fn is_asked(mapped: &Mapped, item: &Item) -> bool {
+    !item.passed && !mapped.spec.brakes.limit(item.act).is_open()
+}
+
 /// Why something waits, and what a person can do.
 pub(crate) fn words(mapped: &Mapped, way: Way, act: Act) -> (String, String) {
     let cause =
@@ -154,7 +159,7 @@ pub async fn ask_pushes(store: &Store, mapped: &Mapped, fence: &str, going: &[Ou
         owed_at: Some(one.claim.claimed_at),
     };
     let items: Vec<Item> = going.iter().map(item).collect();
-    if items.iter().all(|item| item.passed) {
+    if !items.iter().any(|item| is_asked(mapped, item)) {
         return Ok(HashSet::new());
     }
     let tx = store.begin().await?;

@@ -102,7 +102,8 @@ impl Swarm {
             clock_steps: dice.random_bool(0.4),
             sweeps: dice.random_bool(0.4),
             archive_view: dice.random_bool(0.5),
-            brakes: dice.random_bool(0.2),
+            // What waits behind a brake is pushed less often: where a page may be older than a push, that race comes first.
+            brakes: index_lag == 0 && commit_lag == 0 && dice.random_bool(0.9),
         }
     }
 }
