@@ -14,7 +14,7 @@ use crate::dialect::{in_list, list, table};
 use crate::query::{all, get, run, scalar};
 use crate::rows::Mapped;
 use crate::session::Tx;
-use crate::settle::unmark;
+use crate::settled_links::unmark;
 use crate::{Store, StoreError};
 
 /// How long a count of the stream's links is good for a share of it.

@@ -29,6 +29,7 @@ mod query;
 pub mod rows;
 mod session;
 pub mod settle;
+mod settled_links;
 pub mod shape;
 pub mod streams;
 pub mod sweeps;

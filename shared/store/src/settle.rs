@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::base::Base;
 use tidemark_core::bug::{Bug, planted};
@@ -14,12 +13,11 @@ use tidemark_core::record::{RemoteId, Row, RowKey, Value};
 use tidemark_core::stale::held_until;
 
 use crate::debts::{self, Claim, Kind, Unpaid};
-use crate::dialect::{in_list, list, table};
 use crate::lineage::Notes;
 use crate::links::{self, Buried, By};
-use crate::query::run;
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
+use crate::settled_links::{self, LinkSettled, unmark};
 use crate::{Store, StoreError, aliases, brakes, changes, terms};
 
 /// A push whose record waits for a person is looked at again this much later.
@@ -150,16 +148,6 @@ async fn foreign_links(
     }
     let links = links::locked(tx, mapped, By::Remote, created.into_iter()).await?;
     Ok(links.into_iter().filter_map(|link| Some((link.remote_id.clone()?, link))).collect())
-}
-
-struct LinkSettled {
-    id: i64,
-    base: String,
-    remote_id: Option<RemoteId>,
-    modified: Option<Millis>,
-    written: bool,
-    /// A field still waits for a person.
-    open: bool,
 }
 
 #[derive(Default)]
@@ -332,8 +320,8 @@ impl<'a> Settling<'a> {
     }
 
     async fn write(mut self, tx: &Tx, mapped: &Mapped, fence: &str) -> Result<(), StoreError> {
-        write_links(tx, &self.links).await?;
-        write_ghosts(tx, &self.ghosts).await?;
+        settled_links::write(tx, &self.links).await?;
+        settled_links::write_ghosts(tx, &self.ghosts).await?;
         self.write_merged(tx, mapped).await?;
         unmark(tx, fence, &self.unmark).await?;
         self.notes.write(tx).await?;
@@ -394,64 +382,4 @@ async fn write_remote_ids<'a>(tx: &Tx, mapped: &Mapped, pairs: Vec<(&'a str, &'a
     }
     changes::end_own(tx, mapped, &terms, &written, &[]).await?;
     Ok(refused)
-}
-
-async fn write_links(tx: &Tx, links: &[LinkSettled]) -> Result<(), StoreError> {
-    if links.is_empty() {
-        return Ok(());
-    }
-    let backend = tx.get_database_backend();
-    let texts: Vec<(String, Option<String>)> =
-        links.iter().map(|link| (link.id.to_string(), link.modified.map(|stamp| stamp.to_string()))).collect();
-    let mut cells = Vec::with_capacity(links.len() * 6);
-    for (link, (id, modified)) in links.iter().zip(&texts) {
-        let (written, open) = (link.written.then_some("1"), link.open.then_some("1"));
-        cells.extend([
-            Some(id.as_str()),
-            Some(link.base.as_str()),
-            link.remote_id.as_ref().map(RemoteId::as_str),
-            modified.as_deref(),
-            written,
-            open,
-        ]);
-    }
-    let (source, values) = table(backend, 1, 6, &cells);
-    let sql = format!(
-        "UPDATE tidemark_link AS t SET base = v.c1, remote_id = COALESCE(v.c2, t.remote_id), version = t.version + 1,
-            state = CASE WHEN COALESCE(v.c2, t.remote_id) IS NULL THEN t.state ELSE 'linked' END,
-            seen = CASE WHEN t.seen IS NULL OR CAST(v.c3 AS BIGINT) > t.seen THEN COALESCE(CAST(v.c3 AS BIGINT), t.seen) ELSE t.seen END,
-            written_at = CASE WHEN v.c4 = '1' THEN {{now}} ELSE t.written_at END,
-            open_since = CASE WHEN v.c5 = '1' THEN COALESCE(t.open_since, {{now}}) END
-         FROM {source} WHERE t.id = CAST(v.c0 AS BIGINT)"
-    );
-    run(tx, &sql, values).await?;
-    Ok(())
-}
-
-async fn write_ghosts(tx: &Tx, links: &[(i64, Option<String>)]) -> Result<(), StoreError> {
-    if links.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<String> = links.iter().map(|(id, _)| id.to_string()).collect();
-    let cells: Vec<Option<&str>> =
-        links.iter().zip(&ids).flat_map(|((_, left), id)| [Some(id.as_str()), left.as_deref()]).collect();
-    let (source, values) = table(tx.get_database_backend(), 1, 2, &cells);
-    let sql = format!("UPDATE tidemark_link AS t SET ghosts = v.c1 FROM {source} WHERE t.id = CAST(v.c0 AS BIGINT)");
-    run(tx, &sql, values).await?;
-    Ok(())
-}
-
-/// Ends our mark on the links: pages may merge them again.
-pub(crate) async fn unmark(db: &impl ConnectionTrait, fence: &str, ids: &[i64]) -> Result<(), StoreError> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
-    let backend = db.get_database_backend();
-    let sql = format!(
-        "UPDATE tidemark_link SET push_until = NULL, push_fence = NULL WHERE push_fence = $1 AND id {}",
-        in_list(backend, 2, "bigint")
-    );
-    run(db, &sql, vec![fence.into(), list(backend, texts.iter().map(String::as_str))]).await?;
-    Ok(())
 }
