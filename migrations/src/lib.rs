@@ -14,6 +14,22 @@ mod m20261125_000005_walk_links;
 mod m20261125_000006_brakes;
 mod m20261125_000007_arrivals;
 mod m20261125_000008_aliases;
+mod step;
+
+use step::Step;
+
+/// Oldest first.
+const STEPS: [Step; 9] = [
+    m20261123_000001_first_tide::STEP,
+    m20261125_000001_day_and_capture::STEP,
+    m20261125_000002_lineage::STEP,
+    m20261125_000003_sweep::STEP,
+    m20261125_000004_merge_completed::STEP,
+    m20261125_000005_walk_links::STEP,
+    m20261125_000006_brakes::STEP,
+    m20261125_000007_arrivals::STEP,
+    m20261125_000008_aliases::STEP,
+];
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -22,17 +38,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
-            Box::new(m20261123_000001_first_tide::Migration),
-            Box::new(m20261125_000001_day_and_capture::Migration),
-            Box::new(m20261125_000002_lineage::Migration),
-            Box::new(m20261125_000003_sweep::Migration),
-            Box::new(m20261125_000004_merge_completed::Migration),
-            Box::new(m20261125_000005_walk_links::Migration),
-            Box::new(m20261125_000006_brakes::Migration),
-            Box::new(m20261125_000007_arrivals::Migration),
-            Box::new(m20261125_000008_aliases::Migration),
-        ]
+        STEPS.into_iter().map(|step| Box::new(step) as Box<dyn MigrationTrait>).collect()
     }
 
     fn migration_table_name() -> DynIden {
@@ -42,14 +48,6 @@ impl MigratorTrait for Migrator {
 
 /// The SQL that a new database will run, for people who want to read it first.
 pub fn plan(postgres: bool) -> String {
-    let mut statements = m20261123_000001_first_tide::statements(postgres);
-    statements.extend(m20261125_000001_day_and_capture::STATEMENTS.map(str::to_owned));
-    statements.extend(m20261125_000002_lineage::statements(postgres));
-    statements.extend(m20261125_000003_sweep::statements(postgres));
-    statements.extend(m20261125_000004_merge_completed::statements(postgres));
-    statements.extend(m20261125_000005_walk_links::statements(postgres));
-    statements.extend(m20261125_000006_brakes::statements(postgres));
-    statements.extend(m20261125_000007_arrivals::statements(postgres));
-    statements.extend(m20261125_000008_aliases::statements(postgres));
+    let statements: Vec<String> = STEPS.iter().flat_map(|step| step.statements(postgres)).collect();
     statements.join(";\n") + ";\n"
 }

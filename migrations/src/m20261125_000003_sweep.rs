@@ -1,40 +1,12 @@
 //! Sweeps: when each stream is swept, how a sweep ended, which links it saw, and what it found. Deletes: which side of a tombstone is gone, and what a person let pass.
 
-use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
+use crate::step::Step;
 
-use crate::m20261123_000001_first_tide::render;
-
-#[derive(Debug)]
-pub(crate) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
-        "m20261125_000003_sweep"
-    }
-}
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let postgres = manager.get_database_backend() == DbBackend::Postgres;
-        for statement in statements(postgres) {
-            manager.get_connection().execute_unprepared(&statement).await?;
-        }
-        Ok(())
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for statement in DOWN.trim().split(";\n") {
-            manager.get_connection().execute_unprepared(statement).await?;
-        }
-        Ok(())
-    }
-}
+pub(crate) const STEP: Step = Step { name: "m20261125_000003_sweep", up: UP, down: DOWN };
 
 /// One column a statement: SQLite adds no more. `swept` is the window of the last sweep that saw the link's record; a window's `fence` the claim that read its last
 /// page. `mark` is what a row's column holds because its record was deleted. `passed` names what a debt was parked for and is let through.
-const STATEMENTS: &str = "
+const UP: &str = "
 ALTER TABLE tidemark_stream ADD COLUMN sweep_owed_at BIGINT;
 ALTER TABLE tidemark_stream ADD COLUMN sweep_begun_at BIGINT;
 ALTER TABLE tidemark_stream ADD COLUMN sweep_hinted_at BIGINT;
@@ -79,8 +51,3 @@ ALTER TABLE tidemark_stream DROP COLUMN sweep_hinted_at;
 ALTER TABLE tidemark_stream DROP COLUMN sweep_begun_at;
 ALTER TABLE tidemark_stream DROP COLUMN sweep_owed_at
 ";
-
-/// The statements for one kind of database, in order.
-pub(crate) fn statements(postgres: bool) -> Vec<String> {
-    render(STATEMENTS, postgres)
-}

@@ -1,44 +1,16 @@
 //! Brakes: how much of each act was let through within a day, which are on, and what a person let pass.
 
-use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
+use crate::step::Step;
 
-use crate::m20261123_000001_first_tide::render;
-
-#[derive(Debug)]
-pub(crate) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
-        "m20261125_000006_brakes"
-    }
-}
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let postgres = manager.get_database_backend() == DbBackend::Postgres;
-        for statement in statements(postgres) {
-            manager.get_connection().execute_unprepared(&statement).await?;
-        }
-        Ok(())
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for statement in DOWN.trim().split(";\n") {
-            manager.get_connection().execute_unprepared(statement).await?;
-        }
-        Ok(())
-    }
-}
+pub(crate) const STEP: Step = Step { name: "m20261125_000006_brakes", up: UP, down: DOWN };
 
 /// A stream's brakes are made with it. `tally` counts by hour, `most` is what passed without asking when the brake was last asked, `links` the count its share was taken
 /// of. `braked_at` is when the first load ended: before, nothing is braked. `walk_pass` is what a walk's finds are let through for. `counted_in` and `counted_out` are
 /// when an update of the link was last counted, each way.
-const STATEMENTS: &str = "
+const UP: &str = "
 CREATE TABLE tidemark_brake (
     stream_id BIGINT NOT NULL,
-    way TEXT NOT NULL,
+    direction TEXT NOT NULL,
     act TEXT NOT NULL,
     tally TEXT NOT NULL DEFAULT '',
     most BIGINT NOT NULL DEFAULT 0,
@@ -47,7 +19,7 @@ CREATE TABLE tidemark_brake (
     tripped_at BIGINT,
     told_at BIGINT,
     answered_at BIGINT,
-    PRIMARY KEY (stream_id, way, act)
+    PRIMARY KEY (stream_id, direction, act)
 );
 ALTER TABLE tidemark_stream ADD COLUMN braked_at BIGINT;
 ALTER TABLE tidemark_stream ADD COLUMN walk_pass TEXT;
@@ -63,8 +35,3 @@ ALTER TABLE tidemark_stream DROP COLUMN walk_pass;
 ALTER TABLE tidemark_stream DROP COLUMN braked_at;
 DROP TABLE IF EXISTS tidemark_brake
 ";
-
-/// The statements for one kind of database, in order.
-pub(crate) fn statements(postgres: bool) -> Vec<String> {
-    render(STATEMENTS, postgres)
-}

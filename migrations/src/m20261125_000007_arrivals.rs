@@ -1,37 +1,11 @@
 //! Arrivals: how late versions became visible, by stream and day.
 
-use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
+use crate::step::Step;
 
-use crate::m20261123_000001_first_tide::render;
-
-#[derive(Debug)]
-pub(crate) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
-        "m20261125_000007_arrivals"
-    }
-}
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let postgres = manager.get_database_backend() == DbBackend::Postgres;
-        for statement in statements(postgres) {
-            manager.get_connection().execute_unprepared(&statement).await?;
-        }
-        Ok(())
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.get_connection().execute_unprepared("DROP TABLE IF EXISTS tidemark_arrival").await?;
-        Ok(())
-    }
-}
+pub(crate) const STEP: Step = Step { name: "m20261125_000007_arrivals", up: UP, down: DOWN };
 
 /// `day` is days since 1970. A version the fast reader had is counted under 0 and 0; one it missed under the two ages between which it became visible.
-const STATEMENTS: &str = "
+const UP: &str = "
 CREATE TABLE tidemark_arrival (
     stream_id BIGINT NOT NULL,
     day BIGINT NOT NULL,
@@ -42,7 +16,6 @@ CREATE TABLE tidemark_arrival (
 )
 ";
 
-/// The statements for one kind of database, in order.
-pub(crate) fn statements(postgres: bool) -> Vec<String> {
-    render(STATEMENTS, postgres)
-}
+const DOWN: &str = "
+DROP TABLE IF EXISTS tidemark_arrival
+";

@@ -1,6 +1,7 @@
 //! Watches what stops without a failure: a trigger of ours that is dropped or disabled, a brake that trips. Each is told within a tick, once. Never installs a trigger,
 //! answers no brake.
 
+use tidemark_core::brake::answer;
 use tidemark_core::window::millis;
 use tidemark_store::capture::{self, Captured};
 use tidemark_store::watch::{Change, note};
@@ -33,11 +34,12 @@ pub async fn once(store: &Store, tables: &[Captured]) -> Result<usize, StoreErro
 pub async fn brakes(store: &Store) -> Result<usize, StoreError> {
     let tripped = brakes::untold(store).await?;
     for one in &tripped {
-        let (stream, things, done, act) = (&one.stream, one.way.things(), one.act.done(), one.act.word());
+        let (stream, things, done, act) = (&one.stream, one.direction.things(), one.act.done(), one.act.word());
         error!(
-            stream = %stream, direction = one.way.word(), act,
-            "the brake of {stream} is on: {} {things} were {done} within a day, and more are to be; they wait until `tidemark resume {stream} --act {act}`",
-            one.most
+            stream = %stream, direction = one.direction.word(), act,
+            "the brake of {stream} is on: {} {things} were {done} within a day, and more are to be; they wait until `{}`",
+            one.most,
+            answer(stream, one.act)
         );
         let reason = format!("more than {} {things} were to be {done} within a day: the rest waits for a person", one.most);
         acts::record(store, "tidemark", "brake", &format!("stream {stream}"), Some(&reason)).await?;

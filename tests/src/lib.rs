@@ -1,6 +1,7 @@
 //! A rig for tests of behaviour: the real store on a database of its own, the real worker, the practice CRM over HTTP. Work is done when a test says so, in the
 //! order it says, so that every interleaving can be named.
 
+mod configuration;
 mod database;
 pub mod deadline;
 pub mod everything;
@@ -13,8 +14,9 @@ mod role;
 mod rounds;
 pub mod simulation;
 
+pub use configuration::ONLY_READS;
 pub use database::{Keys, Kind, OrderDatabase, connect};
-pub use rig::{ONLY_READS, Rig, Setup, TOKEN};
+pub use rig::{Rig, Setup, TOKEN};
 pub use role::Role;
 
 /// Runs one test body on SQLite and on PostgreSQL.

@@ -18,6 +18,7 @@ use tidemark_worker::agree::{StreamReport, compare_stream};
 use tidemark_worker::{Connection, Context, Outcome, Tuning, handle, map_streams};
 use tokio_util::sync::CancellationToken;
 
+use crate::configuration::configuration;
 use crate::database::{Keys, Kind, OrderDatabase};
 use crate::deadline;
 use crate::role::Role;
@@ -41,16 +42,6 @@ pub struct Setup {
     /// Run on the order database before Tidemark sees it.
     pub prepare: &'static str,
 }
-
-/// Contacts only read: what is said about sending is taken out.
-pub const ONLY_READS: &[(&str, &str)] = &[
-    ("direction = \"both\"", "direction = \"in\""),
-    (
-        "remote_id = \"hubspot_id\"\nexternal_key = \"tidemark_key\"\nmatch_on = [\"email\"]\nsend_when = { email_confirmed_at = \"present\" }",
-        "remote_id = \"hubspot_id\"\nmatch_on = [\"email\"]",
-    ),
-    ("owner = \"orders\"", "owner = \"crm\""),
-];
 
 impl Default for Setup {
     fn default() -> Self {
@@ -346,97 +337,4 @@ fn without_archive(spec: &ConnectionSpec) -> eyre::Result<Arc<dyn Crm>> {
     let text = include_str!("../../connectors/hubspot.toml").replace("archive_view = true", "archive_view = false");
     let description = Description::load("hubspot", "connectors/hubspot.toml", &text)?;
     Ok(Arc::new(hubspot::connect_described(spec, TOKEN.into(), description)?))
-}
-
-fn configuration(database: &str, crm: &Sandbox, other: Option<&Sandbox>, setup: &Setup) -> String {
-    let contacts = setup.contacts;
-    let connection = |name: &str, crm: &Sandbox| {
-        format!(
-            r#"
-[connections.{name}]
-connector = "hubspot"
-environment = "sandbox"
-base_url = "{}"
-secret.token = {{ env = "HUBSPOT_TOKEN" }}
-call_deadline = "5s"
-request_life = "5s"
-budget = {{ per_second = 900, search_per_second = 900 }}
-"#,
-            crm.base_url()
-        )
-    };
-    let mut text = format!(
-        r#"
-[database]
-url = "{database}"
-[defaults]
-fresh_within = "10m"
-[defaults.poll]
-every = "1s"
-lag = "0s"
-settled_every = "1s"
-settled_lag = "0s"
-overlap = "5s"
-[defaults.retry]
-first = "50ms"
-cap = "500ms"
-"#
-    );
-    text.push_str(&connection("hubspot", crm));
-    text.push_str(&format!(
-        r#"
-[[connections.hubspot.streams]]
-object = "contacts"
-table = "customers"
-key = "id"
-direction = "both"
-remote_id = "hubspot_id"
-external_key = "tidemark_key"
-match_on = ["email"]
-send_when = {{ email_confirmed_at = "present" }}
-{contacts}
-[connections.hubspot.streams.fields]
-email = {{ column = "email", owner = "crm", check = "email" }}
-firstname = {{ column = "first_name", owner = "orders" }}
-lastname = {{ column = "last_name", owner = "orders" }}
-phone = {{ column = "phone", owner = "hold" }}
-company = {{ column = "company", owner = "crm" }}
-
-[[connections.hubspot.streams]]
-object = "deals"
-table = "orders"
-key = "id"
-direction = "out"
-remote_id = "hubspot_id"
-external_key = "tidemark_key"
-match_on = ["dealname"]
-send_when = {{ status = ["accepted", "shipped", "cancelled"] }}
-[connections.hubspot.streams.fields]
-dealname = "number"
-amount = {{ column = "total_cents", as = "decimal_of_cents" }}
-dealstage = {{ column = "status", map = {{ accepted = "closedwon", shipped = "closedwon", cancelled = "closedlost" }} }}
-contact = {{ column = "customer_id", references = "contacts" }}
-"#
-    ));
-    if let Some(other) = other {
-        text.push_str(&connection("other", other));
-        text.push_str(
-            r#"
-[[connections.other.streams]]
-object = "contacts"
-table = "customers"
-key = "id"
-direction = "both"
-remote_id = "other_id"
-external_key = "tidemark_key"
-match_on = ["email"]
-[connections.other.streams.fields]
-email = { column = "email", owner = "orders" }
-firstname = { column = "first_name", owner = "orders" }
-lastname = { column = "last_name", owner = "orders" }
-phone = { column = "phone", owner = "hold" }
-"#,
-        );
-    }
-    setup.instead.iter().fold(text, |text, (stands, instead)| text.replace(stands, instead))
 }

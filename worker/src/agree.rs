@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use tidemark_core::agree::{Difference, Standing, compare, lone_record, lone_row};
-use tidemark_core::merge::LinkState;
+use tidemark_core::link::LinkState;
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{Record, RemoteId, Row, RowKey};
 use tidemark_store::debts::{self, Kind};

@@ -7,7 +7,7 @@ use tidemark_core::first_meeting::{Chosen, FirstMeeting, Tally};
 use tidemark_core::record::{RemoteId, Row, RowKey};
 use tidemark_store::debts::{self, Kind, Which};
 use tidemark_store::rows::{self, Mapped};
-use tidemark_store::{links, page};
+use tidemark_store::{links, rehearsal};
 
 use crate::calls::{Lane, Purpose, prove_account};
 use crate::context::Context;
@@ -36,7 +36,7 @@ pub async fn rehearse(ctx: &Context, mapped: &Mapped, sample: usize) -> Result<(
     let mut meeting = FirstMeeting::new(CASES_MAX, sample);
     let mut every = EveryRecord::of(&purpose);
     while let Some(records) = every.page().await? {
-        let planned = page::rehearse(&ctx.store, mapped, &ctx.parents(mapped), records).await?;
+        let planned = rehearsal::rehearse(&ctx.store, mapped, &ctx.parents(mapped), records).await?;
         meeting.records(&mapped.spec, &planned.records, &planned.known, &planned.steps(&mapped.spec));
     }
     local(ctx, mapped, &mut meeting).await?;

@@ -13,6 +13,7 @@ mod poll;
 mod push;
 mod push_create;
 mod push_refer;
+mod push_send;
 mod read;
 mod references;
 mod relay;

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use tidemark_core::bug::{Bug, planted};
-use tidemark_core::merge::LinkState;
+use tidemark_core::link::LinkState;
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_crm::{Bucket, LookUp, WriteKind};

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use tidemark_core::Millis;
 use tidemark_core::backoff;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::push::{Verdict, after_failure};
 use tidemark_core::record::Record;
 use tidemark_core::source::{Next, Position};
 use tidemark_core::window::millis;
+use tidemark_core::{DAY_MS, Millis};
 use tidemark_crm::PageRequest;
 use tidemark_store::StoreError;
 
@@ -30,7 +30,6 @@ pub enum ReportError {
 /// A call that goes on failing is given up after this many tries.
 const ATTEMPTS_MAX: u32 = 8;
 const WAIT_MAX_MS: Millis = 10_000;
-const DAY_MS: Millis = 86_400_000;
 
 /// Asks until there is an answer: a report that is made while the weather is rough waits it out, within reason.
 pub(crate) async fn answered<T, F, A>(purpose: &Purpose<'_>, ask: F) -> Result<T, ReportError>

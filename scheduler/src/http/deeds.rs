@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Json, body::Bytes};
 use serde::Deserialize;
 use serde_json::json;
-use tidemark_core::brake::{Act, Way};
+use tidemark_core::brake::{Act, Direction};
 use tidemark_core::conflict::Side;
 use tidemark_store::conflicts::{By, Which};
 use tidemark_store::{StoreError, acts, brakes, conflicts, connections, debts, overview, streams, sweeps};
@@ -105,12 +105,13 @@ async fn perform(shared: &Shared, who: &str, place: &(String, String, String), r
         }
         ("brakes", brake) => {
             let Some(stream) = streams::find(store, name).await? else { return Ok(Deed::Missing) };
-            let parts = brake.split_once('-').and_then(|(way, act)| Some((Way::from_word(way)?, Act::from_word(act)?)));
-            let Some((way, act)) = parts else { return Ok(Deed::Missing) };
-            let Some(held) = brakes::release(store, stream.id, way, act).await? else {
+            let parts =
+                brake.split_once('-').and_then(|(direction, act)| Some((Direction::from_word(direction)?, Act::from_word(act)?)));
+            let Some((direction, act)) = parts else { return Ok(Deed::Missing) };
+            let Some(held) = brakes::release(store, stream.id, direction, act).await? else {
                 return Ok(Deed::Refused("Nothing waits behind that brake, and it is not on.".into()));
             };
-            let subject = format!("stream {name}: {} to be {}", way.count(held), act.done());
+            let subject = format!("stream {name}: {} to be {}", direction.count(held), act.done());
             return settle(shared, who, "let through", &subject, reason.as_deref(), true).await;
         }
         ("connections", "pause") => connections::set_state(store, name, "paused", Some(&paused)).await?,

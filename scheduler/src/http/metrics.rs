@@ -11,7 +11,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tidemark_core::Millis;
-use tidemark_core::brake::{Act, Way};
+use tidemark_core::brake::{Act, Direction};
 use tidemark_store::{StoreError, overview};
 use tokio::sync::Mutex;
 use tracing::warn;
@@ -213,7 +213,7 @@ fn add_brakes(text: &mut Text, snapshot: &Snapshot) {
     for (name, help, value) in families {
         text.family(name, "gauge", help);
         for stream in &snapshot.streams {
-            for (direction, act) in Way::ALL.into_iter().flat_map(|way| Act::ALL.map(|act| (way, act))) {
+            for (direction, act) in Direction::ALL.into_iter().flat_map(|direction| Act::ALL.map(|act| (direction, act))) {
                 let brake = stream.overview.brakes.iter().find(|brake| (brake.direction, brake.act) == (direction, act));
                 let labels = [("stream", stream.overview.name.as_str()), ("direction", direction.word()), ("act", act.word())];
                 text.sample(name, &labels, brake.map_or(0, value) as f64);

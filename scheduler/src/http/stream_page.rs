@@ -120,7 +120,7 @@ fn arrivals(arrivals: &Arrivals, report: &Report) -> Markup {
                             @for (arrival, versions) in &arrivals.late {
                                 tr {
                                     td { (span(arrival.low_ms)) }
-                                    td { @if arrival.high_ms > 86_400_000 { "more than a day" } @else { (span(arrival.high_ms)) } }
+                                    td { @if arrival.high_ms > tidemark_core::DAY_MS { "more than a day" } @else { (span(arrival.high_ms)) } }
                                     td.num { (number(*versions)) }
                                 }
                             }

@@ -213,7 +213,7 @@ fn a_stream_whose_triggers_are_gone_says_what_to_do_and_what_happens_meanwhile()
 
 #[test]
 fn what_a_brake_holds_back_is_said_with_the_way_to_let_it_through() {
-    use tidemark_core::brake::{Act, Way};
+    use tidemark_core::brake::{Act, Direction};
     let brake = |direction, act, held| BrakeView {
         direction,
         act,
@@ -224,7 +224,7 @@ fn what_a_brake_holds_back_is_said_with_the_way_to_let_it_through() {
         held,
     };
     let mut braked = stream();
-    braked.brakes = vec![brake(Way::Out, Act::Delete, 180), brake(Way::In, Act::Create, 0)];
+    braked.brakes = vec![brake(Direction::Out, Act::Delete, 180), brake(Direction::In, Act::Create, 0)];
     let said = judge(&braked, 300_000, House { workers_alive: 1, queue_answers: true });
     assert_eq!(said.mood, Mood::Person);
     assert_eq!(said.say, "is fresh, except for what its brakes hold back");

@@ -142,7 +142,7 @@ async fn what_a_brake_holds_is_let_through_with_a_button(site: Site) {
     world(&site).await;
     let id = "(SELECT id FROM tidemark_stream WHERE name = 'hubspot.deals')";
     let brake =
-        format!("INSERT INTO tidemark_brake (stream_id, way, act, most, tripped_at) VALUES ({id}, 'out', 'delete', 50, 1)");
+        format!("INSERT INTO tidemark_brake (stream_id, direction, act, most, tripped_at) VALUES ({id}, 'out', 'delete', 50, 1)");
     let debt = "INSERT INTO tidemark_debt (stream_id, kind, subject, state, class)";
     seed::run(&site.db, &brake).await;
     seed::run(&site.db, &format!("{debt} VALUES ({id}, 'push', '7001', 'parked', 'brake_delete')")).await;

@@ -41,8 +41,11 @@ async fn the_metrics_parse_and_tell_what_is_so(site: Site) {
     seed::calm(&site.db, now).await;
     seed::storm(&site.db, now).await;
     seed::run(&site.db, "UPDATE tidemark_stream SET capture = CASE id WHEN 1 THEN 'installed' WHEN 2 THEN 'missing' END").await;
-    seed::run(&site.db, "INSERT INTO tidemark_brake (stream_id, way, act, most, tripped_at) VALUES (1, 'in', 'blank', 9, 1)")
-        .await;
+    seed::run(
+        &site.db,
+        "INSERT INTO tidemark_brake (stream_id, direction, act, most, tripped_at) VALUES (1, 'in', 'blank', 9, 1)",
+    )
+    .await;
     let samples = parse(&site.page("/metrics").await);
     for (name, value) in [
         ("tidemark_brake_on{stream=\"hubspot.contacts\",direction=\"in\",act=\"blank\"}", 1.0),

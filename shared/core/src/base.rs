@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::Millis;
 use crate::conflict::Side;
-use crate::record::Value;
+use crate::record::{Row, Value};
 use crate::spec::StreamSpec;
 
 /// How a field stands since it was last settled.
@@ -100,6 +100,11 @@ impl Base {
     /// Every field has met.
     pub fn is_met(&self) -> bool {
         !self.fields.is_empty() && self.fields.iter().all(Option::is_some)
+    }
+
+    /// The row holds something else in this field than was last agreed, or the field has not met.
+    pub fn row_moved(&self, at: usize, row: &Row) -> bool {
+        self.get(at).is_none_or(|known| known.row.as_deref() != row.field(at))
     }
 
     pub fn owes(&self) -> bool {

@@ -7,24 +7,24 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Millis;
 use crate::base::Base;
 use crate::page::Step;
 use crate::push::Plan;
-use crate::record::Row;
+use crate::record::{Row, is_blank};
 use crate::spec::{BrakesSpec, Limit};
+use crate::{DAY_MS, Millis};
 
 /// Which side is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
+pub enum Direction {
     /// Rows, from records.
     In,
     /// Records, from rows.
     Out,
 }
 
-impl Way {
+impl Direction {
     pub const ALL: [Self; 2] = [Self::In, Self::Out];
 
     pub fn word(self) -> &'static str {
@@ -51,7 +51,7 @@ impl Way {
     }
 
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|way| way.word() == word)
+        Self::ALL.into_iter().find(|direction| direction.word() == word)
     }
 }
 
@@ -104,6 +104,11 @@ impl Act {
     }
 }
 
+/// The command by which a person lets through what a brake of the stream holds.
+pub fn answer(stream: &str, act: Act) -> String {
+    format!("tidemark resume {stream} --act {}", act.word())
+}
+
 /// What a debt says that a first load owes: a person said go to all of it. A first load deletes nothing.
 pub const GO: &str = "go";
 
@@ -118,9 +123,9 @@ pub fn act_on_row(step: &Step<'_>, row: Option<&Row>) -> Option<Act> {
         Step::Insert { .. } => Some(Act::Create),
         Step::Lift { .. } => Some(Act::Update),
         Step::Merge { merged, .. } | Step::Bind { merged, .. } | Step::Rebind { merged, .. } => {
-            let blank = |value: Option<&str>| value.is_none_or(str::is_empty);
-            let empties =
-                |(at, value): &(usize, Option<String>)| blank(value.as_deref()) && !blank(row.and_then(|row| row.field(*at)));
+            let empties = |(at, value): &(usize, Option<String>)| {
+                is_blank(value.as_deref()) && !is_blank(row.and_then(|row| row.field(*at)))
+            };
             match merged.row_changes.as_slice() {
                 [] => None,
                 changes if changes.iter().any(empties) => Some(Act::Blank),
@@ -143,9 +148,8 @@ pub fn act_on_record(plan: &Plan, base: Option<&Base>) -> Option<Act> {
         Plan::Create { .. } => Some(Act::Create),
         Plan::Archive => Some(Act::Delete),
         Plan::Update { fields, references } => {
-            let blank = |value: Option<&str>| value.is_none_or(str::is_empty);
             let held = |at: usize| base.and_then(|base| base.get(at)).and_then(|known| known.record.as_deref());
-            let empties = fields.iter().any(|sent| blank(sent.record.as_deref()) && !blank(held(sent.field)))
+            let empties = fields.iter().any(|sent| is_blank(sent.record.as_deref()) && !is_blank(held(sent.field)))
                 || references.iter().any(|reference| reference.to.is_none() && reference.from.is_some());
             Some(if empties { Act::Blank } else { Act::Update })
         }
@@ -159,7 +163,6 @@ pub fn act_on_record(plan: &Plan, base: Option<&Base>) -> Option<Act> {
 }
 
 const HOUR: Millis = 3_600_000;
-const DAY: Millis = 24 * HOUR;
 
 /// How many were let through in each hour of the last day. Kept as text: `482107:5 482109:12`, hours since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -181,11 +184,11 @@ impl Tally {
 
     /// How many within the last day, and up to an hour more: never less than a day is remembered.
     pub fn within_day(&self, now: Millis) -> i64 {
-        self.hours.range((now - DAY) / HOUR..).map(|(_, count)| count).sum()
+        self.hours.range((now - DAY_MS) / HOUR..).map(|(_, count)| count).sum()
     }
 
     fn add(&mut self, count: i64, now: Millis) {
-        self.hours.retain(|hour, _| *hour >= (now - DAY) / HOUR);
+        self.hours.retain(|hour, _| *hour >= (now - DAY_MS) / HOUR);
         if count > 0 {
             *self.hours.entry(now / HOUR).or_default() += count;
         }
@@ -256,7 +259,7 @@ pub fn rule(brakes: &mut BTreeMap<Act, Brake>, items: &[Item], now: Millis) -> V
         let Some(brake) = brakes.get_mut(&item.act) else { return Ruling::Passes };
         // Whoever answered had it before his eyes.
         let answered = item.owed_at.is_some_and(|owed_at| brake.answered_at.is_some_and(|answered_at| answered_at >= owed_at));
-        let since = brake.answered_at.unwrap_or(0).max(now - DAY);
+        let since = brake.answered_at.unwrap_or(0).max(now - DAY_MS);
         if item.passed || answered || (item.act == Act::Update && item.counted_at.is_some_and(|at| at >= since)) {
             return Ruling::Passes;
         }

@@ -45,9 +45,9 @@ fn many_small_pages_are_one_large_one() {
 fn what_a_day_ago_was_counted_makes_room_and_a_tripped_brake_waits_for_an_answer_all_the_same() {
     let mut brakes = brakes(2);
     assert_eq!(held(&rule(&mut brakes, &[item(Act::Delete); 2], NOW)), 0);
-    assert_eq!(held(&rule(&mut brakes, &[item(Act::Delete); 2], NOW + DAY + 2 * HOUR)), 0, "a day later there is room again");
-    assert_eq!(held(&rule(&mut brakes, &[item(Act::Delete)], NOW + DAY + 2 * HOUR)), 1);
-    assert_eq!(held(&rule(&mut brakes, &[item(Act::Delete)], NOW + 3 * DAY)), 1, "it is on until somebody answers");
+    assert_eq!(held(&rule(&mut brakes, &[item(Act::Delete); 2], NOW + DAY_MS + 2 * HOUR)), 0, "a day later there is room again");
+    assert_eq!(held(&rule(&mut brakes, &[item(Act::Delete)], NOW + DAY_MS + 2 * HOUR)), 1);
+    assert_eq!(held(&rule(&mut brakes, &[item(Act::Delete)], NOW + 3 * DAY_MS)), 1, "it is on until somebody answers");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn what_is_tried_again_or_updated_again_is_counted_once() {
     assert_eq!(rule(&mut brakes, &[again; 9], NOW), [Ruling::Passes; 9]);
     let hot = Item { counted_at: Some(NOW - HOUR), ..item(Act::Update) };
     assert_eq!(rule(&mut brakes, &[hot; 9], NOW), [Ruling::Passes; 9]);
-    let cold = Item { counted_at: Some(NOW - DAY - 1), ..item(Act::Update) };
+    let cold = Item { counted_at: Some(NOW - DAY_MS - 1), ..item(Act::Update) };
     assert_eq!(rule(&mut brakes, &[cold, cold], NOW), [Ruling::Counted, Ruling::Held]);
     let before = Brake { limit: 0, answered_at: Some(NOW - 5), ..Brake::default() };
     brakes.insert(Act::Update, before);
@@ -129,7 +129,7 @@ fn a_row_is_emptied_when_a_value_goes_and_left_alone_when_only_the_base_moves() 
 
 proptest! {
     #[test]
-    fn never_more_than_the_limit_is_counted_within_any_day(batches in prop::collection::vec((0i64..DAY / 4, 0usize..9), 1..60), limit in 0i64..12) {
+    fn never_more_than_the_limit_is_counted_within_any_day(batches in prop::collection::vec((0i64..DAY_MS / 4, 0usize..9), 1..60), limit in 0i64..12) {
         let (mut brakes, mut now, mut counted) = (brakes(limit), NOW, Vec::new());
         for (later, many) in batches {
             now += later;
@@ -137,7 +137,7 @@ proptest! {
             counted.extend(rulings.iter().filter(|ruling| **ruling == Ruling::Counted).map(|_| now));
         }
         for first in &counted {
-            let within = counted.iter().filter(|at| (*first..first + DAY).contains(*at)).count();
+            let within = counted.iter().filter(|at| (*first..first + DAY_MS).contains(*at)).count();
             prop_assert!(i64::try_from(within).unwrap_or(0) <= limit);
         }
     }

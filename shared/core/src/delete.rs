@@ -5,7 +5,7 @@
 //! and never over a change of its own that was not sent.
 
 use crate::Millis;
-use crate::merge::{LinkState, LinkView};
+use crate::link::{LinkState, LinkView};
 use crate::record::{Record, Row};
 use crate::spec::{InboundDelete, StreamSpec};
 
@@ -201,7 +201,7 @@ fn holds_unsent(link: &LinkView, row: &Row, spec: &StreamSpec) -> bool {
     spec.direction.writes_records()
         && row.is_sendable(spec)
         && (0..spec.fields.len())
-            .any(|at| link.base.get(at).is_none_or(|base| base.row.as_deref() != row.field(at) || base.state.is_unsettled()))
+            .any(|at| link.base.row_moved(at, row) || link.base.get(at).is_some_and(|base| base.state.is_unsettled()))
 }
 
 /// Whether a record lifts its tombstone: it lives, and its version is strictly newer than the one that was deleted. Of a record whose row went away and which was itself left

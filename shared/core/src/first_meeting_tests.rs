@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::freshness::Heard;
 use crate::meeting::Candidate;
-use crate::merge::Heard;
 use crate::merge::tests::spec as plain;
 use crate::page::plan as plan_page;
 use crate::spec::{Check, Condition, Direction, Test};

@@ -14,9 +14,11 @@ pub mod delete;
 pub mod failure;
 pub mod first_meeting;
 pub mod fit;
+pub mod freshness;
 pub mod ghost;
 pub mod hint;
 pub mod lineage;
+pub mod link;
 pub mod meeting;
 pub mod merge;
 pub mod page;
@@ -36,3 +38,6 @@ pub mod window;
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Times of our own tables are the database's clock; stamps of records are the CRM's.
 pub type Millis = i64;
+
+/// A day, milliseconds.
+pub const DAY_MS: Millis = 86_400_000;

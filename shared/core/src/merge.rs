@@ -2,8 +2,8 @@
 //!
 //! Three values meet per field: what was agreed (the base pair), what the row holds now, what the record holds now. The rules, in order:
 //!
-//! 1. Old news never wins: a version below what the link has seen is not merged; what cannot be ordered is read again by id.
-//! 2. While a push of the link is under way, nothing is merged: the record is read again when the push has settled.
+//! 1. Old news never wins ([`crate::freshness`]): a version below what the link has seen is not merged; what cannot be ordered is read again by id.
+//! 2. While a push of the link is under way, nothing is merged (there, too): the record is read again when the push has settled.
 //! 3. A row value that already says what the record says changes nothing, whatever the base says.
 //! 4. A field that changed on one side only goes to the other, if its owner allows; a change on the losing side is put right, not ignored.
 //! 5. A field that changed on both sides goes to its owner; `hold` leaves both and waits for a person, whose word is then carried out unless a side was edited since.
@@ -16,125 +16,12 @@ use crate::Millis;
 use crate::base::{Base, Dispute, FieldBase, State};
 use crate::bug::{Bug, planted};
 use crate::conflict::Side;
-use crate::delete::Gone;
 use crate::ghost::{Ghost, Ghosts};
 use crate::lineage::Because;
-use crate::record::{Record, Row, Value};
+use crate::record::{Row, Value, is_blank};
 use crate::rule::Rule;
 use crate::spec::{Blanks, FieldSpec, Owner, StaleSave, StreamSpec};
 use crate::stale;
-
-/// Where a link stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinkState {
-    Linked,
-    /// A create was begun for the row; whether the record exists is not known while no lease lives.
-    Creating,
-    /// One side is gone; kept so that neither is made again.
-    Tombstone,
-    /// The record was merged into one that belongs to another row: two rows, one record. Nothing is sent for the row until a person has merged the rows.
-    Double,
-}
-
-impl LinkState {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Linked => "linked",
-            Self::Creating => "creating",
-            Self::Tombstone => "tombstone",
-            Self::Double => "double",
-        }
-    }
-}
-
-/// What the merge needs to know of a link.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinkView {
-    pub state: LinkState,
-    /// Of a tombstone: which side is gone, where that is known.
-    pub gone: Option<Gone>,
-    pub base: Base,
-    /// Newest remote version the link incorporates, by the CRM's stamp; of a tombstone the version that was deleted.
-    pub seen: Option<Millis>,
-    /// When a push of this link last settled, database clock.
-    pub written_at: Option<Millis>,
-    /// A push of this link is under way.
-    pub push_leased: bool,
-    /// What was sent with an unknown outcome.
-    pub ghosts: Ghosts,
-}
-
-/// How a record was heard of. Times are the database's clock at the moment of asking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
-    /// In a page, from an index that may be `commit_lag` behind. `last`: no reader comes to this stamp again before the next sweep.
-    Page { asked_at: Millis, commit_lag: Millis, last: bool },
-    /// By id, and the link did not change since it was asked.
-    ById { asked_at: Millis },
-}
-
-impl Heard {
-    pub fn asked_at(self) -> Millis {
-        match self {
-            Self::Page { asked_at, .. } | Self::ById { asked_at } => asked_at,
-        }
-    }
-
-    /// Whatever the CRM had taken by then is in the record.
-    pub fn as_of(self) -> Millis {
-        match self {
-            Self::Page { asked_at, commit_lag, .. } => asked_at - commit_lag,
-            Self::ById { asked_at } => asked_at,
-        }
-    }
-}
-
-/// Whether a version may be merged at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freshness {
-    New,
-    /// Below what the link has seen.
-    Stale,
-    /// Cannot be ordered: read it by id.
-    Doubt(&'static str),
-}
-
-/// Orders a version against the link.
-pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Millis) -> Freshness {
-    if link.push_leased && !planted(Bug::MergesDuringPush) {
-        return Freshness::Doubt("a push of this record is under way");
-    }
-    let Heard::Page { asked_at, commit_lag, last } = heard else { return Freshness::New };
-    if says_what_is_known(&link.base, record) {
-        return Freshness::New;
-    }
-    if planted(Bug::NoVersionGuard) {
-        return Freshness::New;
-    }
-    if link.seen.is_some() && (planted(Bug::OncePerRecord) || planted(Bug::EqualStampIsOld) && record.modified <= link.seen) {
-        return Freshness::Stale;
-    }
-    let settled = link.written_at.is_none_or(|written_at| asked_at > written_at + commit_lag);
-    match (record.modified, link.seen) {
-        (Some(stamp), Some(seen)) if stamp < seen => {
-            // Mostly what the record was before our push, shown by an index that is behind. But it may be an edit that was committed late, under the stamp it began with.
-            if settled || last { Freshness::Doubt("an older stamp came late with other content") } else { Freshness::Stale }
-        }
-        (Some(stamp), Some(seen)) if stamp > seen + precision => Freshness::New,
-        (Some(_), None) => Freshness::New,
-        (Some(_) | None, _) => {
-            if settled {
-                Freshness::New
-            } else {
-                Freshness::Doubt("the page may be older than our last push")
-            }
-        }
-    }
-}
-
-fn says_what_is_known(base: &Base, record: &Record) -> bool {
-    base.fields.iter().zip(&record.values).all(|(base, value)| base.as_ref().is_some_and(|base| base.record == *value))
-}
 
 /// What a record and its row come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -370,8 +257,7 @@ pub(crate) fn owner(spec: &StreamSpec, field: &FieldSpec) -> Owner {
 }
 
 fn first_meeting(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, record: Option<&str>) -> Act {
-    let blank = |value: Option<&str>| value.is_none_or(str::is_empty);
-    match (blank(row), blank(record)) {
+    match (is_blank(row), is_blank(record)) {
         (true, false) if spec.direction.writes_rows() => Act::Take(Rule::MetBlankRow),
         (false, true) if owner(spec, field) != Owner::Crm => push(spec, field, row, Rule::MetBlankRecord),
         _ => match owner(spec, field) {
@@ -401,7 +287,7 @@ fn take(spec: &StreamSpec, field: &FieldSpec, record: Option<&str>, rule: Rule) 
     if !spec.direction.writes_rows() {
         return Act::Accept(Rule::RowsNotWritten);
     }
-    match (record.is_none_or(str::is_empty), field.blanks) {
+    match (is_blank(record), field.blanks) {
         (true, Blanks::Keep) if !planted(Bug::BlanksOverwrite) => Act::Accept(Rule::BlankRecord),
         _ => Act::Take(rule),
     }
@@ -411,7 +297,7 @@ fn push(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, rule: Rule) -> 
     if !spec.direction.writes_records() {
         return Act::Accept(Rule::RecordsNotWritten);
     }
-    match (row.is_none_or(str::is_empty), field.blanks) {
+    match (is_blank(row), field.blanks) {
         (true, Blanks::Keep) => Act::Accept(Rule::BlankRow),
         _ => Act::Push(rule),
     }

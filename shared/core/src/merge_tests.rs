@@ -9,7 +9,7 @@ use super::*;
 use crate::meeting::insertion;
 use crate::meeting::{Candidate, Meeting, meet};
 use crate::push::Sent;
-use crate::record::{RemoteId, RowKey};
+use crate::record::RowKey;
 use crate::spec::{
     DeletePolicy, Deletes, Direction, Inbound, InboundDelete, Lineage, PollSpec, RetrySpec, StaleSpec, SweepSpec, TableName,
     Touch,
@@ -64,11 +64,11 @@ pub(crate) fn spec() -> StreamSpec {
     }
 }
 
-fn some(values: &[&str]) -> Vec<Value> {
+pub(crate) fn some(values: &[&str]) -> Vec<Value> {
     values.iter().map(|text| (!text.is_empty()).then(|| (*text).to_owned())).collect()
 }
 
-fn agreed(values: &[&str]) -> Base {
+pub(crate) fn agreed(values: &[&str]) -> Base {
     Base { fields: some(values).into_iter().map(|value| Some(FieldBase::agreed(value.clone(), value))).collect() }
 }
 
@@ -184,59 +184,6 @@ fn a_stage_that_the_rows_status_already_maps_to_changes_nothing() {
     let base = Base { fields: vec![Some(FieldBase::agreed(Some("shipped".into()), Some("lost".into()))), None, None] };
     let merged = merge(&spec, &base, &Ghosts::default(), &some(&["shipped", "", ""]), &some(&["won", "", ""]), NOW).unwrap();
     assert!(merged.row_changes.is_empty(), "shipped stays shipped, it does not fall back to accepted");
-}
-
-fn link(seen: Option<Millis>, written_at: Option<Millis>) -> LinkView {
-    LinkView {
-        state: LinkState::Linked,
-        gone: None,
-        base: agreed(&["Rome", "Ana", "1"]),
-        seen,
-        written_at,
-        push_leased: false,
-        ghosts: Ghosts::default(),
-    }
-}
-
-fn record(stamp: Option<Millis>, city: &str) -> Record {
-    Record {
-        id: RemoteId::new("7"),
-        modified: stamp,
-        archived: false,
-        external_key: None,
-        absorbed: Vec::new(),
-        values: some(&[city, "Ana", "1"]),
-    }
-}
-
-#[test]
-fn old_news_never_wins() {
-    let page = Heard::Page { asked_at: 1_000, commit_lag: 500, last: false };
-    assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), page, 1), Freshness::Stale);
-    assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(950), "Oslo"), page, 1), Freshness::New);
-    assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(900), "Oslo"), page, 1), Freshness::Doubt(_)));
-    assert!(matches!(freshness(&link(Some(900), Some(950)), &record(None, "Oslo"), page, 1), Freshness::Doubt(_)));
-    assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(900), "Rome"), page, 1), Freshness::New, "nothing differs");
-}
-
-#[test]
-fn a_late_commit_below_what_was_seen_is_read_again_rather_than_dropped() {
-    let page = Heard::Page { asked_at: 5_000, commit_lag: 500, last: false };
-    assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), page, 1), Freshness::Doubt(_)));
-}
-
-#[test]
-fn what_no_reader_comes_to_again_is_read_by_id_however_young_our_push_is() {
-    let last = Heard::Page { asked_at: 1_000, commit_lag: 500, last: true };
-    assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), last, 1), Freshness::Doubt(_)));
-    assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Rome"), last, 1), Freshness::New, "nothing differs");
-}
-
-#[test]
-fn nothing_is_merged_while_a_push_is_under_way() {
-    let mut link = link(None, None);
-    link.push_leased = true;
-    assert!(matches!(freshness(&link, &record(Some(1), "Oslo"), Heard::ById { asked_at: 1_000 }, 1), Freshness::Doubt(_)));
 }
 
 #[test]

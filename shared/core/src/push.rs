@@ -9,7 +9,7 @@ use crate::bug::{Bug, planted};
 use crate::conflict::Side;
 use crate::delete::Gone;
 use crate::failure::{Class, Failure};
-use crate::merge::{LinkState, LinkView};
+use crate::link::{LinkState, LinkView};
 use crate::record::{RemoteId, Row, Value};
 use crate::rule::Rule;
 use crate::spec::{Blanks, Check, DeletePolicy, FieldSpec, Owner, RetrySpec, StaleSave, StreamSpec};
@@ -129,10 +129,8 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
 
 /// A stream that only reads makes and changes no record: a local change of what it follows is put right by a read.
 fn put_back(spec: &StreamSpec, row: &Row, linked: Option<&LinkView>) -> Plan {
-    let changed = |link: &LinkView| {
-        let known = |at: usize| link.base.get(at).is_some_and(|base| base.row.as_deref() == row.field(at));
-        link.state == LinkState::Linked && !(0..spec.fields.len()).all(known)
-    };
+    let changed =
+        |link: &LinkView| link.state == LinkState::Linked && (0..spec.fields.len()).any(|at| link.base.row_moved(at, row));
     match linked {
         Some(link) if changed(link) => Plan::ReadFirst("the row of a stream that only reads was changed"),
         _ => Plan::Nothing { base: None, why: "the stream does not write records" },

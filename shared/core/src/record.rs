@@ -40,6 +40,11 @@ text_id!(RemoteId);
 /// One value in one side's own text form; `None` is NULL, absent or cleared.
 pub type Value = Option<String>;
 
+/// A value that says nothing: absent, cleared, or empty.
+pub fn is_blank(value: Option<&str>) -> bool {
+    value.is_none_or(str::is_empty)
+}
+
 /// A record as the CRM answered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ghost::Ghosts;
+use crate::link::{LinkState, LinkView};
 use crate::merge::tests::spec;
-use crate::merge::{LinkState, LinkView, Merged, merge};
+use crate::merge::{Merged, merge};
 use crate::push::{Plan, Subject, plan};
 use crate::record::RowKey;
 use crate::spec::{Direction, StaleSpec};

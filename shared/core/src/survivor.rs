@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::merge::LinkState;
+use crate::link::LinkState;
 use crate::page::{Known, KnownLink};
 use crate::push::is_somebody_else;
 use crate::record::{Record, RemoteId, RowKey};

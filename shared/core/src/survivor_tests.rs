@@ -4,10 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::{Base, FieldBase};
+use crate::freshness::Heard;
 use crate::ghost::Ghosts;
+use crate::link::LinkView;
 use crate::meeting::Candidate;
 use crate::merge::tests::spec;
-use crate::merge::{Heard, LinkView};
 use crate::page::{Step, plan};
 use crate::record::{Row, Value};
 

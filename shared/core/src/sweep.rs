@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::Millis;
 use crate::base::FieldBase;
 use crate::delete::{Gone, Return, returns};
-use crate::merge::{LinkState, LinkView};
+use crate::link::{LinkState, LinkView};
 use crate::page::Step;
 use crate::push::is_somebody_else;
 use crate::record::{Record, Row};
@@ -124,7 +124,7 @@ pub fn row_owes(spec: &StreamSpec, row: &Row, link: Option<&LinkView>) -> Option
         return None;
     }
     let owed = |known: &FieldBase| sends && known.state.owes();
-    let moved = |at: &usize| link.base.get(*at).is_none_or(|known| owed(known) || known.row.as_deref() != row.field(*at));
+    let moved = |at: &usize| link.base.row_moved(*at, row) || link.base.get(*at).is_some_and(owed);
     let moved: Vec<usize> = (0..spec.fields.len()).filter(moved).collect();
     (!moved.is_empty()).then_some(moved)
 }

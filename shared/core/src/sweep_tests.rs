@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::{Base, FieldBase, State};
+use crate::freshness::Heard;
 use crate::ghost::Ghosts;
-use crate::merge::Heard;
 use crate::merge::tests::spec;
 use crate::page::{Known, KnownLink, plan};
 use crate::record::{RemoteId, Row, RowKey, Value};

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use crate::Millis;
 use crate::base::Base;
 use crate::lineage::{Entry, Kept};
-use crate::merge::LinkState;
+use crate::link::LinkState;
 use crate::record::{RemoteId, Row, RowKey};
 use crate::spec::StreamSpec;
 

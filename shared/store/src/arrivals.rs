@@ -3,19 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::ConnectionTrait;
-use tidemark_core::Millis;
 use tidemark_core::arrival::{Arrival, Arrivals, arrival};
 use tidemark_core::page::{Known, Step};
 use tidemark_core::record::Record;
 use tidemark_core::sweep::Cursors;
 use tidemark_core::window::Window;
+use tidemark_core::{DAY_MS, Millis};
 
 use crate::dialect::table;
 use crate::query::{all, get, run};
 use crate::session::Tx;
 use crate::{Store, StoreError};
 
-const DAY: Millis = 86_400_000;
 /// Days that a report looks back on.
 const REPORT_DAYS: i64 = 7;
 
@@ -87,7 +86,7 @@ pub(crate) async fn count(
     values.insert(0, stream.into());
     let sql = format!(
         "INSERT INTO tidemark_arrival (stream_id, day, low_ms, high_ms, versions)
-         SELECT $1, {{now}} / {DAY}, CAST(v.c0 AS BIGINT), CAST(v.c1 AS BIGINT), CAST(v.c2 AS BIGINT) FROM {source} WHERE true
+         SELECT $1, {{now}} / {DAY_MS}, CAST(v.c0 AS BIGINT), CAST(v.c1 AS BIGINT), CAST(v.c2 AS BIGINT) FROM {source} WHERE true
          ON CONFLICT (stream_id, day, low_ms, high_ms) DO UPDATE SET versions = tidemark_arrival.versions + excluded.versions"
     );
     run(tx, &sql, values).await?;
@@ -106,7 +105,7 @@ async fn first_looks(tx: &Tx, stream: i64, stamps: &[Millis]) -> Result<Vec<(Mil
 /// What came how late within a week, by stream.
 pub(crate) async fn of_a_week(store: &Store) -> Result<HashMap<i64, Arrivals>, StoreError> {
     let sql = format!(
-        "SELECT stream_id, low_ms, high_ms, CAST(sum(versions) AS BIGINT) FROM tidemark_arrival WHERE day > {{now}} / {DAY} - {REPORT_DAYS}
+        "SELECT stream_id, low_ms, high_ms, CAST(sum(versions) AS BIGINT) FROM tidemark_arrival WHERE day > {{now}} / {DAY_MS} - {REPORT_DAYS}
          GROUP BY stream_id, low_ms, high_ms ORDER BY stream_id, low_ms, high_ms LIMIT 50000"
     );
     let mut streams: HashMap<i64, Arrivals> = HashMap::new();
@@ -123,5 +122,5 @@ pub(crate) async fn of_a_week(store: &Store) -> Result<HashMap<i64, Arrivals>, S
 
 /// Forgets what was counted before `before`.
 pub async fn prune(store: &Store, before: Millis) -> Result<u64, StoreError> {
-    run(&store.db, &format!("DELETE FROM tidemark_arrival WHERE day < $1 / {DAY}"), vec![before.into()]).await
+    run(&store.db, &format!("DELETE FROM tidemark_arrival WHERE day < $1 / {DAY_MS}"), vec![before.into()]).await
 }

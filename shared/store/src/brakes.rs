@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait, DbBackend};
 use tidemark_core::Millis;
-use tidemark_core::brake::{Act, Brake, Item, Ruling, Tally, Way, passes, rule};
+use tidemark_core::brake::{Act, Brake, Direction, Item, Ruling, Tally, answer, passes, rule};
 use tidemark_core::page::KnownLink;
 
 use crate::debts::{Claim, Kind, Parking};
@@ -21,33 +21,33 @@ use crate::{Store, StoreError};
 const LINKS_KEPT_MS: Millis = 600_000;
 
 /// One for each way and act.
-pub(crate) const PER_STREAM: i64 = (Way::ALL.len() * Act::ALL.len()) as i64;
+pub(crate) const PER_STREAM: i64 = (Direction::ALL.len() * Act::ALL.len()) as i64;
 
 /// Makes the brakes of a stream, if it has none.
 pub(crate) async fn register(db: &impl ConnectionTrait, name: &str) -> Result<(), StoreError> {
-    let pairs: Vec<String> = Way::ALL
+    let pairs: Vec<String> = Direction::ALL
         .into_iter()
-        .flat_map(|way| Act::ALL.map(|act| format!("SELECT '{}' AS way, '{}' AS act", way.word(), act.word())))
+        .flat_map(|direction| Act::ALL.map(|act| format!("SELECT '{}' AS direction, '{}' AS act", direction.word(), act.word())))
         .collect();
     let sql = format!(
-        "INSERT INTO tidemark_brake (stream_id, way, act) SELECT s.id, p.way, p.act FROM tidemark_stream s CROSS JOIN ({}) p WHERE s.name = $1 ON CONFLICT DO NOTHING",
+        "INSERT INTO tidemark_brake (stream_id, direction, act) SELECT s.id, p.direction, p.act FROM tidemark_stream s CROSS JOIN ({}) p WHERE s.name = $1 ON CONFLICT DO NOTHING",
         pairs.join(" UNION ALL ")
     );
     run(db, &sql, vec![name.into()]).await?;
     Ok(())
 }
 
-/// The kind of debt in which what one way's brakes hold is kept.
-fn kind(way: Way) -> Kind {
-    match way {
-        Way::In => Kind::Read,
-        Way::Out => Kind::Push,
+/// The kind of debt in which what the brakes of one direction hold is kept.
+pub(crate) fn kind(direction: Direction) -> Kind {
+    match direction {
+        Direction::In => Kind::Read,
+        Direction::Out => Kind::Push,
     }
 }
 
-/// Rules on a batch of things that are about to be written one way. A first load is let through, as a person has said go to it, but deletes
+/// Rules on a batch of things that are about to be written in one direction. A first load is let through, as a person has said go to it, but deletes
 /// nothing.
-pub(crate) async fn ask(tx: &Tx, mapped: &Mapped, way: Way, items: &[Item]) -> Result<Vec<Ruling>, StoreError> {
+pub(crate) async fn ask(tx: &Tx, mapped: &Mapped, direction: Direction, items: &[Item]) -> Result<Vec<Ruling>, StoreError> {
     let acts: BTreeSet<Act> = items.iter().filter(|item| is_asked(mapped, item)).map(|item| item.act).collect();
     if acts.is_empty() {
         return Ok(vec![Ruling::Passes; items.len()]);
@@ -55,12 +55,12 @@ pub(crate) async fn ask(tx: &Tx, mapped: &Mapped, way: Way, items: &[Item]) -> R
     let locking = if tx.get_database_backend() == DbBackend::Postgres { "FOR UPDATE OF b" } else { "" };
     let sql = format!(
         "SELECT b.act, b.tally, b.tripped_at, b.answered_at, b.links, b.links_at, {{now}}, s.braked_at FROM tidemark_brake b JOIN tidemark_stream s ON s.id = b.stream_id
-         WHERE b.stream_id = $1 AND b.way = $2 AND b.act {} ORDER BY b.act {locking}",
+         WHERE b.stream_id = $1 AND b.direction = $2 AND b.act {} ORDER BY b.act {locking}",
         in_list(tx.get_database_backend(), 3, "text")
     );
     let words = list(tx.get_database_backend(), acts.iter().map(|act| act.word()));
     let (mut brakes, mut links, mut now) = (BTreeMap::new(), None, 0);
-    for row in all(tx, &sql, vec![mapped.id.into(), way.word().into(), words]).await? {
+    for row in all(tx, &sql, vec![mapped.id.into(), direction.word().into(), words]).await? {
         let Some(act) = Act::from_word(&get::<String>(&row, 0)?) else { continue };
         now = get(&row, 6)?;
         if get::<Option<Millis>>(&row, 7)?.is_none() && act != Act::Delete {
@@ -93,10 +93,10 @@ pub(crate) async fn ask(tx: &Tx, mapped: &Mapped, way: Way, items: &[Item]) -> R
     let rulings = rule(&mut brakes, items, now);
     for (act, brake) in brakes.iter().filter(|(act, brake)| before.get(act) != Some(brake)) {
         let sql = "UPDATE tidemark_brake SET tally = $4, tripped_at = $5, most = $6, links = COALESCE(CAST($7 AS BIGINT), links), links_at = CASE WHEN CAST($7 AS BIGINT) IS NULL THEN links_at ELSE {now} END
-            WHERE stream_id = $1 AND way = $2 AND act = $3";
+            WHERE stream_id = $1 AND direction = $2 AND act = $3";
         let values = vec![
             mapped.id.into(),
-            way.word().into(),
+            direction.word().into(),
             act.word().into(),
             brake.tally.to_text().into(),
             brake.tripped_at.into(),
@@ -114,25 +114,27 @@ fn is_asked(mapped: &Mapped, item: &Item) -> bool {
 }
 
 /// Why something waits, and what a person can do.
-pub(crate) fn words(mapped: &Mapped, way: Way, act: Act) -> (String, String) {
-    let cause =
-        format!("the brake holds it back: more {} were to be {} within a day than pass without asking", way.things(), act.done());
+pub(crate) fn words(mapped: &Mapped, direction: Direction, act: Act) -> (String, String) {
+    let cause = format!(
+        "the brake holds it back: more {} were to be {} within a day than pass without asking",
+        direction.things(),
+        act.done()
+    );
     let next_step = format!(
-        "look whether that is meant; put right here what is not, then `tidemark resume {} --act {}` lets the rest through",
-        mapped.spec.name,
-        act.word()
+        "look whether that is meant; put right here what is not, then `{}` lets the rest through",
+        answer(&mapped.spec.name, act)
     );
     (cause, next_step)
 }
 
 /// These links' updates are counted from now on.
-pub(crate) async fn count_links(tx: &Tx, way: Way, ids: &[i64]) -> Result<(), StoreError> {
+pub(crate) async fn count_links(tx: &Tx, direction: Direction, ids: &[i64]) -> Result<(), StoreError> {
     if ids.is_empty() {
         return Ok(());
     }
-    let column = match way {
-        Way::In => "counted_in",
-        Way::Out => "counted_out",
+    let column = match direction {
+        Direction::In => "counted_in",
+        Direction::Out => "counted_out",
     };
     let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
     let backend = tx.get_database_backend();
@@ -163,19 +165,19 @@ pub async fn ask_pushes(store: &Store, mapped: &Mapped, fence: &str, going: &[Ou
         return Ok(HashSet::new());
     }
     let tx = store.begin().await?;
-    let rulings = ask(&tx, mapped, Way::Out, &items).await?;
+    let rulings = ask(&tx, mapped, Direction::Out, &items).await?;
     let ruled = |wanted: Ruling| going.iter().zip(&rulings).filter(move |(_, ruling)| **ruling == wanted).map(|(one, _)| one);
     let (updates, others): (Vec<&Outgoing<'_>>, Vec<&Outgoing<'_>>) =
         ruled(Ruling::Counted).partition(|one| one.act == Act::Update);
     let links: Vec<i64> = updates.iter().filter_map(|one| Some(one.link?.id)).collect();
-    count_links(&tx, Way::Out, &links).await?;
+    count_links(&tx, Direction::Out, &links).await?;
     let held: Vec<&Outgoing<'_>> = ruled(Ruling::Held).collect();
     for act in Act::ALL {
         // Counted once, however often it has to be tried.
         let counted: Vec<&Claim> = others.iter().filter(|one| one.act == act).map(|one| one.claim).collect();
         pass(&tx, fence, &counted, act.class()).await?;
         let held: Vec<&Claim> = held.iter().filter(|one| one.act == act).map(|one| one.claim).collect();
-        let (cause, next_step) = words(mapped, Way::Out, act);
+        let (cause, next_step) = words(mapped, Direction::Out, act);
         hold(&tx, fence, &held, Parking { class: act.class(), code: None, cause: &cause, next_step: &next_step }).await?;
     }
     let links: Vec<i64> = held.iter().filter_map(|one| Some(one.link?.id)).collect();
@@ -262,17 +264,17 @@ pub(crate) async fn braked_reads<'a>(
 
 /// A person's answer: what waits behind the brake is let through once, with what is owed already and not looked at yet, and the day begins anew. Returns how much waited;
 /// `None` when nothing does and the brake is not on.
-pub async fn release(store: &Store, stream: i64, way: Way, act: Act) -> Result<Option<u64>, StoreError> {
+pub async fn release(store: &Store, stream: i64, direction: Direction, act: Act) -> Result<Option<u64>, StoreError> {
     let tx = store.begin().await?;
-    if way == Way::Out {
+    if direction == Direction::Out {
         // What an unfinished walk has yet to find was there when the answer was given.
         let sql = "UPDATE tidemark_stream SET walk_pass = CASE WHEN walk_pass IS NULL THEN $2 ELSE walk_pass || ' ' || $2 END WHERE id = $1 AND walk_owed <> 0";
         run(&tx, sql, vec![stream.into(), act.class().into()]).await?;
     }
-    let sql = "UPDATE tidemark_brake SET tally = '', tripped_at = NULL, told_at = NULL, answered_at = {now} WHERE stream_id = $1 AND way = $2 AND act = $3
+    let sql = "UPDATE tidemark_brake SET tally = '', tripped_at = NULL, told_at = NULL, answered_at = {now} WHERE stream_id = $1 AND direction = $2 AND act = $3
             AND (tripped_at IS NOT NULL OR EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.stream_id = $1 AND d.kind = $4 AND d.state = 'parked' AND d.class = $5))";
-    let kind = kind(way).word();
-    let values = vec![stream.into(), way.word().into(), act.word().into(), kind.into(), act.class().into()];
+    let kind = kind(direction).word();
+    let values = vec![stream.into(), direction.word().into(), act.word().into(), kind.into(), act.class().into()];
     if run(&tx, sql, values).await? == 0 {
         tx.rollback().await?;
         return Ok(None);
@@ -291,7 +293,7 @@ pub async fn release(store: &Store, stream: i64, way: Way, act: Act) -> Result<O
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tripped {
     pub stream: String,
-    pub way: Way,
+    pub direction: Direction,
     pub act: Act,
     pub most: i64,
 }
@@ -304,12 +306,12 @@ pub async fn untold(store: &Store) -> Result<Vec<Tripped>, StoreError> {
         return Ok(Vec::new());
     }
     let sql = "UPDATE tidemark_brake SET told_at = {now} WHERE tripped_at IS NOT NULL AND told_at IS NULL
-        RETURNING (SELECT s.name FROM tidemark_stream s WHERE s.id = stream_id), way, act, most";
+        RETURNING (SELECT s.name FROM tidemark_stream s WHERE s.id = stream_id), direction, act, most";
     let mut tripped = Vec::new();
     for row in all(&store.db, sql, vec![]).await? {
-        let (way, act) = (Way::from_word(&get::<String>(&row, 1)?), Act::from_word(&get::<String>(&row, 2)?));
-        if let (Some(stream), Some(way), Some(act)) = (get::<Option<String>>(&row, 0)?, way, act) {
-            tripped.push(Tripped { stream, way, act, most: get(&row, 3)? });
+        let (direction, act) = (Direction::from_word(&get::<String>(&row, 1)?), Act::from_word(&get::<String>(&row, 2)?));
+        if let (Some(stream), Some(direction), Some(act)) = (get::<Option<String>>(&row, 0)?, direction, act) {
+            tripped.push(Tripped { stream, direction, act, most: get(&row, 3)? });
         }
     }
     Ok(tripped)

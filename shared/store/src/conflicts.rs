@@ -10,8 +10,9 @@ use tidemark_core::spec::StreamSpec;
 
 use crate::debts::{self, Kind};
 use crate::lineage::Notes;
-use crate::query::{all, get, one, run};
+use crate::query::{all, get, one};
 use crate::session::Tx;
+use crate::settled_links::{self, LinkSettled};
 use crate::{Store, StoreError, acts, links};
 
 /// Links of one transaction of a decision on many.
@@ -144,18 +145,17 @@ fn name(spec: &StreamSpec, field: usize) -> &str {
 
 /// Stores the decided bases with their lineage, and owes what follows from them. A debt that was parked is freed: the person has spoken.
 async fn carry_out(tx: &Tx, stream: i64, spec: &StreamSpec, decided: &[(&KnownLink, Decision)]) -> Result<(), StoreError> {
-    let (mut pushes, mut reads, mut notes) = (Vec::new(), Vec::new(), Notes::default());
+    let (mut settled, mut pushes, mut reads, mut notes) = (Vec::new(), Vec::new(), Vec::new(), Notes::default());
     for (link, decision) in decided {
-        let open = decision.base.is_open();
-        let sql = "UPDATE tidemark_link SET base = $2, version = version + 1, open_since = CASE WHEN $3 = 1 THEN open_since END WHERE id = $1";
-        let values = vec![link.id.into(), decision.base.to_json(spec).into(), i64::from(open).into()];
-        run(tx, sql, values).await?;
+        let (base, open) = (decision.base.to_json(spec), decision.base.is_open());
+        settled.push(LinkSettled { id: link.id, base, remote_id: None, modified: None, written: false, open });
         notes.merged(spec, link.id, Source::Person, false, std::slice::from_ref(&decision.because), &decision.base);
         match decision.take {
             Side::Orders => pushes.extend(link.row_key.as_ref().map(RowKey::as_str)),
             Side::Crm => reads.extend(link.remote_id.as_ref().map(|id| id.as_str())),
         }
     }
+    settled_links::write(tx, &settled).await?;
     notes.write(tx).await?;
     debts::owe(tx, stream, Kind::Push, pushes.into_iter(), 0, true).await?;
     debts::owe(tx, stream, Kind::Read, reads.into_iter(), 0, true).await?;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
-use tidemark_core::brake::{Act, Item, Ruling, Way, passes};
+use tidemark_core::brake::{Act, Direction, Item, Ruling, passes};
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::delete::{Case, Conclusion, Gone, Question, RowAct, Witness, Word, conclude};
 use tidemark_core::lineage::What;
@@ -18,7 +18,7 @@ use crate::links::{self, Buried};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
 use crate::sweeps::{DriftLine, write_drift};
-use crate::{StoreError, aliases, brakes, changes, terms};
+use crate::{StoreError, aliases, brakes, changes, row_writes, terms};
 
 /// One record that was not found.
 #[derive(Debug, Clone)]
@@ -92,9 +92,9 @@ pub(crate) async fn settle(
     }
     let rulings = match planted(Bug::BrakesOnlySweeps) {
         true => vec![Ruling::Passes; items.len()],
-        false => brakes::ask(tx, mapped, Way::In, &items).await?,
+        false => brakes::ask(tx, mapped, Direction::In, &items).await?,
     };
-    let (cause, next_step) = brakes::words(mapped, Way::In, Act::Delete);
+    let (cause, next_step) = brakes::words(mapped, Direction::In, Act::Delete);
     for ((link, id, word, has_row, act), ruling) in asked.into_iter().zip(rulings) {
         match ruling {
             Ruling::Passes | Ruling::Counted => acts.add(link, id, word, has_row, act),
@@ -167,7 +167,7 @@ impl<'a> Acts<'a> {
         let marks: HashMap<RowKey, String> = match &mapped.spec.deletes.inbound {
             InboundDelete::Set { column, value } if !self.mark.is_empty() => {
                 let keys = self.mark.iter().map(RowKey::as_str);
-                rows::mark(tx, mapped, column, value, keys).await?.into_iter().collect()
+                row_writes::mark(tx, mapped, column, value, keys).await?.into_iter().collect()
             }
             _ => HashMap::new(),
         };
@@ -242,7 +242,7 @@ async fn delete(
             continue;
         }
         let savepoint = tx.savepoint().await?;
-        match rows::delete(&savepoint, mapped, part.iter().map(|key| key.as_str())).await {
+        match row_writes::delete(&savepoint, mapped, part.iter().map(|key| key.as_str())).await {
             Ok(keys) => {
                 savepoint.commit().await?;
                 deleted.extend(keys);

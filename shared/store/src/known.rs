@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::delete::{Gone, lifts};
+use tidemark_core::freshness::Heard;
 use tidemark_core::meeting::Candidate;
-use tidemark_core::merge::Heard;
 use tidemark_core::page::{Known, KnownLink};
 use tidemark_core::record::{Record, RemoteId, RowKey};
 

@@ -8,7 +8,7 @@ use tidemark_core::base::Base;
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::delete::Gone;
 use tidemark_core::ghost::Ghosts;
-use tidemark_core::merge::{LinkState, LinkView};
+use tidemark_core::link::{LinkState, LinkView};
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{RemoteId, RowKey};
 use tidemark_core::spec::StreamSpec;
@@ -105,7 +105,7 @@ async fn load<'a>(
 
 /// A link as the walk sees it: whether its row is owed anything, were it gone.
 #[derive(Debug, Clone)]
-pub(crate) struct Held {
+pub(crate) struct WalkedLink {
     pub(crate) id: i64,
     pub(crate) row_key: String,
     pub(crate) state: LinkState,
@@ -113,13 +113,18 @@ pub(crate) struct Held {
 }
 
 /// Links that have a row's key, in the order of their ids after this one.
-pub(crate) async fn walk(db: &impl ConnectionTrait, mapped: &Mapped, after: i64, limit: u64) -> Result<Vec<Held>, StoreError> {
+pub(crate) async fn walk(
+    db: &impl ConnectionTrait,
+    mapped: &Mapped,
+    after: i64,
+    limit: u64,
+) -> Result<Vec<WalkedLink>, StoreError> {
     let sql = format!(
         "SELECT id, row_key, state, gone FROM tidemark_link WHERE stream_id = $1 AND id > $2 AND row_key IS NOT NULL ORDER BY id LIMIT {limit}"
     );
     let read = |row: &QueryResult| {
         let (state, gone): (String, Option<String>) = (get(row, 2)?, get(row, 3)?);
-        Ok(Held { id: get(row, 0)?, row_key: get(row, 1)?, state: state_of(&state), gone: gone_of(gone.as_deref()) })
+        Ok(WalkedLink { id: get(row, 0)?, row_key: get(row, 1)?, state: state_of(&state), gone: gone_of(gone.as_deref()) })
     };
     all(db, &sql, vec![mapped.id.into(), after.into()]).await?.iter().map(read).collect()
 }

@@ -6,15 +6,15 @@
 use std::collections::{HashMap, HashSet};
 
 use tidemark_core::Millis;
-use tidemark_core::brake::{Act, Item, Ruling, Way, act_on_row, passes};
+use tidemark_core::brake::Direction;
 use tidemark_core::bug::{Bug, planted};
+use tidemark_core::freshness::Heard;
 use tidemark_core::ghost::Ghosts;
 use tidemark_core::lineage::{Source, What};
-use tidemark_core::merge::{Heard, LinkState};
+use tidemark_core::link::LinkState;
 use tidemark_core::page::{Known, KnownLink, Step, plan};
 use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_core::source::Position;
-use tidemark_core::spec::StreamSpec;
 use tidemark_core::survivor::absorb;
 use tidemark_core::sweep::Cursors;
 use tidemark_core::window::Reader;
@@ -25,13 +25,14 @@ use crate::gone::{self, Round};
 use crate::known::{load, resolve_references};
 use crate::lineage::{self, Notes};
 use crate::links::{self, By, LinkUpdate};
+use crate::page_brakes::hold_back;
 use crate::page_rows::{Merge, Work, write};
-use crate::rows::{self, Mapped};
+use crate::rows::Mapped;
 use crate::session::Tx;
 use crate::streams::{self, Fence};
 use crate::terms::{self, Terms};
 use crate::windows::{self, OpenWindow, PageCounts};
-use crate::{Store, StoreError, aliases, arrivals, brakes, changes, sweeps};
+use crate::{Store, StoreError, aliases, arrivals, brakes, changes, row_writes, sweeps};
 
 /// One or more pages of a window, one after the other.
 #[derive(Debug)]
@@ -93,37 +94,6 @@ pub async fn apply_page(
     windows::advance(&tx, page.fence, page.window, page.next, page.pages, counts).await?;
     tx.commit().await?;
     Ok(counts)
-}
-
-/// A page of records with what was known of them.
-#[derive(Debug)]
-pub struct Rehearsed {
-    pub records: Vec<Record>,
-    pub known: Known,
-    heard: Heard,
-}
-
-impl Rehearsed {
-    /// The steps that applying the page would take.
-    pub fn steps<'a>(&'a self, spec: &'a StreamSpec) -> Vec<Step<'a>> {
-        plan(spec, &self.records, &self.known, self.heard, 0)
-    }
-}
-
-/// Loads what a page is planned from as `apply_page` does, and lets go of everything again.
-pub async fn rehearse(
-    store: &Store,
-    mapped: &Mapped,
-    parents: &Parents<'_>,
-    mut records: Vec<Record>,
-) -> Result<Rehearsed, StoreError> {
-    let heard = Heard::Page { asked_at: store.now().await?, commit_lag: 0, last: false };
-    let tx = store.begin().await?;
-    resolve_references(&tx, mapped, parents, &mut records).await?;
-    let mut known = load(&tx, mapped, &records, heard, false).await?;
-    tx.rollback().await?;
-    known.absorbed = absorb(&mapped.spec, &records, &known);
-    Ok(Rehearsed { records, known, heard })
 }
 
 /// Records that were owed a read.
@@ -262,7 +232,7 @@ impl Returns {
         links::forget(tx, &self.met).await?;
         let lifted: Vec<i64> = self.lifted.iter().map(|(link, _)| *link).collect();
         if let Some(column) = mapped.spec.delete_mark() {
-            rows::unmark(tx, mapped, column, &lifted).await?;
+            row_writes::unmark(tx, mapped, column, &lifted).await?;
         }
         let mut notes = Notes::default();
         lifted.into_iter().for_each(|link| notes.whole(link, What::Restored));
@@ -285,7 +255,10 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     known.absorbed = absorb(&mapped.spec, &batch.records, &known);
     aliases::store(tx, mapped.id, &known.absorbed, batch.source).await?;
     let steps = plan(&mapped.spec, &batch.records, &known, batch.heard, batch.precision);
-    let steps = ask_brakes(tx, &batch, &known, steps).await?;
+    let steps = match planted(Bug::BrakesOnlySweeps) && batch.sweep.is_none() {
+        true => steps,
+        false => hold_back(tx, mapped, &batch.records, &known, steps, &batch.passed, batch.read_debts).await?,
+    };
     let found = match batch.sweep {
         Some(sweep) => sweeps::found(tx, mapped, &batch.records, &known, &steps, sweep.cursors).await?,
         None => Vec::new(),
@@ -316,7 +289,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
             Step::Redirect { survivor } => redirected.push(survivor),
             Step::Park { cause, next_step } => work.parked.push((record.id.as_str(), "rejected", cause, next_step)),
             Step::Held { act } => {
-                let (cause, next_step) = brakes::words(mapped, Way::In, act);
+                let (cause, next_step) = brakes::words(mapped, Direction::In, act);
                 work.parked.push((record.id.as_str(), act.class(), cause, next_step));
             }
             Step::Insert { row } => {
@@ -385,45 +358,4 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         sweeps::note(tx, mapped, sweep.window, &batch.records, &found).await?;
     }
     Ok(applied)
-}
-
-/// What the brakes hold is not written: it becomes an owed read that waits for a person, and the window passes.
-async fn ask_brakes<'a>(
-    tx: &Tx,
-    batch: &Batch<'_>,
-    known: &Known,
-    mut steps: Vec<Step<'a>>,
-) -> Result<Vec<Step<'a>>, StoreError> {
-    if planted(Bug::BrakesOnlySweeps) && batch.sweep.is_none() {
-        return Ok(steps);
-    }
-    // A page may show what an owed read is let through for before that read is made.
-    let owed = match batch.read_debts {
-        true => brakes::passed_reads(tx, batch.mapped.id, batch.records.iter().map(|record| record.id.as_str())).await?,
-        false => HashMap::new(),
-    };
-    let passed = |id: &RemoteId| batch.passed.get(id.as_str()).copied().or_else(|| owed.get(id.as_str()).map(String::as_str));
-    let (mut asked, mut items) = (Vec::new(), Vec::new());
-    for (at, (record, step)) in batch.records.iter().zip(&steps).enumerate() {
-        let key = match step {
-            Step::Merge { key, .. } | Step::Bind { key, .. } | Step::Rebind { key, .. } | Step::Lift { key, .. } => Some(key),
-            _ => None,
-        };
-        let Some(act) = act_on_row(step, key.and_then(|key| known.rows.get(key))) else { continue };
-        let link = known.links.get(&record.id).or_else(|| known.links_by_row.get(key?));
-        let passed = passes(passed(&record.id), act);
-        items.push(Item { act, passed, counted_at: link.and_then(|link| link.counted_in), owed_at: None });
-        asked.push((at, link.map(|link| link.id)));
-    }
-    let rulings = brakes::ask(tx, batch.mapped, Way::In, &items).await?;
-    let mut counted = Vec::new();
-    for (((at, link), item), ruling) in asked.into_iter().zip(items).zip(rulings) {
-        match ruling {
-            Ruling::Passes => {}
-            Ruling::Counted => counted.extend(link.filter(|_| item.act == Act::Update)),
-            Ruling::Held => steps[at] = Step::Held { act: item.act },
-        }
-    }
-    brakes::count_links(tx, Way::In, &counted).await?;
-    Ok(steps)
 }

@@ -15,7 +15,8 @@ use tidemark_core::record::{Record, RemoteId, RowKey};
 use crate::StoreError;
 use crate::lineage::Notes;
 use crate::links::{self, LinkUpdate, NewLink};
-use crate::rows::{self, Mapped, NewRow, ReadBack, Stored};
+use crate::row_writes::{self, NewRow, ReadBack, Stored};
+use crate::rows::Mapped;
 use crate::session::Tx;
 use crate::terms::Terms;
 
@@ -95,7 +96,7 @@ async fn write_inserts<'a>(
         return Ok(());
     }
     let (spec, made) = (&mapped.spec, source.text());
-    let keys = rows::new_keys(tx, mapped, inserts.len()).await?;
+    let keys = row_writes::new_keys(tx, mapped, inserts.len()).await?;
     let mut columns: Vec<&str> = spec.fields.iter().map(|field| field.column.as_str()).collect();
     columns.extend(spec.remote_id.as_deref());
     let (mut records, mut changes) = (Vec::with_capacity(inserts.len()), Vec::with_capacity(inserts.len()));
@@ -166,7 +167,7 @@ async fn insert_with_links(
     made: &str,
     contested: bool,
 ) -> Result<Inserted, StoreError> {
-    let rows = rows::insert(tx, mapped, columns, part.iter().map(|(_, row)| row), back).await?;
+    let rows = row_writes::insert(tx, mapped, columns, part.iter().map(|(_, row)| row), back).await?;
     let by_key: HashMap<&RowKey, &Stored> = rows.iter().map(|row| (&row.key, row)).collect();
     let new_link = |(at, new): &(usize, NewRow<'_>)| {
         let (record, row) = (records[*at], by_key.get(&new.key));
@@ -307,7 +308,7 @@ async fn bisect(
     let mut parts = vec![changes];
     while let Some(part) = parts.pop() {
         let savepoint = tx.savepoint().await?;
-        match rows::update(&savepoint, mapped, columns, part.iter().map(|(_, row)| row), back).await {
+        match row_writes::update(&savepoint, mapped, columns, part.iter().map(|(_, row)| row), back).await {
             Ok(rows) => {
                 savepoint.commit().await?;
                 let mut by_key: HashMap<RowKey, Stored> = rows.into_iter().map(|row| (row.key.clone(), row)).collect();

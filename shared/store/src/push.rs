@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::delete::{Return, returns};
-use tidemark_core::merge::LinkState;
+use tidemark_core::link::LinkState;
 use tidemark_core::page::KnownLink;
 use tidemark_core::push::is_somebody_else;
 use tidemark_core::record::{RemoteId, Row, RowKey};

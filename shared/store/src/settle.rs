@@ -18,7 +18,7 @@ use crate::links::{self, Buried, By};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
 use crate::settled_links::{self, LinkSettled, unmark};
-use crate::{Store, StoreError, aliases, brakes, changes, terms};
+use crate::{Store, StoreError, aliases, brakes, changes, row_writes, terms};
 
 /// A push whose record waits for a person is looked at again this much later.
 const BRAKED_MS: Millis = 60_000;
@@ -363,7 +363,7 @@ async fn write_remote_ids<'a>(tx: &Tx, mapped: &Mapped, pairs: Vec<(&'a str, &'a
     let (mut written, mut refused, mut parts) = (Vec::new(), Vec::new(), vec![pairs]);
     while let Some(mut part) = parts.pop() {
         let savepoint = tx.savepoint().await?;
-        match rows::set_remote_ids(&savepoint, mapped, &part).await {
+        match row_writes::set_remote_ids(&savepoint, mapped, &part).await {
             Ok(_) => {
                 savepoint.commit().await?;
                 written.extend(part.into_iter().map(|(key, _)| key));

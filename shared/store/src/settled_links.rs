@@ -1,4 +1,4 @@
-//! Writes what settling leaves of links: their base, what they have seen, what is still unheard; and ends our mark on them. Decides nothing.
+//! Writes what settling a push, or a person's word, leaves of links: their base, what they have seen, what is still unheard; and ends our mark on them. Decides nothing.
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
@@ -9,7 +9,7 @@ use crate::dialect::{in_list, list, table};
 use crate::query::run;
 use crate::session::Tx;
 
-/// What a link holds once its push is settled.
+/// What a link holds once its push is settled, or a person has decided.
 pub(crate) struct LinkSettled {
     pub(crate) id: i64,
     pub(crate) base: String,

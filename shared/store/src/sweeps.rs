@@ -6,7 +6,7 @@ use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::delete::{Unseen, is_suspected};
 use tidemark_core::failure::Failure;
-use tidemark_core::merge::LinkState;
+use tidemark_core::link::LinkState;
 use tidemark_core::page::{Known, Step};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::{Order, Position};

@@ -2,7 +2,7 @@
 
 use sea_orm::QueryResult;
 use tidemark_core::base::Base;
-use tidemark_core::merge::LinkState;
+use tidemark_core::link::LinkState;
 use tidemark_core::record::{RemoteId, Row, RowKey};
 use tidemark_core::spec::StreamSpec;
 use tidemark_core::why::{Asked, DebtFacts, Facts, LinkFacts, RowFacts};

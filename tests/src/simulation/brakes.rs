@@ -1,7 +1,7 @@
 //! Brakes in the simulated world: narrow ones in some seeds, a person who answers them now and then, and the law that no more is archived than passes without asking, and
 //! what was let through.
 
-use tidemark_core::brake::{Act, Way};
+use tidemark_core::brake::{Act, Direction};
 use tidemark_core::spec::{BrakesSpec, Limit};
 use tidemark_store::brakes;
 
@@ -27,13 +27,13 @@ impl World {
         }
         for at in 0..self.mapped.len() {
             let (id, object) = (self.mapped[at].id, self.mapped[at].spec.object.clone());
-            for (way, act) in Way::ALL.into_iter().flat_map(|way| Act::ALL.map(|act| (way, act))) {
+            for (direction, act) in Direction::ALL.into_iter().flat_map(|direction| Act::ALL.map(|act| (direction, act))) {
                 let owed = format!("SELECT subject FROM tidemark_debt WHERE stream_id = {id} AND kind = 'push'");
                 let owed = i64::try_from(self.orders.texts(&owed, 1).await?.len())?;
-                let Some(held) = brakes::release(&self.store, id, way, act).await? else { continue };
+                let Some(held) = brakes::release(&self.store, id, direction, act).await? else { continue };
                 self.coverage.count("a brake was answered");
-                self.note(|| format!("a person lets {held} things through: {object}, {} {}", way.word(), act.word()));
-                if (way, act) == (Way::Out, Act::Delete) {
+                self.note(|| format!("a person lets {held} things through: {object}, {} {}", direction.word(), act.word()));
+                if (direction, act) == (Direction::Out, Act::Delete) {
                     *self.let_through.entry(object.clone()).or_default() += i64::from(DELETES) + owed;
                 }
             }

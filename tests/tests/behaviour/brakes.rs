@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_core::brake::{Act, Way};
+use tidemark_core::brake::{Act, Direction};
 use tidemark_core::hint::{Hint, HintKind};
 use tidemark_sandbox::ForcedAnswer;
 use tidemark_sandbox::ObjectType::Contacts;
@@ -49,21 +49,21 @@ async fn work(rig: &Rig) -> eyre::Result<()> {
     Ok(())
 }
 
-async fn brake(rig: &Rig, way: Way, act: Act) -> eyre::Result<Option<BrakeView>> {
+async fn brake(rig: &Rig, direction: Direction, act: Act) -> eyre::Result<Option<BrakeView>> {
     let streams = overview::streams(&rig.store).await?;
     let contacts = streams.into_iter().find(|stream| stream.name == CONTACTS);
     let mut brakes = contacts.map(|stream| stream.brakes).unwrap_or_default().into_iter();
-    Ok(brakes.find(|brake| (brake.direction, brake.act) == (way, act)))
+    Ok(brakes.find(|brake| (brake.direction, brake.act) == (direction, act)))
 }
 
 /// How many wait behind a brake that is on.
-async fn held(rig: &Rig, way: Way, act: Act) -> eyre::Result<i64> {
-    let brake = brake(rig, way, act).await?;
+async fn held(rig: &Rig, direction: Direction, act: Act) -> eyre::Result<i64> {
+    let brake = brake(rig, direction, act).await?;
     Ok(brake.filter(|brake| brake.tripped_at.is_some()).map_or(0, |brake| brake.held))
 }
 
-async fn resume(rig: &Rig, way: Way, act: Act) -> eyre::Result<Option<u64>> {
-    Ok(brakes::release(&rig.store, rig.stream(CONTACTS)?.id, way, act).await?)
+async fn resume(rig: &Rig, direction: Direction, act: Act) -> eyre::Result<Option<u64>> {
+    Ok(brakes::release(&rig.store, rig.stream(CONTACTS)?.id, direction, act).await?)
 }
 
 async fn records_where(rig: &Rig, property: &str, value: &str) -> eyre::Result<usize> {
@@ -93,15 +93,15 @@ on_both_databases! {
         rig.db.run("DELETE FROM customers").await?;
         work(&rig).await?;
         assert_eq!(rig.records("contacts").await?.len(), 26, "four pass, and not the fifth");
-        assert_eq!(held(&rig, Way::Out, Act::Delete).await?, 26);
+        assert_eq!(held(&rig, Direction::Out, Act::Delete).await?, 26);
         assert_eq!(watch::brakes(&rig.store).await?, 1, "told in the log");
         assert_eq!(watch::brakes(&rig.store).await?, 0, "once");
         work(&rig).await?;
         assert_eq!(rig.records("contacts").await?.len(), 26, "nothing trickles through");
-        assert_eq!(resume(&rig, Way::Out, Act::Delete).await?, Some(26));
+        assert_eq!(resume(&rig, Direction::Out, Act::Delete).await?, Some(26));
         work(&rig).await?;
         assert_eq!(rig.records("contacts").await?.len(), 0);
-        assert_eq!(resume(&rig, Way::Out, Act::Delete).await?, None, "nothing waits any more");
+        assert_eq!(resume(&rig, Direction::Out, Act::Delete).await?, None, "nothing waits any more");
         assert_eq!(rig.debts("parked").await?, 0);
         Ok(())
     }
@@ -110,13 +110,13 @@ on_both_databases! {
         let rig = linked(kind, 30, limits()).await?;
         rig.db.run("DELETE FROM customers WHERE id IN (SELECT id FROM customers ORDER BY id LIMIT 15)").await?;
         work(&rig).await?;
-        resume(&rig, Way::Out, Act::Delete).await?;
+        resume(&rig, Direction::Out, Act::Delete).await?;
         work(&rig).await?;
         assert_eq!(rig.records("contacts").await?.len(), 15);
         rig.db.run("DELETE FROM customers").await?;
         work(&rig).await?;
         assert_eq!(rig.records("contacts").await?.len(), 11);
-        assert_eq!(held(&rig, Way::Out, Act::Delete).await?, 11);
+        assert_eq!(held(&rig, Direction::Out, Act::Delete).await?, 11);
         Ok(())
     }
 
@@ -127,7 +127,7 @@ on_both_databases! {
             work(&rig).await?;
             assert_eq!(rig.records("contacts").await?.len(), left);
         }
-        assert_eq!(held(&rig, Way::Out, Act::Delete).await?, 2);
+        assert_eq!(held(&rig, Direction::Out, Act::Delete).await?, 2);
         Ok(())
     }
 
@@ -136,13 +136,13 @@ on_both_databases! {
         rig.db.run("CREATE TABLE saved AS SELECT * FROM customers").await?;
         rig.db.run("DELETE FROM customers").await?;
         work(&rig).await?;
-        assert_eq!(held(&rig, Way::Out, Act::Delete).await?, 16);
+        assert_eq!(held(&rig, Direction::Out, Act::Delete).await?, 16);
         rig.db.run("INSERT INTO customers SELECT * FROM saved WHERE id NOT IN (SELECT id FROM customers)").await?;
         work(&rig).await?;
-        resume(&rig, Way::Out, Act::Delete).await?;
+        resume(&rig, Direction::Out, Act::Delete).await?;
         work(&rig).await?;
         assert!(rig.records("contacts").await?.len() >= 16, "what is sent is computed when it is sent");
-        assert_eq!(held(&rig, Way::Out, Act::Delete).await?, 0);
+        assert_eq!(held(&rig, Direction::Out, Act::Delete).await?, 0);
         Ok(())
     }
 
@@ -151,8 +151,8 @@ on_both_databases! {
         rig.db.run("UPDATE customers SET first_name = 'All'").await?;
         work(&rig).await?;
         assert_eq!(records_where(&rig, "firstname", "All").await?, 6);
-        assert_eq!(held(&rig, Way::Out, Act::Update).await?, 34);
-        assert_eq!(resume(&rig, Way::Out, Act::Update).await?, Some(34));
+        assert_eq!(held(&rig, Direction::Out, Act::Update).await?, 34);
+        assert_eq!(resume(&rig, Direction::Out, Act::Update).await?, Some(34));
         work(&rig).await?;
         assert_eq!(records_where(&rig, "firstname", "All").await?, 40);
         assert_eq!(rig.debts("parked").await?, 0);
@@ -166,10 +166,10 @@ on_both_databases! {
         // A statement over very many rows left one marker, and the walk has not come to most of them.
         rig.db.run(&format!("DELETE FROM {} WHERE kind = 'push' AND class = 'brake_update' AND subject <> '40'", rig.db.own("tidemark_debt"))).await?;
         streams::owe_walk(&rig.store, rig.stream(CONTACTS)?.id).await?;
-        resume(&rig, Way::Out, Act::Update).await?;
+        resume(&rig, Direction::Out, Act::Update).await?;
         work(&rig).await?;
         assert_eq!(records_where(&rig, "firstname", "All").await?, 40);
-        assert_eq!(held(&rig, Way::Out, Act::Update).await?, 0);
+        assert_eq!(held(&rig, Direction::Out, Act::Update).await?, 0);
         Ok(())
     }
 
@@ -180,7 +180,7 @@ on_both_databases! {
             rig.push(CONTACTS).await?;
             assert_eq!(records_where(&rig, "firstname", &format!("N{n}")).await?, 1);
         }
-        assert_eq!(brake(&rig, Way::Out, Act::Update).await?.map(|brake| (brake.day, brake.held)), Some((1, 0)));
+        assert_eq!(brake(&rig, Direction::Out, Act::Update).await?.map(|brake| (brake.day, brake.held)), Some((1, 0)));
         Ok(())
     }
 
@@ -189,8 +189,8 @@ on_both_databases! {
         rig.db.run(&customers(100..130)).await?;
         work(&rig).await?;
         assert_eq!(rig.records("contacts").await?.len(), 11);
-        assert_eq!(held(&rig, Way::Out, Act::Create).await?, 22);
-        resume(&rig, Way::Out, Act::Create).await?;
+        assert_eq!(held(&rig, Direction::Out, Act::Create).await?, 22);
+        resume(&rig, Direction::Out, Act::Create).await?;
         work(&rig).await?;
         assert_eq!(rig.records("contacts").await?.len(), 33);
         Ok(())
@@ -204,8 +204,8 @@ on_both_databases! {
         rig.sweep(CONTACTS).await?;
         work(&rig).await?;
         assert_eq!(rig.db.count("customers").await?, 16);
-        assert_eq!(held(&rig, Way::In, Act::Delete).await?, 15);
-        assert_eq!(resume(&rig, Way::In, Act::Delete).await?, Some(15));
+        assert_eq!(held(&rig, Direction::In, Act::Delete).await?, 15);
+        assert_eq!(resume(&rig, Direction::In, Act::Delete).await?, Some(15));
         work(&rig).await?;
         assert_eq!(rig.db.count("customers").await?, 1);
         Ok(())
@@ -219,11 +219,11 @@ on_both_databases! {
         work(&rig).await?;
         let edited = "customers WHERE company = 'Edited there'";
         assert_eq!(rig.db.count(edited).await?, 6);
-        assert_eq!(held(&rig, Way::In, Act::Update).await?, 14);
+        assert_eq!(held(&rig, Direction::In, Act::Update).await?, 14);
         rig.crm.crm().create(Contacts, &[("email", "new@acme.test")])?;
         work(&rig).await?;
         assert_eq!(rig.db.count("customers WHERE email = 'new@acme.test'").await?, 1, "other acts go on");
-        assert_eq!(resume(&rig, Way::In, Act::Update).await?, Some(14));
+        assert_eq!(resume(&rig, Direction::In, Act::Update).await?, Some(14));
         work(&rig).await?;
         assert_eq!(rig.db.count(edited).await?, 20);
         assert_eq!(rig.debts("parked").await?, 0);
@@ -238,10 +238,10 @@ on_both_databases! {
         }
         work(&rig).await?;
         assert_eq!(rig.db.count("customers WHERE COALESCE(company, '') = ''").await?, 3);
-        assert_eq!(held(&rig, Way::In, Act::Blank).await?, 7);
+        assert_eq!(held(&rig, Direction::In, Act::Blank).await?, 7);
         rig.db.run("UPDATE customers SET first_name = NULL").await?;
         work(&rig).await?;
-        assert_eq!(held(&rig, Way::Out, Act::Blank).await?, 7, "each direction counts alone");
+        assert_eq!(held(&rig, Direction::Out, Act::Blank).await?, 7, "each direction counts alone");
         Ok(())
     }
 
@@ -253,7 +253,7 @@ on_both_databases! {
         }
         rig.sweep(CONTACTS).await?;
         assert_eq!(rig.db.count("customers WHERE company = 'Unstamped'").await?, 6);
-        assert_eq!(held(&rig, Way::In, Act::Update).await?, 14);
+        assert_eq!(held(&rig, Direction::In, Act::Update).await?, 14);
         Ok(())
     }
 
@@ -265,7 +265,7 @@ on_both_databases! {
             rig.debts_due(CONTACTS).await?;
             rig.push(CONTACTS).await?;
         }
-        assert_eq!(brake(&rig, Way::Out, Act::Delete).await?.map(|brake| (brake.day, brake.held)), Some((3, 0)));
+        assert_eq!(brake(&rig, Direction::Out, Act::Delete).await?.map(|brake| (brake.day, brake.held)), Some((3, 0)));
         Ok(())
     }
 
@@ -291,7 +291,7 @@ on_both_databases! {
         }
         rig.catch_up(CONTACTS).await?;
         assert_eq!(rig.db.count("customers").await?, 5);
-        resume(&rig, Way::In, Act::Create).await?;
+        resume(&rig, Direction::In, Act::Create).await?;
         work(&rig).await?;
         assert_eq!(rig.db.count("customers").await?, 20);
         Ok(())

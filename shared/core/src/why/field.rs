@@ -4,7 +4,7 @@ use super::{Facts, FieldNow, LinkFacts, both, quoted};
 use crate::base::State;
 use crate::conflict::Side;
 use crate::lineage::Kept;
-use crate::merge::LinkState;
+use crate::link::LinkState;
 use crate::spec::{FieldSpec, Lineage, Owner, StaleSave, StreamSpec};
 use crate::stale::REASON;
 

@@ -2,7 +2,7 @@
 
 use super::{DebtFacts, Facts, RowFacts, quoted, time};
 use crate::lineage::Kept;
-use crate::merge::LinkState;
+use crate::link::LinkState;
 use crate::record::Row;
 use crate::spec::{StreamSpec, Test};
 

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use tidemark_core::Millis;
-use tidemark_core::brake::{Act, Tally, Way};
+use tidemark_core::brake::{Act, Direction, Tally, answer};
 
 use super::streams::{StreamOverview, place};
+use crate::brakes::kind;
 use crate::query::{all, get};
 use crate::{Store, StoreError};
 
@@ -14,7 +15,7 @@ use crate::{Store, StoreError};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BrakeView {
     /// `in` writes rows, `out` writes records.
-    pub direction: Way,
+    pub direction: Direction,
     pub act: Act,
     /// Let through within a day without asking.
     pub day: i64,
@@ -47,7 +48,7 @@ impl BrakeView {
 
     /// The command that lets them through.
     pub fn remedy(&self, stream: &str) -> String {
-        format!("tidemark resume {stream} --act {}", self.act.word())
+        answer(stream, self.act)
     }
 }
 
@@ -57,16 +58,13 @@ pub(super) async fn add(store: &Store, streams: &mut [StreamOverview], at: &Hash
     for row in all(&store.db, held, vec![]).await? {
         waiting.insert((get(&row, 0)?, get(&row, 1)?, get(&row, 2)?), get(&row, 3)?);
     }
-    let sql = "SELECT stream_id, way, act, tally, most, tripped_at, answered_at, {now} FROM tidemark_brake
-        WHERE tally <> '' OR tripped_at IS NOT NULL OR answered_at IS NOT NULL ORDER BY stream_id, way, act LIMIT 8000";
+    let sql = "SELECT stream_id, direction, act, tally, most, tripped_at, answered_at, {now} FROM tidemark_brake
+        WHERE tally <> '' OR tripped_at IS NOT NULL OR answered_at IS NOT NULL ORDER BY stream_id, direction, act LIMIT 8000";
     for row in all(&store.db, sql, vec![]).await? {
-        let (way, act) = (Way::from_word(&get::<String>(&row, 1)?), Act::from_word(&get::<String>(&row, 2)?));
-        let (Some(direction), Some(act)) = (way, act) else { continue };
-        let kind = match direction {
-            Way::In => "read",
-            Way::Out => "push",
-        };
-        let held = waiting.get(&(get(&row, 0)?, kind.to_owned(), act.class().to_owned())).copied().unwrap_or(0);
+        let (direction, act) = (Direction::from_word(&get::<String>(&row, 1)?), Act::from_word(&get::<String>(&row, 2)?));
+        let (Some(direction), Some(act)) = (direction, act) else { continue };
+        let kind = kind(direction).word().to_owned();
+        let held = waiting.get(&(get(&row, 0)?, kind, act.class().to_owned())).copied().unwrap_or(0);
         let day = Tally::parse(&get::<String>(&row, 3)?).within_day(get(&row, 7)?);
         let view =
             BrakeView { direction, act, day, most: get(&row, 4)?, tripped_at: get(&row, 5)?, answered_at: get(&row, 6)?, held };

@@ -1,0 +1,60 @@
+//! Which version may be merged, case by case.
+
+use super::*;
+use crate::ghost::Ghosts;
+use crate::link::LinkState;
+use crate::merge::tests::{agreed, some};
+use crate::record::RemoteId;
+
+fn link(seen: Option<Millis>, written_at: Option<Millis>) -> LinkView {
+    LinkView {
+        state: LinkState::Linked,
+        gone: None,
+        base: agreed(&["Rome", "Ana", "1"]),
+        seen,
+        written_at,
+        push_leased: false,
+        ghosts: Ghosts::default(),
+    }
+}
+
+fn record(stamp: Option<Millis>, city: &str) -> Record {
+    Record {
+        id: RemoteId::new("7"),
+        modified: stamp,
+        archived: false,
+        external_key: None,
+        absorbed: Vec::new(),
+        values: some(&[city, "Ana", "1"]),
+    }
+}
+
+#[test]
+fn old_news_never_wins() {
+    let page = Heard::Page { asked_at: 1_000, commit_lag: 500, last: false };
+    assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), page, 1), Freshness::Stale);
+    assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(950), "Oslo"), page, 1), Freshness::New);
+    assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(900), "Oslo"), page, 1), Freshness::Doubt(_)));
+    assert!(matches!(freshness(&link(Some(900), Some(950)), &record(None, "Oslo"), page, 1), Freshness::Doubt(_)));
+    assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(900), "Rome"), page, 1), Freshness::New, "nothing differs");
+}
+
+#[test]
+fn a_late_commit_below_what_was_seen_is_read_again_rather_than_dropped() {
+    let page = Heard::Page { asked_at: 5_000, commit_lag: 500, last: false };
+    assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), page, 1), Freshness::Doubt(_)));
+}
+
+#[test]
+fn what_no_reader_comes_to_again_is_read_by_id_however_young_our_push_is() {
+    let last = Heard::Page { asked_at: 1_000, commit_lag: 500, last: true };
+    assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), last, 1), Freshness::Doubt(_)));
+    assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Rome"), last, 1), Freshness::New, "nothing differs");
+}
+
+#[test]
+fn nothing_is_merged_while_a_push_is_under_way() {
+    let mut link = link(None, None);
+    link.push_leased = true;
+    assert!(matches!(freshness(&link, &record(Some(1), "Oslo"), Heard::ById { asked_at: 1_000 }, 1), Freshness::Doubt(_)));
+}
