@@ -149,20 +149,26 @@ impl Rig {
         self.job(HintKind::Poll, name).await
     }
 
-    /// Polls until the fast reader has passed this moment. The CRM tells its time in whole seconds, so that may take one.
+    /// Polls until the fast reader has passed this moment. The CRM tells its time in whole seconds, so that may take one. Its clock is only
+    /// estimated, so a cursor may stand a little ahead of it: what happens afterwards in the CRM happens after the cursor.
     pub async fn catch_up(&self, name: &str) -> eyre::Result<Outcome> {
         let now = self.store.now().await?;
         let sql =
             format!("SELECT CAST(COALESCE(fast_until, 0) AS TEXT) FROM {} WHERE name = '{name}'", self.db.own("tidemark_stream"));
-        deadline::until("the reader has passed this moment", Duration::from_secs(20), || async {
+        let (outcome, until) = deadline::until("the reader has passed this moment", Duration::from_secs(20), || async {
             let outcome = self.poll(name).await?;
             let until: i64 = self.db.one(&sql).await?.unwrap_or_default().parse()?;
             let failed = matches!(outcome, Outcome::Deferred(_));
-            // A cursor may stand a little ahead of the CRM, whose clock is only estimated: something has to have been read since.
             let has_read = matches!(outcome, Outcome::Done { units: 1.. });
-            Ok((failed || (has_read && until > now)).then_some(outcome))
+            Ok((failed || (has_read && until > now)).then_some((outcome, until)))
         })
-        .await
+        .await?;
+        let offset = self.crm.crm().weather().clock_offset_ms;
+        deadline::until("the CRM's clock has passed the cursor", Duration::from_secs(20), || async {
+            Ok((self.store.now().await? + offset > until).then_some(()))
+        })
+        .await?;
+        Ok(outcome)
     }
 
     /// Relays what was captured and pushes what is due.
