@@ -1,13 +1,11 @@
 //! The simulation's fixed seeds: every law holds in each, and each named race really happens in them. `scripts/simulate` lives as many more as one likes.
 
-use std::thread;
-
+use rayon::prelude::*;
 use tidemark_core::bug::Bug;
 use tidemark_tests::simulation::{Coverage, RACES, Verdict, run};
 
 /// What two cores live through in well under two minutes.
 const SEEDS: u64 = 100;
-const THREADS: u64 = 2;
 /// How often each race has to happen in them, at least; most happen hundreds of times.
 const OFTEN: u64 = 40;
 
@@ -18,19 +16,10 @@ fn told(verdict: &Verdict) -> String {
 
 #[test]
 fn heavy_every_law_holds_in_every_seed_and_every_race_is_run() -> eyre::Result<()> {
-    let share = |part: u64| {
-        (1..=SEEDS).filter(|seed| seed % THREADS == part).map(|seed| run(seed, false, None)).collect::<eyre::Result<Vec<_>>>()
-    };
-    let verdicts = thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|part| scope.spawn(move || share(part))).collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().map_err(|_| eyre::eyre!("a seed's thread ended badly")))
-            .collect::<eyre::Result<Vec<_>>>()
-    })?;
+    let verdicts = (1..=SEEDS).into_par_iter().map(|seed| run(seed, false, None)).collect::<eyre::Result<Vec<_>>>()?;
     let mut coverage = Coverage::default();
     let mut broken = Vec::new();
-    for verdict in verdicts.iter().flatten() {
+    for verdict in &verdicts {
         coverage.add(&verdict.coverage);
         if !verdict.breaches.is_empty() {
             broken.push(told(verdict));

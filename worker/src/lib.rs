@@ -8,6 +8,7 @@ mod calls;
 mod context;
 pub mod event;
 pub mod first_meeting;
+mod loop_breaker;
 mod outcome;
 mod poll;
 mod push;

@@ -115,10 +115,10 @@ impl Push<'_> {
                 return self.stop(no).await;
             }
         }
+        let mut settlements = self.break_loops(&mut planned, now).await?;
         let held = self.ask_brakes(&planned).await?;
         planned.retain(|(prepared, _)| !held.contains(&prepared.claim.id));
         let (mut creates, mut updates, mut archives, mut lost) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut settlements: Vec<Settlement<'_>> = Vec::new();
         for (prepared, plan) in planned {
             let claim = &prepared.claim;
             match plan {

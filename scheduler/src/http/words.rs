@@ -79,6 +79,7 @@ pub(crate) fn class(word: &str) -> &str {
         "schema" => "the mapping does not fit the CRM",
         "malformed" => "the answer made no sense",
         "parent" => "waits for its parent",
+        "loop" => "another program takes it back each time",
         "person" => "parked by a person",
         "brake_create" => "a brake: too many were to be made",
         "brake_update" => "a brake: too many were to be changed",

@@ -80,6 +80,7 @@ pub(crate) fn spec(connection: &str, object: &str, table: &str, direction: Direc
             page_rows_max: 200,
         },
         brakes: tidemark_core::spec::BrakesSpec::NONE,
+        loop_breaker: tidemark_core::loop_breaker::LoopBreaker::NONE,
         sweep: SweepSpec { every: Some(Duration::from_secs(86_400)), share_permille: 100 },
         retry: RetrySpec { first: Duration::from_secs(2), cap: Duration::from_secs(900) },
         fresh_within: Duration::from_secs(120),

@@ -1,5 +1,6 @@
 //! Turns what the file says into what the core works with. Refuses nothing: `rules` has done that.
 
+use tidemark_core::loop_breaker::LoopBreaker;
 use tidemark_core::spec::{
     BrakesSpec, BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, InboundDelete, Limit,
     PollSpec, RetrySpec, StaleSpec, StreamSpec, SweepSpec, Touch,
@@ -62,6 +63,7 @@ fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
         poll: checked_poll(inherited.poll?)?,
         sweep: checked_sweep(inherited.sweep?)?,
         brakes: checked_brakes(inherited.brakes?)?,
+        loop_breaker: LoopBreaker { times: inherited.loop_times?.value, within: inherited.loop_within?.value },
         retry: RetrySpec { first: inherited.retry_first?.value, cap: inherited.retry_cap?.value },
         fresh_within: inherited.fresh_within?.value,
     })

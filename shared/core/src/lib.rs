@@ -19,6 +19,7 @@ pub mod ghost;
 pub mod hint;
 pub mod lineage;
 pub mod link;
+pub mod loop_breaker;
 pub mod meeting;
 pub mod merge;
 pub mod page;

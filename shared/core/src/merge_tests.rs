@@ -58,6 +58,7 @@ pub(crate) fn spec() -> StreamSpec {
             page_rows_max: 200,
         },
         brakes: crate::spec::BrakesSpec::NONE,
+        loop_breaker: crate::loop_breaker::LoopBreaker::NONE,
         sweep: SweepSpec { every: Some(Duration::from_secs(86_400)), share_permille: 100 },
         retry: RetrySpec { first: Duration::from_secs(2), cap: Duration::from_secs(900) },
         fresh_within: Duration::from_secs(120),

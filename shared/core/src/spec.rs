@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::loop_breaker::LoopBreaker;
 use crate::transform::Transform;
 
 /// Which way values flow. `Out` still reads the CRM: to see drift, never to write rows.
@@ -302,6 +303,7 @@ pub struct StreamSpec {
     pub poll: PollSpec,
     pub sweep: SweepSpec,
     pub brakes: BrakesSpec,
+    pub loop_breaker: LoopBreaker,
     pub retry: RetrySpec,
     /// The staleness that alerts are about.
     pub fresh_within: Duration,

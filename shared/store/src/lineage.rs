@@ -11,7 +11,7 @@ use tidemark_core::push::Sent;
 use tidemark_core::record::RemoteId;
 use tidemark_core::spec::StreamSpec;
 
-use crate::dialect::table;
+use crate::dialect::{in_list, list, table};
 use crate::query::{all, get, run};
 use crate::{Store, StoreError};
 
@@ -132,21 +132,37 @@ pub(crate) async fn inherit(db: &impl ConnectionTrait, stream: i64, met: &[(Remo
     Ok(())
 }
 
+/// What the pushes of these links did since then, by link.
+pub async fn pushed_since(store: &Store, links: &[i64], since: Millis) -> Result<HashMap<i64, Vec<Entry>>, StoreError> {
+    let backend = store.db.get_database_backend();
+    let texts: Vec<String> = links.iter().map(i64::to_string).collect();
+    let sql = format!(
+        "SELECT at, what, source, source_number, fields, link_id FROM tidemark_lineage WHERE source = 'push' AND at >= $1 AND link_id {}",
+        in_list(backend, 2, "bigint")
+    );
+    let mut entries: HashMap<i64, Vec<Entry>> = HashMap::new();
+    for row in all(&store.db, &sql, vec![since.into(), list(backend, texts.iter().map(String::as_str))]).await? {
+        entries.entry(get(&row, 5)?).or_default().push(entry(&row)?);
+    }
+    Ok(entries)
+}
+
 /// What happened to a link, newest first.
 pub(crate) async fn of_link(db: &impl ConnectionTrait, link: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
     let sql = format!(
         "SELECT at, what, source, source_number, fields FROM tidemark_lineage WHERE link_id = $1 ORDER BY id DESC LIMIT {limit}"
     );
-    let read = |row: &QueryResult| {
-        Ok(Entry {
-            at: get(row, 0)?,
-            what: What::from_word(&get::<String>(row, 1)?),
-            source: get(row, 2)?,
-            number: get(row, 3)?,
-            fields: from_json(get::<Option<String>>(row, 4)?.as_deref()),
-        })
-    };
-    all(db, &sql, vec![link.into()]).await?.iter().map(read).collect()
+    all(db, &sql, vec![link.into()]).await?.iter().map(entry).collect()
+}
+
+fn entry(row: &QueryResult) -> Result<Entry, StoreError> {
+    Ok(Entry {
+        at: get(row, 0)?,
+        what: What::from_word(&get::<String>(row, 1)?),
+        source: get(row, 2)?,
+        number: get(row, 3)?,
+        fields: from_json(get::<Option<String>>(row, 4)?.as_deref()),
+    })
 }
 
 /// Forgets what happened before `before`, a bounded number at a time. Ids follow time, so that the oldest are found without an index of their age.

@@ -1,10 +1,11 @@
-//! Lives seeds one after another and says what came of them. Exit 0 only if every law held in every seed; with deliberate bugs, only if each was caught.
+//! Lives seeds, one on each core, and says what came of them. Exit 0 only if every law held in every seed; with deliberate bugs, only if each was caught.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use eyre::{OptionExt, bail};
+use rayon::prelude::*;
 use tidemark_core::bug::Bug;
 use tidemark_tests::simulation::{Coverage, Verdict, run};
 
@@ -60,17 +61,26 @@ fn options() -> eyre::Result<Option<Options>> {
 #[expect(clippy::print_stdout, reason = "a command")]
 fn seeds(options: &Options) -> eyre::Result<bool> {
     let started = Instant::now();
+    let seeds = options.first..options.first + options.seeds;
+    let verdicts: Vec<Verdict> = seeds
+        .into_par_iter()
+        .map(|seed| {
+            let verdict = run(seed, options.trace, None)?;
+            for line in &verdict.trace {
+                println!("{line}");
+            }
+            if !verdict.breaches.is_empty() {
+                println!("{}", told(&verdict));
+            }
+            Ok(Verdict { trace: Vec::new(), ..verdict })
+        })
+        .collect::<eyre::Result<_>>()?;
     let (mut failed, mut steps, mut coverage) = (Vec::new(), 0, Coverage::default());
-    for seed in options.first..options.first + options.seeds {
-        let verdict = run(seed, options.trace, None)?;
+    for verdict in verdicts {
         steps += u64::from(verdict.steps);
         coverage.add(&verdict.coverage);
-        for line in &verdict.trace {
-            println!("{line}");
-        }
         if !verdict.breaches.is_empty() {
-            println!("{}", told(&verdict));
-            failed.push(seed);
+            failed.push(verdict.seed);
         }
     }
     for (what, times) in &coverage.0 {
@@ -90,40 +100,48 @@ fn told(verdict: &Verdict) -> String {
     text
 }
 
-/// The median, over disjoint runs of seeds, of how many it takes until a law is broken.
 #[expect(clippy::print_stdout, reason = "a command")]
 fn bugs(options: &Options) -> eyre::Result<bool> {
-    let mut all = true;
-    for bug in &options.bugs {
-        let mut caught_after = Vec::new();
-        let (mut since, mut law) = (0, String::new());
-        for seed in options.first..options.first + options.seeds {
-            since += 1;
-            let verdict = run(seed, options.trace, Some(*bug))?;
-            for line in &verdict.trace {
-                println!("{line}");
-            }
-            if let Some(breach) = verdict.breaches.first() {
-                if law.is_empty() {
-                    law = breach.split(':').next().unwrap_or_default().to_owned();
-                }
-                caught_after.push(since);
-                since = 0;
-            }
-            if caught_after.len() == 9 {
-                break;
-            }
+    let caught = options
+        .bugs
+        .par_iter()
+        .map(|bug| {
+            let (caught, line) = hunt(*bug, options)?;
+            println!("{line}");
+            Ok(caught)
+        })
+        .collect::<eyre::Result<Vec<bool>>>()?;
+    Ok(caught.into_iter().all(|caught| caught))
+}
+
+/// The median, over up to nine disjoint runs of seeds, of how many it takes until a law is broken; and the first breach.
+#[expect(clippy::print_stdout, reason = "a command")]
+fn hunt(bug: Bug, options: &Options) -> eyre::Result<(bool, String)> {
+    let mut caught_after = Vec::new();
+    let (mut since, mut law) = (0, String::new());
+    for seed in options.first..options.first + options.seeds {
+        since += 1;
+        let verdict = run(seed, options.trace, Some(bug))?;
+        for line in &verdict.trace {
+            println!("{line}");
         }
-        caught_after.sort_unstable();
-        match caught_after.get(caught_after.len() / 2) {
-            Some(median) => {
-                println!("{bug:?} | {median} | {} of {} | {law}", caught_after.len(), caught_after.iter().sum::<u64>() + since);
+        if let Some(breach) = verdict.breaches.first() {
+            if law.is_empty() {
+                law = breach.split(':').next().unwrap_or_default().to_owned();
             }
-            None => {
-                println!("{bug:?} | not caught in {} seeds", options.seeds);
-                all = false;
-            }
+            caught_after.push(since);
+            since = 0;
+        }
+        if caught_after.len() == 9 {
+            break;
         }
     }
-    Ok(all)
+    caught_after.sort_unstable();
+    Ok(match caught_after.get(caught_after.len() / 2) {
+        Some(median) => {
+            let (runs, seeds) = (caught_after.len(), caught_after.iter().sum::<u64>() + since);
+            (true, format!("{bug:?} | {median} | {runs} of {seeds} | {law}"))
+        }
+        None => (false, format!("{bug:?} | not caught in {} seeds", options.seeds)),
+    })
 }

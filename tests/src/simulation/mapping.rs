@@ -70,6 +70,8 @@ pub(crate) fn streams(swarm: &Swarm) -> Vec<StreamSpec> {
         stale: StaleSpec { guard: Duration::from_secs(10), policy: StaleSave::Ours },
         touch: Touch::default(),
         brakes: super::brakes::spec(swarm),
+        // Its people are few and turn a value back and forth within seconds.
+        loop_breaker: tidemark_core::loop_breaker::LoopBreaker::NONE,
         sweep: SweepSpec { every: swarm.sweeps.then_some(Duration::from_secs(20)), share_permille: 500 },
         poll: PollSpec {
             every: Duration::from_secs(2),

@@ -23,6 +23,7 @@ mod leases;
 mod lineage;
 mod live_demo;
 mod local_sweep;
+mod loops;
 mod lost_triggers;
 mod merged;
 mod own_writes;

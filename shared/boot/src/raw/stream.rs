@@ -111,6 +111,8 @@ pub(crate) struct Inherited {
     pub(crate) poll: Option<RawPoll>,
     pub(crate) sweep: Option<RawSweep>,
     pub(crate) brakes: Option<RawBrakes>,
+    pub(crate) loop_times: Option<Located<u32>>,
+    pub(crate) loop_within: Option<Located<Duration>>,
     pub(crate) retry_first: Option<Located<Duration>>,
     pub(crate) retry_cap: Option<Located<Duration>>,
     pub(crate) deletes_outbound: Option<Located<DeletePolicy>>,
@@ -155,6 +157,12 @@ impl Inherited {
         let poll = section.section("poll").map(RawPoll::read);
         let sweep = section.section("sweep").map(RawSweep::read);
         let brakes = section.section("brakes").map(RawBrakes::read);
+        let (mut loop_times, mut loop_within) = (None, None);
+        if let Some(mut turns) = section.section("loop_breaker") {
+            loop_times = turns.integer("times", 1..=1_000_000);
+            loop_within = turns.duration("within", Duration::from_secs(1)..=DAY);
+            turns.close();
+        }
         let (mut retry_first, mut retry_cap, mut deletes_outbound, mut deletes_inbound) = (None, None, None, None);
         if let Some(mut retry) = section.section("retry") {
             retry_first = retry.duration("first", Duration::from_millis(10)..=HOUR);
@@ -178,6 +186,8 @@ impl Inherited {
             poll,
             sweep,
             brakes,
+            loop_times,
+            loop_within,
             retry_first,
             retry_cap,
             deletes_outbound,
