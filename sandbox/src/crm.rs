@@ -65,6 +65,16 @@ impl Crm {
         self.look().0.store.link(from, to).map(drop)
     }
 
+    /// A human takes the link between two records away.
+    pub fn dissociate(&self, from: (ObjectType, &str), to: (ObjectType, &str)) -> Result<(), Refusal> {
+        self.look().0.store.unlink(from, to)
+    }
+
+    /// The records of one kind that a record is linked to.
+    pub fn associated(&self, from: (ObjectType, &str), to: ObjectType) -> Result<Vec<String>, Refusal> {
+        self.look().0.store.linked(from, to)
+    }
+
     /// The true present state of all records of one kind, ascending by id.
     pub fn list(&self, object: ObjectType) -> Vec<Snapshot> {
         let (world, now_ms) = self.look();

@@ -134,6 +134,17 @@ impl Store {
         self.links.add((from.0, one), (to.0, other));
         Ok((one, other))
     }
+
+    pub(crate) fn unlink(&mut self, from: (ObjectType, &str), to: (ObjectType, &str)) -> Result<(), Refusal> {
+        let (one, other) = (self.target(from.0, from.1, false)?, self.target(to.0, to.1, false)?);
+        self.links.remove((from.0, one), (to.0, other));
+        Ok(())
+    }
+
+    pub(crate) fn linked(&mut self, from: (ObjectType, &str), to: ObjectType) -> Result<Vec<String>, Refusal> {
+        let one = self.target(from.0, from.1, false)?;
+        Ok(self.links.of((from.0, one), to).map(|id| id.to_string()).collect())
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tidemark_core::agree::{Difference, Standing, compare, lone_record, lone_row}
 use tidemark_core::link::LinkState;
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{Record, RemoteId, Row, RowKey};
+use tidemark_store::children;
 use tidemark_store::debts::{self, Kind};
 use tidemark_store::rows::{self, Mapped};
 use tidemark_store::{known, links};
@@ -148,7 +149,7 @@ impl Comparing<'_> {
     /// The row waits for a parent that `send_when` keeps out of the CRM.
     async fn parent_is_excluded(&self, row: &Row) -> Result<bool, ReportError> {
         let (ctx, mapped) = (self.purpose.ctx, self.purpose.stream);
-        let Some((object, key)) = debts::parent_of(&ctx.store, mapped.id, row.key.as_str()).await? else { return Ok(false) };
+        let Some((object, key)) = children::parent_of(&ctx.store, mapped.id, row.key.as_str()).await? else { return Ok(false) };
         let Some(parent) = ctx.parents(mapped).get(object.as_str()).copied() else { return Ok(false) };
         let rows = rows::of_keys(&ctx.store, parent, &[RowKey(key)]).await?;
         Ok(rows.iter().all(|row| !row.is_sendable(&parent.spec)))

@@ -84,6 +84,15 @@ pub(crate) struct Going<'a> {
     pub(crate) prepared: &'a Prepared,
     pub(crate) fields: Vec<Sent>,
     pub(crate) references: Vec<Reference>,
+    /// A reference follows when there is something to refer to: the debt stays.
+    pub(crate) owes_tie: bool,
+}
+
+impl<'a> Going<'a> {
+    /// Refers to nothing.
+    fn bare(prepared: &'a Prepared, fields: Vec<Sent>) -> Self {
+        Self { prepared, fields, references: Vec::new(), owes_tie: false }
+    }
 }
 
 pub(crate) struct Push<'a> {
@@ -122,10 +131,10 @@ impl Push<'_> {
         for (prepared, plan) in planned {
             let claim = &prepared.claim;
             match plan {
-                Plan::Create { fields, references } => creates.push(Going { prepared, fields, references }),
-                Plan::Update { fields, references } => updates.push(Going { prepared, fields, references }),
-                Plan::FindLost => lost.push(Going { prepared, fields: sent_before(prepared), references: Vec::new() }),
-                Plan::Archive => archives.push(Going { prepared, fields: Vec::new(), references: Vec::new() }),
+                Plan::Create { fields, references, owes_tie } => creates.push(Going { prepared, fields, references, owes_tie }),
+                Plan::Update { fields, references, owes_tie } => updates.push(Going { prepared, fields, references, owes_tie }),
+                Plan::FindLost => lost.push(Going::bare(prepared, sent_before(prepared))),
+                Plan::Archive => archives.push(Going::bare(prepared, Vec::new())),
                 other => settlements.push(settle_plan(claim, prepared, other, now)),
             }
         }

@@ -1,7 +1,7 @@
 //! Sends what records refer to, once they exist: one call per reference field and batch. An end that is gone is read, so that a child waits for its parent in words.
 
 use tidemark_core::failure::{Class, Failure};
-use tidemark_core::record::RemoteId;
+use tidemark_core::record::{RemoteId, as_unlinked};
 use tidemark_crm::Bucket;
 use tidemark_store::StoreError;
 use tidemark_store::debts::{self, Unpaid};
@@ -26,7 +26,7 @@ impl Push<'_> {
                 Some((going.0.clone(), reference.from.clone(), reference.to.clone()))
             };
             let all: Vec<_> = going.iter().filter_map(of_field).collect();
-            let linked = |id: &RemoteId| !id.as_str().starts_with("record ");
+            let linked = |id: &RemoteId| as_unlinked(id.as_str()).is_none();
             let ended: Vec<(RemoteId, RemoteId)> =
                 all.iter().filter_map(|(id, from, _)| Some((id.clone(), from.clone().filter(linked)?))).collect();
             let begun: Vec<(RemoteId, RemoteId)> = all.iter().filter_map(|(id, _, to)| Some((id.clone(), to.clone()?))).collect();
@@ -53,7 +53,11 @@ impl Push<'_> {
             |going: &Going<'_>| going.references.iter().map(|reference| (reference.field, reference.row.clone())).collect();
         let settlements: Vec<Settlement<'_>> = going
             .iter()
-            .map(|(_, going)| Settlement::Referred { claim: &going.prepared.claim, fields: fields(going), complete: true })
+            .map(|(_, going)| Settlement::Referred {
+                claim: &going.prepared.claim,
+                fields: fields(going),
+                complete: !going.owes_tie,
+            })
             .collect();
         settle(&self.purpose.ctx.store, self.purpose.stream, self.fence, &settlements).await?;
         Ok(true)

@@ -100,7 +100,8 @@ impl Push<'_> {
                 }
                 (Ok(Written { id, modified, created, fields }), _) => {
                     sent_count += 1;
-                    let complete = going.references.is_empty();
+                    let refers = !going.references.is_empty();
+                    let complete = !refers && !going.owes_tie;
                     let sent = going.fields.clone();
                     let created = created.unwrap_or(kind == WriteKind::Create);
                     settlements.push(Settlement::Written {
@@ -112,7 +113,7 @@ impl Push<'_> {
                         created,
                         complete,
                     });
-                    if !complete {
+                    if refers {
                         refer.push((id, going));
                     }
                 }

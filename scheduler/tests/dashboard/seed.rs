@@ -36,6 +36,7 @@ fn field(property: &str, column: &str, owner: Owner, transform: Transform) -> Fi
         transform,
         check: None,
         references: None,
+        in_cycle: false,
         lineage: Lineage::Values,
     }
 }

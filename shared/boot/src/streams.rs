@@ -1,5 +1,6 @@
 //! Turns what the file says into what the core works with. Refuses nothing: `rules` has done that.
 
+use tidemark_core::cycle;
 use tidemark_core::loop_breaker::LoopBreaker;
 use tidemark_core::spec::{
     BrakesSpec, BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, InboundDelete, Limit,
@@ -17,7 +18,8 @@ pub(crate) fn checked(raw: RawConnection) -> Option<((ConnectionSpec, Secrets), 
         search_per_second: raw.search_per_second.map(|rate| rate.value),
         per_day: raw.per_day.map(|calls| calls.value),
     };
-    let streams = raw.streams.into_iter().map(|stream| checked_stream(stream, &raw.name)).collect::<Option<Vec<_>>>()?;
+    let mut streams = raw.streams.into_iter().map(|stream| checked_stream(stream, &raw.name)).collect::<Option<Vec<_>>>()?;
+    cycle::mark(&mut streams);
     let connection = ConnectionSpec {
         name: raw.name,
         connector: raw.connector?.value,
@@ -79,6 +81,7 @@ fn checked_field(raw: RawField) -> Option<FieldSpec> {
         transform: map.or(raw.form.map(|form| form.value)).unwrap_or(Transform::Text),
         check: raw.check.map(|check| check.value),
         references: raw.references.map(|object| object.value),
+        in_cycle: false,
         lineage: raw.lineage?,
     })
 }

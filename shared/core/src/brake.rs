@@ -136,6 +136,7 @@ pub fn act_on_row(step: &Step<'_>, row: Option<&Row>) -> Option<Act> {
         | Step::Seen { .. }
         | Step::Exclude { .. }
         | Step::OweRead { .. }
+        | Step::Await(_)
         | Step::Redirect { .. }
         | Step::Park { .. }
         | Step::Held { .. } => None,
@@ -147,7 +148,7 @@ pub fn act_on_record(plan: &Plan, base: Option<&Base>) -> Option<Act> {
     match plan {
         Plan::Create { .. } => Some(Act::Create),
         Plan::Archive => Some(Act::Delete),
-        Plan::Update { fields, references } => {
+        Plan::Update { fields, references, .. } => {
             let held = |at: usize| base.and_then(|base| base.get(at)).and_then(|known| known.record.as_deref());
             let empties = fields.iter().any(|sent| is_blank(sent.record.as_deref()) && !is_blank(held(sent.field)))
                 || references.iter().any(|reference| reference.to.is_none() && reference.from.is_some());

@@ -101,7 +101,7 @@ fn a_record_is_emptied_when_a_value_or_a_reference_goes() {
     let base =
         Base { fields: vec![Some(FieldBase::agreed(Some("a".into()), Some("a".into()))), Some(FieldBase::agreed(None, None))] };
     let sent = |field, record: Option<&str>| Sent { field, row: record.map(str::to_owned), record: record.map(str::to_owned) };
-    let act = |fields, references| act_on_record(&Plan::Update { fields, references }, Some(&base));
+    let act = |fields, references| act_on_record(&Plan::Update { fields, references, owes_tie: false }, Some(&base));
     assert_eq!(act(vec![sent(0, Some("b"))], vec![]), Some(Act::Update));
     assert_eq!(act(vec![sent(0, None)], vec![]), Some(Act::Blank));
     assert_eq!(act(vec![sent(1, None)], vec![]), Some(Act::Update), "it was blank before");

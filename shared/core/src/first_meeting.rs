@@ -145,6 +145,14 @@ impl FirstMeeting {
             }
             Step::Exclude { reason } => *self.tally.excluded.entry((*reason).to_owned()).or_default() += 1,
             Step::OweRead { reason } => self.case("undecided", None, Some(record), reason),
+            Step::Await(parent) => {
+                self.case(
+                    "undecided",
+                    None,
+                    Some(record),
+                    &format!("record {} of {} has no row yet", parent.record, parent.object),
+                );
+            }
             Step::Held { .. } => self.case("undecided", None, Some(record), "a brake is on"),
             Step::Park { cause, .. } if self.is_ambiguous(spec, record, known) => {
                 let candidates = known.candidates.get(&record.id).into_iter().flatten();

@@ -10,6 +10,7 @@ pub mod brake;
 pub mod bug;
 pub mod conflict;
 pub mod crm_clock;
+pub mod cycle;
 pub mod delete;
 pub mod failure;
 pub mod first_meeting;

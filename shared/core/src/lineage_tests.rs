@@ -210,6 +210,7 @@ fn each_rule_tells_its_sentence() {
     owed_late            the row's value stands and is owed to the CRM: an older write of ours landed there late
     decided_orders       a person decided: the row's value stands and is owed to the CRM
     decided_crm          a person decided: the record's value stands, and the row takes it with the next read
+    awaited              the row keeps its reference for now: the record it is to refer to has no row yet
     met_owed             the row's value is owed to the CRM: the record was blank when the two met
     met_orders           the row's value stands and is owed to the CRM: the two met with different values, the order database owns the field
     conflict             a conflict began: both sides changed, and a person decides

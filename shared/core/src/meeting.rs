@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::merge::Unmergeable;
-use crate::record::{RowKey, Value};
+use crate::record::{RowKey, Value, as_unlinked};
 use crate::spec::{FieldSpec, StreamSpec};
 
 /// Where an unknown record belongs.
@@ -59,7 +59,9 @@ pub fn meet(spec: &StreamSpec, candidates: &[Candidate], undecided_creates: bool
 /// `merge` makes of a row that holds nothing and a base in which nothing met.
 pub fn insertion<'a>(spec: &'a StreamSpec, record: &'a [Value]) -> Result<Vec<Option<Cow<'a, str>>>, Unmergeable> {
     let value = |(at, field): (usize, &'a FieldSpec)| {
-        let taken = field.transform.in_row(record.get(at).and_then(Option::as_deref));
+        let held = record.get(at).and_then(Option::as_deref);
+        let held = held.filter(|held| field.references.is_none() || as_unlinked(held).is_none());
+        let taken = field.transform.in_row(held);
         taken.map_err(|error| Unmergeable { property: field.property.clone(), problem: error.to_string() })
     };
     spec.fields.iter().enumerate().map(value).collect()

@@ -18,7 +18,7 @@ use crate::bug::{Bug, planted};
 use crate::conflict::Side;
 use crate::ghost::{Ghost, Ghosts};
 use crate::lineage::Because;
-use crate::record::{Row, Value, is_blank};
+use crate::record::{Row, Value, as_unlinked, is_blank};
 use crate::rule::Rule;
 use crate::spec::{Blanks, FieldSpec, Owner, StaleSave, StreamSpec};
 use crate::stale;
@@ -67,6 +67,7 @@ pub fn merge(
             Some(act) => Step { act, unsent: false, both_changed: false },
             None => merge_field(spec, field, base.get(at), row.as_deref(), record.as_deref(), now),
         };
+        let step = if refers_to_a_stranger(field, record.as_deref()) { step.without_taking() } else { step };
         let replaced = || base.get(at).map(|base| base.replaced.clone()).unwrap_or_default();
         merged.conflicts += u32::from(step.both_changed);
         merged.because.extend(because(at, &step.act, base.get(at), row.as_deref(), record.as_deref()));
@@ -136,6 +137,20 @@ struct Step {
     /// The row holds a change that has not been sent.
     unsent: bool,
     both_changed: bool,
+}
+
+impl Step {
+    /// The row keeps its reference until the record it is to refer to has a row; a read is owed for then ([`crate::page::awaited`]).
+    fn without_taking(self) -> Self {
+        match self.act {
+            Act::Take(_) => Self { act: Act::Agree(Rule::Awaited), ..self },
+            _ => self,
+        }
+    }
+}
+
+fn refers_to_a_stranger(field: &FieldSpec, record: Option<&str>) -> bool {
+    field.references.is_some() && record.is_some_and(|record| as_unlinked(record).is_some())
 }
 
 /// What is done about a field, and by which rule.

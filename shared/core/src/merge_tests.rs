@@ -27,6 +27,7 @@ pub(crate) fn field(property: &str, owner: Owner) -> FieldSpec {
         transform: Transform::Text,
         check: None,
         references: None,
+        in_cycle: false,
         lineage: Lineage::Values,
     }
 }
@@ -339,4 +340,21 @@ proptest! {
             prop_assert_eq!(merged.base, base);
         }
     }
+}
+
+#[test]
+fn h40_a_reference_to_a_record_without_a_row_is_never_written_into_the_row() {
+    let mut spec = spec();
+    spec.fields[0] = FieldSpec { references: Some("companies".into()), ..field("city", Owner::Crm) };
+    let at = |city: &str, name: &str| some(&[city, name, "1"]);
+    let agreed = at("3", "Ana").into_iter().map(|value| Some(FieldBase::agreed(value.clone(), value)));
+    let base = Base { fields: agreed.collect() };
+    let unlinked = crate::record::unlinked(&crate::record::RemoteId::new("5"));
+    let waiting = merge(&spec, &base, &Ghosts::default(), &at("3", "Ana"), &at(&unlinked, "Ana"), 0).unwrap();
+    assert_eq!((waiting.row_changes.as_slice(), waiting.owes_push), (&[][..], false));
+    assert_eq!(waiting.because.first().map(|because| because.rule), Some(Rule::Awaited));
+    let arrived = merge(&spec, &waiting.base, &Ghosts::default(), &at("3", "Ana"), &at("7", "Ana"), 0).unwrap();
+    assert_eq!(arrived.row_changes, [(0, Some("7".into()))]);
+    let unmet = merge(&spec, &Base::unmet(&spec), &Ghosts::default(), &at("", "Ana"), &at(&unlinked, "Ana"), 0).unwrap();
+    assert!(unmet.row_changes.iter().all(|(at, _)| *at != 0), "{:?}", unmet.row_changes);
 }

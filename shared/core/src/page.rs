@@ -13,8 +13,8 @@ use crate::ghost::Ghosts;
 use crate::link::{LinkState, LinkView};
 use crate::meeting::{Candidate, Meeting, insertion, meet};
 use crate::merge::{Merged, is_at_rest, merge};
-use crate::record::{Record, RemoteId, Row, RowKey};
-use crate::spec::StreamSpec;
+use crate::record::{Record, RemoteId, Row, RowKey, as_unlinked};
+use crate::spec::{FieldSpec, Owner, StreamSpec};
 use crate::survivor::Absorbed;
 
 /// A link as it was loaded, locked.
@@ -69,6 +69,8 @@ pub enum Step<'a> {
     OweRead {
         reason: &'static str,
     },
+    /// What it refers to has no row yet: it becomes a row after that one.
+    Await(Parent),
     /// The record of a row was merged into this one: the row's link goes on with it.
     Rebind {
         link: i64,
@@ -112,6 +114,26 @@ pub enum Step<'a> {
         merged: Merged,
         ghosts: Ghosts,
     },
+}
+
+/// What a record refers to that has no row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    pub object: String,
+    pub record: RemoteId,
+}
+
+/// What the row of this record waits for: it takes the reference when there is a row to refer to.
+pub fn awaited(spec: &StreamSpec, record: &Record) -> Option<Parent> {
+    let takes = |field: &FieldSpec| spec.direction.writes_rows() && field.owner != Owner::Orders;
+    refers_to_strangers(spec, record).find(|(field, _)| takes(field)).map(|(_, parent)| parent)
+}
+
+fn refers_to_strangers<'a>(spec: &'a StreamSpec, record: &'a Record) -> impl Iterator<Item = (&'a FieldSpec, Parent)> {
+    spec.reference_fields().filter_map(|(at, field, object)| {
+        let id = as_unlinked(record.values.get(at)?.as_deref()?)?;
+        Some((field, Parent { object: object.to_owned(), record: RemoteId::new(id) }))
+    })
 }
 
 /// Plans each record of a batch, in the batch's order; one step per record.
@@ -231,9 +253,9 @@ fn plan_unknown<'a>(
             cause,
             next_step: "merge or correct one of them; the record is read again by itself when it changes".into(),
         },
-        Meeting::Insert => match insertion(spec, &record.values) {
-            Ok(row) => Step::Insert { row },
-            Err(error) => unmergeable(&error, record),
+        Meeting::Insert => match refers_to_strangers(spec, record).find(|(field, _)| !field.in_cycle) {
+            Some((_, parent)) => Step::Await(parent),
+            None => insertion(spec, &record.values).map_or_else(|error| unmergeable(&error, record), |row| Step::Insert { row }),
         },
         Meeting::Bind(key) if !bound.insert(key.clone()) => {
             Step::Park { cause: format!("two records match row {key}"), next_step: "merge the records in the CRM".into() }

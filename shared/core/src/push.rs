@@ -46,10 +46,13 @@ pub enum Plan {
     Create {
         fields: Vec<Sent>,
         references: Vec<Reference>,
+        /// A reference follows when there is something to refer to: the push is not paid by this.
+        owes_tie: bool,
     },
     Update {
         fields: Vec<Sent>,
         references: Vec<Reference>,
+        owes_tie: bool,
     },
     /// The record has to be read first: a field the CRM may have changed is about to be sent, or the sides never met.
     ReadFirst(&'static str),
@@ -167,11 +170,12 @@ pub fn is_somebody_else(spec: &StreamSpec, link: &LinkView, row: &Row) -> bool {
 }
 
 fn plan_create(spec: &StreamSpec, row: &Row, subject: &Subject<'_>) -> Plan {
-    let (mut fields, mut references) = (Vec::new(), Vec::new());
+    let (mut fields, mut references, mut owes_tie) = (Vec::new(), Vec::new(), false);
     for (at, field) in spec.fields.iter().enumerate() {
         let value = row.field(at).map(str::to_owned);
         if field.references.is_some() {
             match reference(at, field, value, None, subject) {
+                Err(_) if field.in_cycle => owes_tie = true,
                 Err(plan) => return plan,
                 Ok(Some(reference)) => references.push(reference),
                 Ok(None) => {}
@@ -184,11 +188,11 @@ fn plan_create(spec: &StreamSpec, row: &Row, subject: &Subject<'_>) -> Plan {
             Ok(None) => {}
         }
     }
-    Plan::Create { fields, references }
+    Plan::Create { fields, references, owes_tie }
 }
 
 fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<'_>) -> Plan {
-    let (mut fields, mut references) = (Vec::new(), Vec::new());
+    let (mut fields, mut references, mut tie) = (Vec::new(), Vec::new(), None);
     let mut base = link.base.clone();
     for (at, field) in spec.fields.iter().enumerate() {
         let value = row.field(at).map(str::to_owned);
@@ -210,6 +214,7 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
             }
             let from = known.record.as_deref();
             match reference(at, field, value, from, subject) {
+                Err(plan) if field.in_cycle => tie = Some(plan),
                 Err(plan) => return plan,
                 Ok(Some(reference)) => references.push(reference),
                 Ok(None) => {}
@@ -240,9 +245,12 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
         }
     }
     if fields.is_empty() && references.is_empty() {
+        if let Some(waits) = tie {
+            return waits;
+        }
         return Plan::Nothing { base: (base != link.base).then_some(base), why: "nothing differs" };
     }
-    Plan::Update { fields, references }
+    Plan::Update { fields, references, owes_tie: tie.is_some() }
 }
 
 fn reference(

@@ -105,6 +105,23 @@ fn a_child_waits_for_its_parent() {
 }
 
 #[test]
+fn h40_in_a_cycle_the_rest_goes_first_and_the_tie_is_owed() {
+    let mut spec = spec();
+    spec.fields[1] = FieldSpec { references: Some("companies".into()), in_cycle: true, ..field("name", Owner::Orders) };
+    let create = check(&spec, Some(&row(&["Rome", "12", ""])), None);
+    assert!(
+        matches!(&create, Plan::Create { fields, references, owes_tie: true } if fields.len() == 1 && references.is_empty()),
+        "{create:?}"
+    );
+    let moved = link(&["Rome", "11", "1"]);
+    let waits = Plan::WaitForParent { object: "companies".into(), row: "12".into() };
+    assert_eq!(check(&spec, Some(&row(&["Rome", "12", "1"])), Some(&moved)), waits, "nothing else is to be sent");
+    spec.fields[2].owner = Owner::Orders;
+    let update = check(&spec, Some(&row(&["Rome", "12", "2"])), Some(&moved));
+    assert!(matches!(&update, Plan::Update { fields, owes_tie: true, .. } if fields.len() == 1), "{update:?}");
+}
+
+#[test]
 fn a_reused_key_does_not_rewrite_a_person() {
     let (row, link) = (row(&["Rome", "Bob", "1"]), link(&["Rome", "Ana", "1"]));
     let mut spec = spec();

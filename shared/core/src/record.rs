@@ -45,6 +45,18 @@ pub fn is_blank(value: Option<&str>) -> bool {
     value.is_none_or(str::is_empty)
 }
 
+const UNLINKED: &str = "record ";
+
+/// What a reference says while the record it refers to has no row: no row ever takes it.
+pub fn unlinked(id: &RemoteId) -> String {
+    format!("{UNLINKED}{id}")
+}
+
+/// The record that such a reference refers to.
+pub fn as_unlinked(value: &str) -> Option<&str> {
+    value.strip_prefix(UNLINKED)
+}
+
 /// A record as the CRM answered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {

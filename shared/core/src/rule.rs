@@ -73,6 +73,7 @@ rules! {
     OwedLate, "owed_late", Owes, "the row's value stands and is owed to the CRM: an older write of ours landed there late";
     DecidedOrders, "decided_orders", Owes, "a person decided: the row's value stands and is owed to the CRM";
     DecidedCrm, "decided_crm", Takes, "a person decided: the record's value stands, and the row takes it with the next read";
+    Awaited, "awaited", Takes, "the row keeps its reference for now: the record it is to refer to has no row yet";
     MetBlankRecord, "met_owed", Owes, "the row's value is owed to the CRM: the record was blank when the two met";
     MetOrders, "met_orders", Owes, "the row's value stands and is owed to the CRM: the two met with different values, the order database owns the field";
 

@@ -84,6 +84,9 @@ pub struct FieldSpec {
     pub check: Option<Check>,
     /// The object whose record the column's row is linked to (an association in the CRM). The column holds that row's key.
     pub references: Option<String>,
+    /// What it refers to refers back, directly or through others: neither can wait for the other, so the tie follows when both are there.
+    #[serde(skip)]
+    pub in_cycle: bool,
     /// No part of the mapping's meaning: its digest leaves it out, so that nothing is read again when it changes.
     #[serde(skip)]
     pub lineage: Lineage,

@@ -81,6 +81,7 @@ pub fn drift(record: &Record, link: Option<&LinkView>, step: &Step, cursors: Cur
     let repair = match step {
         Step::Pass | Step::Seen { .. } | Step::Exclude { .. } => return None,
         Step::OweRead { .. } => "read owed",
+        Step::Await(_) => "waits for its parent",
         Step::Park { .. } => "parked",
         Step::Held { .. } => "held back",
         Step::Insert { .. } => "inserted",

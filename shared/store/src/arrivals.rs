@@ -40,6 +40,7 @@ fn late(records: &[Record], known: &Known, steps: &[Step<'_>], measure: Measure)
             Step::Pass
             | Step::Exclude { .. }
             | Step::OweRead { .. }
+            | Step::Await(_)
             | Step::Park { .. }
             | Step::Held { .. }
             | Step::Rebind { .. }

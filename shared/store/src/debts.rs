@@ -334,37 +334,6 @@ pub async fn give_back(store: &Store, fence: &str, claims: &[(&Claim, Unpaid<'_>
     Ok(())
 }
 
-/// Frees the children that wait for these rows of an object.
-pub(crate) async fn free_children(
-    db: &impl ConnectionTrait,
-    connection: &str,
-    object: &str,
-    rows: &[&str],
-) -> Result<u64, StoreError> {
-    if rows.is_empty() {
-        return Ok(0);
-    }
-    let backend = db.get_database_backend();
-    let codes: Vec<String> = rows.iter().map(|row| format!("{object}:{row}")).collect();
-    let sql = format!(
-        "UPDATE tidemark_debt SET state = 'waiting', due_at = {{now}} WHERE state = 'parent' AND code {}
-         AND stream_id IN (SELECT id FROM tidemark_stream WHERE connection = $2)",
-        in_list(backend, 1, "text")
-    );
-    run(db, &sql, vec![list(backend, codes.iter().map(String::as_str)), connection.into()]).await
-}
-
-/// Frees children whose parent was linked while they were being told to wait: neither transaction saw the other, so somebody has to look again. Cheap when nobody
-/// waits.
-pub async fn free_linked_children(store: &Store) -> Result<u64, StoreError> {
-    let sql =
-        "UPDATE tidemark_debt SET state = 'waiting', due_at = {now} WHERE state = 'parent' AND lease_until IS NULL AND EXISTS (
-            SELECT 1 FROM tidemark_stream child JOIN tidemark_stream parent ON parent.connection = child.connection
-            JOIN tidemark_link l ON l.stream_id = parent.id AND l.row_key = substr(tidemark_debt.code, length(parent.object) + 2)
-            WHERE child.id = tidemark_debt.stream_id AND tidemark_debt.code LIKE parent.object || ':%' AND l.state = 'linked')";
-    run(&store.db, sql, vec![]).await
-}
-
 /// A person's act on one debt: due now, whatever it waited for. What it was parked for is let through this time.
 pub async fn retry(store: &Store, id: i64) -> Result<bool, StoreError> {
     let sql = "UPDATE tidemark_debt SET passed = CASE WHEN state = 'parked' THEN class ELSE passed END, state = 'waiting', due_at = {now}, lease_until = NULL, lease_fence = NULL, generation = generation + 1 WHERE id = $1";
@@ -400,12 +369,4 @@ pub async fn waits_for(store: &Store, stream: i64, kind: Kind, subject: &str) ->
     let sql = "SELECT COALESCE(cause, 'its turn') FROM tidemark_debt WHERE stream_id = $1 AND kind = $2 AND subject = $3";
     let row = crate::query::one(&store.db, sql, vec![stream.into(), kind.word().into(), subject.into()]).await?;
     row.map(|row| get(&row, 0)).transpose()
-}
-
-/// The object and row a push waits for, if it waits for its parent.
-pub async fn parent_of(store: &Store, stream: i64, subject: &str) -> Result<Option<(String, String)>, StoreError> {
-    let sql = "SELECT code FROM tidemark_debt WHERE stream_id = $1 AND kind = 'push' AND subject = $2 AND state = 'parent'";
-    let Some(row) = crate::query::one(&store.db, sql, vec![stream.into(), subject.into()]).await? else { return Ok(None) };
-    let code: Option<String> = get(&row, 0)?;
-    Ok(code.and_then(|code| code.split_once(':').map(|(object, row)| (object.to_owned(), row.to_owned()))))
 }

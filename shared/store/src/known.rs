@@ -7,7 +7,7 @@ use tidemark_core::delete::{Gone, lifts};
 use tidemark_core::freshness::Heard;
 use tidemark_core::meeting::Candidate;
 use tidemark_core::page::{Known, KnownLink};
-use tidemark_core::record::{Record, RemoteId, RowKey};
+use tidemark_core::record::{Record, RemoteId, RowKey, unlinked};
 
 use crate::links::{self, By};
 use crate::page::Parents;
@@ -32,7 +32,7 @@ pub(crate) async fn resolve_references(
         for record in records.iter_mut() {
             let Some(value @ Some(_)) = record.values.get_mut(at) else { continue };
             let id = RemoteId(value.take().unwrap_or_default());
-            *value = Some(rows.get(&id).map_or_else(|| format!("record {id}"), |key| key.0.clone()));
+            *value = Some(rows.get(&id).map_or_else(|| unlinked(&id), |key| key.0.clone()));
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ pub mod budget;
 pub mod callouts;
 pub mod capture;
 pub mod changes;
+pub mod children;
 pub mod conflicts;
 pub mod connections;
 pub mod debts;

@@ -12,7 +12,7 @@ use tidemark_core::freshness::Heard;
 use tidemark_core::ghost::Ghosts;
 use tidemark_core::lineage::{Source, What};
 use tidemark_core::link::LinkState;
-use tidemark_core::page::{Known, KnownLink, Step, plan};
+use tidemark_core::page::{Known, KnownLink, Parent, Step, awaited, plan};
 use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_core::source::Position;
 use tidemark_core::survivor::absorb;
@@ -32,7 +32,7 @@ use crate::session::Tx;
 use crate::streams::{self, Fence};
 use crate::terms::{self, Terms};
 use crate::windows::{self, OpenWindow, PageCounts};
-use crate::{Store, StoreError, aliases, arrivals, brakes, changes, row_writes, sweeps};
+use crate::{Store, StoreError, aliases, arrivals, brakes, changes, children, row_writes, sweeps};
 
 /// One or more pages of a window, one after the other.
 #[derive(Debug)]
@@ -268,12 +268,14 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     }
     applied.counts.drift = i64::try_from(found.len()).unwrap_or(0);
 
+    let waits = |(record, step): (&Record, &Step<'_>)| Some((record.id.clone(), waits_for(mapped, record, step, &known)?));
+    let awaiting: Vec<(RemoteId, Parent)> = batch.records.iter().zip(&steps).filter_map(waits).collect();
     let mut work = Work::default();
     let mut returns = Returns::default();
     let (mut redirected, mut freed): (Vec<RemoteId>, Vec<RowKey>) = (Vec::new(), Vec::new());
     for (record, step) in batch.records.iter().zip(steps) {
         match step {
-            Step::Pass => {}
+            Step::Pass | Step::Await(_) => {}
             Step::Seen { link } => {
                 work.updates.push(LinkUpdate {
                     id: link,
@@ -333,7 +335,8 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     changes::end_own(tx, mapped, &terms, &keys, &strangers).await?;
     if batch.children {
         let linked: Vec<&str> = written.linked.iter().map(String::as_str).collect();
-        debts::free_children(tx, &mapped.spec.connection, &mapped.spec.object, &linked).await?;
+        let records: Vec<&str> = written.merged.iter().map(RemoteId::as_str).collect();
+        children::free(tx, &mapped.spec, &linked, &records).await?;
     }
     debts::owe(tx, mapped.id, Kind::Push, freed.iter().map(RowKey::as_str), 0, true).await?;
     debts::owe(tx, mapped.id, Kind::Push, written.owe_push.iter().map(String::as_str), 0, false).await?;
@@ -349,6 +352,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         let delay = until - batch.heard.asked_at();
         debts::owe(tx, mapped.id, Kind::Read, std::iter::once(id.as_str()), delay, false).await?;
     }
+    children::wait(tx, mapped.id, &awaiting).await?;
     for (id, class, cause, next_step) in &work.parked {
         debts::park_new(tx, mapped.id, Kind::Read, id, Parking { class, code: None, cause, next_step }).await?;
         applied.parked.insert((*id).to_owned());
@@ -358,4 +362,26 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         sweeps::note(tx, mapped, sweep.window, &batch.records, &found).await?;
     }
     Ok(applied)
+}
+
+/// What the row of a record waits for, unless the record is none of this stream's business now.
+fn waits_for(mapped: &Mapped, record: &Record, step: &Step<'_>, known: &Known) -> Option<Parent> {
+    match step {
+        Step::Await(parent) => Some(parent.clone()),
+        Step::Insert { .. }
+        | Step::Merge { .. }
+        | Step::Bind { .. }
+        | Step::Rebind { .. }
+        | Step::Lift { .. }
+        | Step::Seen { .. } => awaited(&mapped.spec, record),
+        Step::Pass if known.links.get(&record.id).is_some_and(|link| link.view.state == LinkState::Linked) => {
+            awaited(&mapped.spec, record)
+        }
+        Step::Pass
+        | Step::Exclude { .. }
+        | Step::OweRead { .. }
+        | Step::Redirect { .. }
+        | Step::Park { .. }
+        | Step::Held { .. } => None,
+    }
 }

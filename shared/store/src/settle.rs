@@ -18,7 +18,7 @@ use crate::links::{self, Buried, By};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
 use crate::settled_links::{self, LinkSettled, unmark};
-use crate::{Store, StoreError, aliases, brakes, changes, row_writes, terms};
+use crate::{Store, StoreError, aliases, brakes, changes, children, row_writes, terms};
 
 /// A push whose record waits for a person is looked at again this much later.
 const BRAKED_MS: Millis = 60_000;
@@ -165,7 +165,6 @@ struct Settling<'a> {
     reads: Vec<(&'a str, Millis)>,
     /// Pushes that wait for a read, with its record.
     after_reads: Vec<(&'a Claim, &'a str, Unpaid<'a>)>,
-    linked: Vec<&'a str>,
     unmark: Vec<i64>,
     /// Links whose ghosts are others now.
     ghosts: Vec<(i64, Option<String>)>,
@@ -241,7 +240,6 @@ impl<'a> Settling<'a> {
                 });
                 if link.remote_id.as_ref() != Some(remote_id) {
                     self.remote_ids.push((&claim.subject, remote_id.as_str()));
-                    self.linked.push(&claim.subject);
                 }
                 if old.is_some() {
                     self.notes.whole_by(link.id, What::Rebound, Source::Push { attempt });
@@ -336,7 +334,8 @@ impl<'a> Settling<'a> {
             let refused = write_remote_ids(tx, mapped, pairs).await?;
             self.reads.extend(refused.into_iter().map(|id| (id, 0)));
         }
-        debts::free_children(tx, &mapped.spec.connection, &mapped.spec.object, &self.linked).await?;
+        let (rows, records): (Vec<&str>, Vec<&str>) = self.remote_ids.iter().copied().unzip();
+        children::free(tx, &mapped.spec, &rows, &records).await?;
         debts::owe(tx, mapped.id, Kind::Read, self.reads.iter().map(|(id, _)| *id), 0, true).await?;
         debts::pay(tx, fence, &self.paid).await?;
         if !self.after_reads.is_empty() {

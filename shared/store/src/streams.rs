@@ -259,7 +259,7 @@ pub(crate) async fn undecided_creates(db: &impl ConnectionTrait, stream: i64) ->
 pub(crate) struct Held {
     pub(crate) undecided_creates: bool,
     pub(crate) read_debts: bool,
-    /// Somebody waits for a parent. Who begins to wait from here on is looked after by `debts::free_linked_children`.
+    /// Somebody waits for a parent. Who begins to wait from here on is looked after by `children::free_linked`.
     pub(crate) children: bool,
     pub(crate) cursors: Cursors,
     /// Records of the stream were merged away.

@@ -7,11 +7,11 @@ use tidemark_core::record::{RemoteId, Row, RowKey};
 use tidemark_core::spec::StreamSpec;
 use tidemark_core::why::{Asked, DebtFacts, Facts, LinkFacts, RowFacts};
 
-use crate::debts::{self, Kind};
+use crate::debts::Kind;
 use crate::links::By;
 use crate::query::{get, one};
 use crate::rows::{self, Lock, Mapped};
-use crate::{Store, StoreError, lineage};
+use crate::{Store, StoreError, children, lineage};
 
 /// The newest entries that are shown of one thing.
 const HISTORY_MAX: usize = 200;
@@ -145,7 +145,7 @@ async fn parent_kept_back(
     let (Some(key), Some("parent")) = (&facts.row_key, facts.push.as_ref().map(|debt| debt.state.as_str())) else {
         return Ok(false);
     };
-    let Some((object, parent)) = debts::parent_of(store, stream, key.as_str()).await? else { return Ok(false) };
+    let Some((object, parent)) = children::parent_of(store, stream, key.as_str()).await? else { return Ok(false) };
     let of_object = |mapped: &&Mapped| mapped.spec.connection == spec.connection && mapped.spec.object == object;
     let Some(mapped) = mapped.iter().find(of_object) else { return Ok(false) };
     let rows: Vec<Row> = rows::of_keys(store, mapped, &[RowKey(parent)]).await?;

@@ -47,6 +47,7 @@ pub(crate) fn streams(swarm: &Swarm) -> Vec<StreamSpec> {
         transform,
         check: None,
         references: None,
+        in_cycle: false,
         lineage: Lineage::Values,
     };
     let lag = Duration::from_millis((swarm.commit_lag + swarm.index_lag).unsigned_abs());
