@@ -57,7 +57,7 @@ fn what_is_known_already(bencher: Bencher) {
 #[divan::bench]
 fn an_edit_of_each(bencher: Bencher) {
     let mut page = Page::linked();
-    page.edit(&[3]);
+    page.edit(|property, _| property == "phone");
     page.measure(bencher, |step| matches!(step, Step::Merge { merged, .. } if merged.row_changes.len() == 1));
 }
 
@@ -65,7 +65,7 @@ fn an_edit_of_each(bencher: Bencher) {
 #[divan::bench]
 fn all_texts_of_each(bencher: Bencher) {
     let mut page = Page::linked();
-    page.edit(&(0..13).collect::<Vec<_>>());
+    page.edit(|_, form| form == "text");
     page.measure(bencher, |step| matches!(step, Step::Merge { merged, .. } if merged.row_changes.len() == 13));
 }
 
@@ -86,8 +86,8 @@ impl Page {
     /// Two hundred records, each linked to a row that holds the same.
     fn linked() -> Self {
         let spec = spec();
-        let ours: Vec<Value> = FIELDS.iter().map(|(_, _, row, _)| Some((*row).to_owned())).collect();
-        let theirs: Vec<Value> = FIELDS.iter().map(|(_, _, _, record)| Some((*record).to_owned())).collect();
+        let ours: Vec<Value> = in_order(&spec).map(|(_, _, row, _)| Some(row.to_owned())).collect();
+        let theirs: Vec<Value> = in_order(&spec).map(|(_, _, _, record)| Some(record.to_owned())).collect();
         let met = ours.iter().zip(&theirs).map(|(row, record)| Some(FieldBase::agreed(row.clone(), record.clone()))).collect();
         let base = Base { fields: met };
         let record = |n: usize| Record {
@@ -121,12 +121,13 @@ impl Page {
         Self { spec, records: (0..RECORDS).map(record).collect(), known: Known { links, rows, ..Known::default() } }
     }
 
-    /// A later version of every record, with other values in these fields.
-    fn edit(&mut self, fields: &[usize]) {
+    /// A later version of every record, with other values in these fields, by property and form.
+    fn edit(&mut self, is_edited: impl Fn(&str, &str) -> bool) {
         for record in &mut self.records {
             record.modified = Some(NOON + 10_000);
-            for &at in fields {
-                record.values[at] = record.values[at].take().map(|value| format!("{value} (new)"));
+            let fields = record.values.iter_mut().zip(in_order(&self.spec));
+            for (value, _) in fields.filter(|(_, (property, form, ..))| is_edited(property, form)) {
+                *value = value.take().map(|value| format!("{value} (new)"));
             }
         }
     }
@@ -138,6 +139,11 @@ impl Page {
         assert!(steps.len() == RECORDS && steps.iter().all(is_right), "{:?}", steps.first());
         bencher.counter(ItemsCount::new(RECORDS)).bench_local(decide);
     }
+}
+
+/// The fields as the mapping orders them: by property.
+fn in_order(spec: &StreamSpec) -> impl Iterator<Item = (&'static str, &'static str, &'static str, &'static str)> {
+    spec.fields.iter().filter_map(|field| FIELDS.into_iter().find(|(property, ..)| *property == field.property))
 }
 
 fn spec() -> StreamSpec {
