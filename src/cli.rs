@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -161,6 +162,18 @@ Exit codes:
 Example:
   tidemark sweep hubspot.contacts";
 
+const REWIND: &str = "Needs: the database, and the CRM's secrets, though it makes no call. Without --apply nothing is changed:
+it prints which records and calls reading again takes. With --apply running workers read.
+What is known already is not written twice. What moved no stamp only `tidemark sweep` finds.
+
+Exit codes:
+  0  it was printed, or with --apply the readers are set back
+  1  refused: the time lies ahead of the readers or before 1970, or the stream was not loaded yet
+
+Examples:
+  tidemark rewind hubspot.contacts --by 2h
+  tidemark rewind hubspot.contacts --to 2026-11-25T10:00:00Z --apply";
+
 const RESUME: &str = "Needs: the database. Running processes heed it within a tick.
 
 Exit codes:
@@ -309,6 +322,9 @@ pub(crate) enum Verb {
         #[arg(value_name = "STREAM")]
         subject: String,
     },
+    /// Read again what was modified since an earlier time: say what that costs, or with --apply set the stream's readers back.
+    #[command(after_help = REWIND)]
+    Rewind(RewindArgs),
     /// Say go to a new stream whose plan is ready, or let go on what was paused.
     #[command(after_help = RESUME)]
     Resume {
@@ -341,6 +357,27 @@ pub(crate) struct ResolveArgs {
     /// Why; it is recorded with the act.
     #[arg(long)]
     pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RewindArgs {
+    /// A stream such as `hubspot.contacts`.
+    pub(crate) stream: String,
+    /// Read again from this time on, by the CRM's clock; UTC where no zone is named.
+    #[arg(long, value_name = "TIME", required_unless_present = "by", conflicts_with = "by", value_parser = crate::verbs::rewind::parse_time)]
+    pub(crate) to: Option<i64>,
+    /// Read again from so long before where the readers stand, such as `2h`.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) by: Option<Duration>,
+    /// Set the readers back; without it nothing is changed.
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// Why; it is recorded with the act.
+    #[arg(long, requires = "apply")]
+    pub(crate) reason: Option<String>,
+    /// Print JSON for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -7,6 +7,7 @@ mod conflicts;
 mod first_meeting;
 mod migrate;
 mod pause;
+pub(crate) mod rewind;
 mod sandbox;
 mod serve;
 mod status;
@@ -49,6 +50,7 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
         Verb::Resolve(wish) => conflicts::resolve(&open_migrated(&args.config).await?, &wish).await,
         Verb::Pause { subject, reason } => pause::pause(&open_migrated(&args.config).await?, &subject, reason.as_deref()).await,
         Verb::Sweep { subject } => sweep::run(&open_migrated(&args.config).await?, &subject).await,
+        Verb::Rewind(wish) => rewind::run(&open_migrated(&args.config).await?, &wish).await,
         Verb::Resume { subject, act: Some(act), direction } => {
             brake::let_through(&open_migrated(&args.config).await?, &subject, &act, direction.as_deref()).await
         }

@@ -98,6 +98,9 @@ fn print(stream: &StreamOverview) {
         "    linked {}   owed out {}   owed reads {}   parked {}   wait for a parent {}   conflicts to decide {}",
         stream.links, stream.owed_pushes, stream.owed_reads, stream.parked, stream.waiting_for_parent, stream.open_conflicts
     ));
+    if let Some(rewind) = &stream.rewound {
+        say(format_args!("    rewound     {} min ago {}", (stream.now - rewind.at) / 60_000, rewind.words()));
+    }
     if let Some(deaf) = stream.deaf() {
         say(format_args!("    capture     {deaf}: run `tidemark migrate`"));
     }

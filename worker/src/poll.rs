@@ -205,7 +205,7 @@ impl Reading<'_> {
                 if reader == Reader::Fast && cursor.is_none() {
                     windows::set_settled_start(&ctx.store, self.fence, settled_start(window.until, &spec.poll)).await?;
                 }
-                windows::open(&ctx.store, stream.id, reader, window, &digest).await?
+                windows::open(&ctx.store, self.fence, reader, window, &digest).await?
             }
         };
         self.read_pages(window).await

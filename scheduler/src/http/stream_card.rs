@@ -9,7 +9,7 @@ use super::frame::{act, badge, maybe_when, pause};
 use super::plan::{arrow, mapping, plan};
 use super::snapshot::StreamView;
 use super::verdict::{BY_PERSON, Mood};
-use super::words::{count, number, part, span, vendor};
+use super::words::{count, number, part, span, vendor, when};
 
 /// What the card shows besides the stream itself.
 pub(crate) struct Beside<'a> {
@@ -77,6 +77,7 @@ pub(crate) fn explanation(view: &StreamView) -> Markup {
                 } }
             }
             @if let Some(reason) = note { div.why { dt { "Note" } dd { (reason) } } }
+            @if let Some(rewind) = &stream.rewound { div.why { dt { "Rewound" } dd { (when(stream.now, rewind.at)) " " (rewind.words()) } } }
             @if !view.configured { div.why { dt { "Note" } dd { "It is not in the configuration any more: nothing reads or writes it." } } }
             div { dt { "Next" } dd { (verdict.next) } }
         }

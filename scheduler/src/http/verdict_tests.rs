@@ -57,6 +57,7 @@ fn stream() -> StreamOverview {
         sweep: tidemark_store::overview::SweepView::default(),
         brakes: Vec::new(),
         arrivals: tidemark_core::arrival::Arrivals::default(),
+        rewound: None,
     }
 }
 

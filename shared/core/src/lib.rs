@@ -27,6 +27,7 @@ pub mod page;
 pub mod push;
 pub mod reading;
 pub mod record;
+pub mod rewind;
 pub mod rule;
 pub mod schedule;
 pub mod source;

@@ -296,7 +296,7 @@ fn both(row: &Kept, record: &Kept) -> String {
 }
 
 /// `2026-11-25 14:03:12`, UTC.
-fn time(at: Millis) -> String {
+pub(crate) fn time(at: Millis) -> String {
     chrono::DateTime::from_timestamp_millis(at).map_or_else(|| at.to_string(), |at| at.format("%Y-%m-%d %H:%M:%S").to_string())
 }
 

@@ -6,7 +6,7 @@
 use tidemark_core::Millis;
 use tidemark_core::source::Bucket;
 
-use crate::query::{get, one};
+use crate::query::{get, one, scalar};
 use crate::{Store, StoreError};
 
 /// What one bucket admits, and all of them together in a day.
@@ -85,6 +85,12 @@ pub async fn book(store: &Store, connection: &str, purse: Purse, rate: Rate) -> 
         return Ok(Grant::Slot { wait: (ahead.max(0) + 999) / 1_000 });
     }
     why_not(store, connection, purse, per_day, rate.wait_max).await
+}
+
+/// Calls that the connection has made today, UTC by the database's clock.
+pub async fn spent_today(store: &Store, connection: &str) -> Result<i64, StoreError> {
+    let sql = "SELECT CAST(COALESCE(sum(day_calls), 0) AS BIGINT) FROM tidemark_budget WHERE connection = $1 AND bucket = 'general' AND day = {now} / 86400000";
+    scalar(&store.db, sql, vec![connection.into()]).await
 }
 
 async fn why_not(store: &Store, connection: &str, purse: Purse, per_day: i64, wait_max: Millis) -> Result<Grant, StoreError> {

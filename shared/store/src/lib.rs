@@ -29,6 +29,7 @@ mod page_rows;
 pub mod push;
 mod query;
 pub mod rehearsal;
+pub mod rewind;
 mod row_writes;
 pub mod rows;
 mod session;

@@ -7,6 +7,7 @@ mod calls;
 mod conflicts;
 mod debts;
 mod history;
+mod rewinds;
 mod streams;
 mod sweeps;
 mod totals;
@@ -19,6 +20,7 @@ pub use calls::{
 pub use conflicts::{ConflictLine, conflicts};
 pub use debts::{DEBT_STATES, DebtCount, DebtFilter, DebtGroup, DebtRow, debt_counts, debt_groups, debts, find_debt};
 pub use history::{ActLine, WORKER_LIFE_MS, WindowRow, WorkerRow, acts, windows, workers};
+pub use rewinds::RewindView;
 pub use streams::{ReadingWindow, StreamOverview, streams};
 pub use sweeps::{DriftRow, SweepView, drift};
 pub use totals::{Totals, rows_estimate, totals};

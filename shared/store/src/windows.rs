@@ -7,7 +7,7 @@ use tidemark_core::source::Position;
 use tidemark_core::window::{Reader, Window};
 
 use crate::query::{get, one, run, scalar};
-use crate::streams::{Fence, cursor_column};
+use crate::streams::{self, Fence, cursor_column};
 use crate::{Store, StoreError};
 
 /// A window that is being read.
@@ -44,17 +44,21 @@ pub async fn resume(store: &Store, stream: i64, reader: Reader, query_digest: &s
     }))
 }
 
-/// Fixes a window before its first request.
+/// Fixes a window before its first request. Behind the fence: whoever set the cursors back meanwhile has abandoned the windows it saw, and one more that reaches from
+/// the old cursor would set them forward again.
 pub async fn open(
     store: &Store,
-    stream: i64,
+    fence: Fence,
     reader: Reader,
     window: Window,
     query_digest: &str,
 ) -> Result<OpenWindow, StoreError> {
     let sql = "INSERT INTO tidemark_window (stream_id, reader, from_stamp, until_stamp, query_digest) VALUES ($1, $2, $3, $4, $5) RETURNING id";
-    let values = vec![stream.into(), reader.word().into(), window.from.into(), window.until.into(), query_digest.into()];
-    let id = scalar(&store.db, sql, values).await?;
+    let values = vec![fence.stream.into(), reader.word().into(), window.from.into(), window.until.into(), query_digest.into()];
+    let tx = store.begin().await?;
+    streams::hold(&tx, fence).await?;
+    let id = scalar(&tx, sql, values).await?;
+    tx.commit().await?;
     Ok(OpenWindow { id, reader, window, position: None, pages: 0, records: 0 })
 }
 

@@ -29,6 +29,7 @@ mod lost_triggers;
 mod merged;
 mod own_writes;
 mod politeness;
+mod rewind;
 mod rights;
 mod scheduling;
 mod stale;

@@ -87,6 +87,8 @@ pub struct StreamOverview {
     pub brakes: Vec<super::BrakeView>,
     /// How late the versions of the last week became visible.
     pub arrivals: Arrivals,
+    /// The last rewind within a day.
+    pub rewound: Option<super::RewindView>,
 }
 
 impl StreamOverview {
@@ -129,6 +131,7 @@ pub async fn streams(store: &Store) -> Result<Vec<StreamOverview>, StoreError> {
     add_open_windows(store, &mut streams, &at).await?;
     super::sweeps::add(store, &mut streams, &at).await?;
     super::brakes::add(store, &mut streams, &at).await?;
+    super::rewinds::add(store, &mut streams).await?;
     let mut arrivals = arrivals::of_a_week(store).await?;
     streams.iter_mut().for_each(|stream| stream.arrivals = arrivals.remove(&stream.id).unwrap_or_default());
     Ok(streams)
@@ -184,6 +187,7 @@ fn read(row: &QueryResult) -> Result<StreamOverview, StoreError> {
         sweep: super::SweepView::default(),
         brakes: Vec::new(),
         arrivals: Arrivals::default(),
+        rewound: None,
     })
 }
 
