@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tidemark_boot::QueueUrl;
 use tidemark_core::fit::{Fit, Pairing};
+use tidemark_core::newest::tells_time;
 use tidemark_core::spec::{Direction, FieldSpec, Inbound, StreamSpec};
 use tidemark_core::transform::Transform;
 use tidemark_crm::{Crm, Property};
@@ -200,7 +201,12 @@ fn look_at_columns(spec: &StreamSpec, shape: &TableShape, findings: &mut Finding
             "name the single primary key or unique column as `key`",
         );
     }
-    for column in spec.distinct_columns().into_iter().chain(spec.touch.columns()) {
+    for column in spec
+        .distinct_columns()
+        .into_iter()
+        .chain(spec.touch.columns())
+        .chain(spec.row_modified.iter().map(|told| told.column.as_str()))
+    {
         match shape.column(column) {
             None => findings.error(&spec.name, format!("{table} has no column {column}"), shape.near(column)),
             Some(found) if found.generated && spec.direction.writes_rows() => {
@@ -211,6 +217,14 @@ fn look_at_columns(spec: &StreamSpec, shape: &TableShape, findings: &mut Finding
                 );
             }
             Some(_) => {}
+        }
+    }
+    if let Some((told, column)) = spec.row_modified.as_ref().and_then(|told| Some((told, shape.column(&told.column)?))) {
+        let found = |why: &str| format!("{table}.{} is {}: {why}", told.column, column.sql_type);
+        match tells_time(shape.kind(column)) {
+            Fit::Fine => {}
+            Fit::Suspicious { why, remedy } => findings.note(&spec.name, found(why), remedy),
+            Fit::WillFail { why, remedy } => findings.error(&spec.name, found(why), format!("{remedy} in row_modified")),
         }
     }
     if let Some(mark) = spec.delete_mark() {

@@ -78,7 +78,7 @@ fn print_plan(spec: &StreamSpec) {
         yes(records)
     ));
     for field in &spec.fields {
-        say(format_args!("                {:<20} ↔ {:<20} owner {:?}", field.property, field.column, field.owner));
+        say(format_args!("                {:<20} ↔ {:<20} owner {}", field.property, field.column, field.owner.words()));
     }
     say(format_args!("    go          tidemark resume {}", spec.name));
 }

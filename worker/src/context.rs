@@ -7,6 +7,8 @@ use std::time::Duration;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tidemark_core::Millis;
 use tidemark_core::crm_clock::{CrmClock, Sample, Step};
+use tidemark_core::newest::Ahead;
+use tidemark_core::page::Clock;
 use tidemark_core::spec::{ConnectionSpec, StreamSpec};
 use tidemark_core::window::millis;
 use tidemark_crm::{Bucket, Crm};
@@ -73,6 +75,11 @@ impl Connection {
     /// The step that was noticed last, for whoever goes back for it.
     pub(crate) fn take_step(&self) -> Option<Step> {
         self.step.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// How far the CRM's clock is ahead of ours, as far as it has told.
+    fn ahead(&self) -> Option<Ahead> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).ahead()
     }
 
     /// The CRM's time when ours is `now`.
@@ -164,6 +171,24 @@ impl Context {
 
     pub(crate) fn dice(&self) -> f64 {
         self.store.pace().dice()
+    }
+
+    /// How the CRM's clock stands to the database's, where fields of the stream go to who was later; `None` before the CRM has told its time.
+    pub(crate) async fn clock_of(
+        &self,
+        connection: &Connection,
+        mapped: &Mapped,
+        precision: Millis,
+    ) -> Result<Option<Clock>, StoreError> {
+        if mapped.spec.row_modified.is_none() {
+            return Ok(None);
+        }
+        let asked = self.now();
+        let database = self.store.now().await?;
+        let took = self.now() - asked;
+        let ours_ahead = asked + took / 2 - database;
+        let ahead = connection.ahead().map(|crm| Ahead { by: crm.by + ours_ahead, error: crm.error + took / 2 + 1 });
+        Ok(ahead.map(|ahead| Clock { ahead, precision }))
     }
 
     /// The end of a job's slice that begins now, on this process's clock.

@@ -348,6 +348,7 @@ impl Reading<'_> {
         pages: usize,
     ) -> Result<windows::PageCounts, StoreError> {
         let ctx = self.purpose.ctx;
+        let precision = Millis::from(self.traits.precision_ms);
         let page = WindowPage {
             fence: self.fence,
             window,
@@ -356,7 +357,8 @@ impl Reading<'_> {
             next,
             asked_at: fetched.asked_at,
             commit_lag: millis(self.traits.commit_lag.min(self.purpose.stream.spec.poll.settled_lag)),
-            precision: Millis::from(self.traits.precision_ms),
+            precision,
+            clock: ctx.clock_of(self.purpose.connection, self.purpose.stream, precision).await?,
             crm_ahead: self.purpose.connection.crm_now(ctx.now()) - ctx.now(),
             read_delay: READ_DELAY_MS,
         };

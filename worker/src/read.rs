@@ -85,7 +85,8 @@ async fn read(
     };
     let versions: HashMap<RemoteId, i64> = links.into_iter().map(|(id, link)| (id, link.version)).collect();
     let precision = Millis::from(traits.precision_ms);
-    let reads = OwedReads { fence, claims, asked_at, records, versions, precision, read_delay: READ_DELAY_MS, round };
+    let clock = ctx.clock_of(purpose.connection, purpose.stream, precision).await?;
+    let reads = OwedReads { fence, claims, asked_at, records, versions, precision, clock, read_delay: READ_DELAY_MS, round };
     apply_reads(&ctx.store, purpose.stream, &ctx.parents(purpose.stream), reads).await?;
     Ok(Ok(()))
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use tidemark_core::spec::{
-    Blanks, Condition, DeletePolicy, Direction, FieldSpec, Inbound, InboundDelete, Mark, Owner, StreamSpec, Test,
+    Blanks, Condition, DeletePolicy, Direction, Fallback, FieldSpec, Inbound, InboundDelete, Mark, Owner, StreamSpec, Test,
 };
 use tidemark_core::transform::Transform;
 
@@ -42,6 +42,9 @@ fn owner(owner: Owner) -> &'static str {
         Owner::Crm => "the CRM's",
         Owner::Orders => "the order database's",
         Owner::Hold => "either; a person decides when both changed",
+        Owner::Newest(Fallback::Hold) => "either; the later change when both changed, else a person decides",
+        Owner::Newest(Fallback::Crm) => "either; the later change when both changed, else the CRM's",
+        Owner::Newest(Fallback::Orders) => "either; the later change when both changed, else the order database's",
     }
 }
 

@@ -72,6 +72,7 @@ pub(crate) fn spec(connection: &str, object: &str, table: &str, direction: Direc
         deletes: Deletes { outbound: DeletePolicy::Ignore, inbound: InboundDelete::Ignore },
         stale: StaleSpec { guard: Duration::from_secs(300), policy: StaleSave::Ours },
         touch: Touch::default(),
+        row_modified: None,
         poll: PollSpec {
             every: Duration::from_secs(30),
             lag: Duration::from_secs(5),

@@ -5,6 +5,7 @@
 
 mod connection;
 mod fields;
+mod newest;
 mod references;
 mod shared;
 mod stream;
@@ -23,7 +24,9 @@ pub(crate) fn check(connections: &[RawConnection], worker: Option<&Located<Worke
             stream::check(stream, findings);
             fields::check(stream, findings);
             touch::check(stream, findings);
+            newest::check(stream, findings);
         }
     }
     shared::check(connections, findings);
+    newest::check_between(connections, findings);
 }

@@ -3,8 +3,8 @@
 use tidemark_core::cycle;
 use tidemark_core::loop_breaker::LoopBreaker;
 use tidemark_core::spec::{
-    BrakesSpec, BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, InboundDelete, Limit,
-    PollSpec, RetrySpec, StaleSpec, StreamSpec, SweepSpec, Touch,
+    BrakesSpec, BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, Fallback, FieldSpec, InboundDelete,
+    Limit, Owner, PollSpec, RetrySpec, StaleSpec, StreamSpec, SweepSpec, Touch,
 };
 use tidemark_core::transform::Transform;
 
@@ -37,7 +37,8 @@ pub(crate) fn checked(raw: RawConnection) -> Option<((ConnectionSpec, Secrets), 
 fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
     let (object, inherited) = (raw.object?.value, raw.inherited);
     let direction = inherited.direction?.value;
-    let mut fields = raw.fields.into_iter().map(checked_field).collect::<Option<Vec<_>>>()?;
+    let stand_in = raw.fallback.map(|fallback| fallback.value);
+    let mut fields = raw.fields.into_iter().map(|field| checked_field(field, stand_in)).collect::<Option<Vec<_>>>()?;
     fields.sort_by(|one, other| one.property.cmp(&other.property));
     // Inherited by a stream that sends nothing, a policy for deleted rows has nothing to say; by one that writes no rows, a policy for deleted records.
     let outbound = if direction == Direction::In { DeletePolicy::Ignore } else { inherited.deletes_outbound?.value };
@@ -62,6 +63,7 @@ fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
             version_column: raw.version_column.map(|column| column.value),
             updated_at: raw.updated_at.map(|column| column.value),
         },
+        row_modified: raw.row_modified.map(|told| told.value),
         poll: checked_poll(inherited.poll?)?,
         sweep: checked_sweep(inherited.sweep?)?,
         brakes: checked_brakes(inherited.brakes?)?,
@@ -71,12 +73,16 @@ fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
     })
 }
 
-fn checked_field(raw: RawField) -> Option<FieldSpec> {
+fn checked_field(raw: RawField, stand_in: Option<Fallback>) -> Option<FieldSpec> {
+    let owner = match raw.owner?.value {
+        Owner::Newest(_) => Owner::Newest(raw.fallback.map(|own| own.value).or(stand_in)?),
+        owner => owner,
+    };
     let map = raw.map.map(|map| Transform::Map(map.value));
     Some(FieldSpec {
         property: raw.property.value,
         column: raw.column?.value,
-        owner: raw.owner?.value,
+        owner,
         blanks: raw.blanks?,
         transform: map.or(raw.form.map(|form| form.value)).unwrap_or(Transform::Text),
         check: raw.check.map(|check| check.value),

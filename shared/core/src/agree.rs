@@ -112,7 +112,11 @@ mod tests {
     }
 
     fn known(row: &str, record: &str, state: State) -> Vec<Option<FieldBase>> {
-        vec![None, None, Some(FieldBase { row: Some(row.into()), record: Some(record.into()), state, replaced: Vec::new() })]
+        vec![
+            None,
+            None,
+            Some(FieldBase { row: Some(row.into()), record: Some(record.into()), state, replaced: Vec::new(), edit: None }),
+        ]
     }
 
     #[test]

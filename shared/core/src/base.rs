@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use crate::Millis;
 use crate::conflict::Side;
+use crate::newest::{Edit, Moment};
 use crate::record::{Row, Value};
 use crate::spec::StreamSpec;
 
@@ -60,6 +61,8 @@ pub struct FieldBase {
     pub state: State,
     /// Row values that a page replaced of late, oldest first: what a stale save would bring back.
     pub replaced: Vec<Replaced>,
+    /// The unsent edit of a field that goes to who was later, with the row's time when it was first seen.
+    pub edit: Option<Box<Edit>>,
 }
 
 /// A row value that was there before a page wrote another.
@@ -72,7 +75,7 @@ pub struct Replaced {
 
 impl FieldBase {
     pub fn agreed(row: Value, record: Value) -> Self {
-        Self { row, record, state: State::Agreed, replaced: Vec::new() }
+        Self { row, record, state: State::Agreed, replaced: Vec::new(), edit: None }
     }
 
     /// It waits for a person's decision.
@@ -121,13 +124,15 @@ impl Base {
     }
 
     /// One JSON object by property name. Shortest form first: a text or null when both sides hold the same and agree, `[row, record]` when their forms differ,
-    /// `[row, record, state]` when they do not agree (a word, or an object that tells what a person has to know), and `[row, record, state, replaced]` after a page. Fields that have not met are absent.
+    /// `[row, record, state]` when they do not agree (a word, or an object that tells what a person has to know), `[row, record, state, replaced]` after a page, and
+    /// `[row, record, state, replaced, edit]` while an edit of the row waits whose time counts. Fields that have not met are absent.
     pub fn to_json(&self, spec: &StreamSpec) -> String {
         let mut out = String::with_capacity(48 * spec.fields.len());
         out.push('{');
         for (field, base) in spec.fields.iter().zip(&self.fields) {
             if let Some(base) = base {
-                push_field(&mut out, &field.property, base.row.as_deref(), base.record.as_deref(), &base.state, &base.replaced);
+                let sides = (base.row.as_deref(), base.record.as_deref());
+                push_field(&mut out, &field.property, sides, &base.state, &base.replaced, base.edit.as_deref());
             }
         }
         out.push('}');
@@ -147,7 +152,7 @@ pub fn agreed_json<'a>(spec: &StreamSpec, sides: impl Iterator<Item = (Option<&'
     let mut out = String::with_capacity(48 * spec.fields.len());
     out.push('{');
     for (field, (row, record)) in spec.fields.iter().zip(sides) {
-        push_field(&mut out, &field.property, row, record, &State::Agreed, &[]);
+        push_field(&mut out, &field.property, (row, record), &State::Agreed, &[], None);
     }
     out.push('}');
     out
@@ -170,7 +175,8 @@ fn read_field(stored: Json) -> Option<FieldBase> {
                 Some(_) => return None,
             };
             let replaced = parts.next().map(read_replaced).unwrap_or_default();
-            Some(FieldBase { row, record, state, replaced })
+            let edit = parts.next().and_then(read_edit).map(Box::new);
+            Some(FieldBase { row, record, state, replaced, edit })
         }
         Json::Bool(_) | Json::Number(_) | Json::Object(_) => None,
     }
@@ -204,6 +210,20 @@ fn read_replaced(json: Json) -> Vec<Replaced> {
         Some(Replaced { value: side(parts.next()?)?, at: parts.next()?.as_i64()? })
     };
     entries.into_iter().filter_map(entry).collect()
+}
+
+/// `[value, at, precision]`.
+fn read_edit(json: Json) -> Option<Edit> {
+    let Json::Array(parts) = json else { return None };
+    let mut parts = parts.into_iter();
+    let value = side(parts.next()?)?;
+    Some(Edit { value, at: Moment { at: parts.next()?.as_i64()?, precision: parts.next()?.as_i64()? } })
+}
+
+fn push_edit(out: &mut String, edit: &Edit) {
+    out.push_str(",[");
+    push_value(out, edit.value.as_deref());
+    out.push_str(&format!(",{},{}]", edit.at.at, edit.at.precision));
 }
 
 fn push_replaced(out: &mut String, replaced: &[Replaced]) {
@@ -245,13 +265,20 @@ fn side(json: Json) -> Option<Value> {
     }
 }
 
-fn push_field(out: &mut String, property: &str, row: Option<&str>, record: Option<&str>, state: &State, replaced: &[Replaced]) {
+fn push_field(
+    out: &mut String,
+    property: &str,
+    (row, record): (Option<&str>, Option<&str>),
+    state: &State,
+    replaced: &[Replaced],
+    edit: Option<&Edit>,
+) {
     if out.len() > 1 {
         out.push(',');
     }
     push_text(out, property);
     out.push(':');
-    if *state == State::Agreed && replaced.is_empty() && row == record {
+    if *state == State::Agreed && replaced.is_empty() && edit.is_none() && row == record {
         return push_value(out, row);
     }
     out.push('[');
@@ -259,7 +286,7 @@ fn push_field(out: &mut String, property: &str, row: Option<&str>, record: Optio
     out.push(',');
     push_value(out, record);
     match state {
-        State::Agreed if replaced.is_empty() => {}
+        State::Agreed if replaced.is_empty() && edit.is_none() => {}
         State::Agreed => out.push_str(",null"),
         State::Owed => out.push_str(",\"owed\""),
         State::Conflict(dispute) => push_dispute(out, "conflict", dispute),
@@ -271,6 +298,12 @@ fn push_field(out: &mut String, property: &str, row: Option<&str>, record: Optio
         }
     }
     push_replaced(out, replaced);
+    if let Some(edit) = edit {
+        if replaced.is_empty() {
+            out.push_str(",[]");
+        }
+        push_edit(out, edit);
+    }
     out.push(']');
 }
 
@@ -315,8 +348,10 @@ mod tests {
             dispute().prop_map(State::Held),
             "[a-z ]{1,8}".prop_map(State::Differs)
         ];
-        let field = (side(), side(), state, replaced);
-        prop::option::of(field.prop_map(|(row, record, state, replaced)| FieldBase { row, record, state, replaced }))
+        let moment = (any::<Millis>(), any::<Millis>()).prop_map(|(at, precision)| Moment { at, precision });
+        let edit = prop::option::of((side(), moment).prop_map(|(value, at)| Box::new(Edit { value, at })));
+        let field = (side(), side(), state, replaced, edit);
+        prop::option::of(field.prop_map(|(row, record, state, replaced, edit)| FieldBase { row, record, state, replaced, edit }))
     }
 
     proptest! {

@@ -56,7 +56,7 @@ pub fn decide(spec: &StreamSpec, base: &Base, field: usize, take: Side) -> Resul
     };
     let was = dispute.agreed.as_ref().and_then(|(row, _)| row.clone());
     open.state = State::Decided(take, dispute.clone());
-    Ok(Decision { base, take, because: Because { field, rule, was } })
+    Ok(Decision { base, take, because: Because { field, rule, was, times: None } })
 }
 
 /// One field that waits for a person, with everything there is to decide by.

@@ -22,8 +22,13 @@ fn value() -> impl Strategy<Value = Value> {
 fn in_conflict(row: &Value, record: &Value) -> Base {
     let same = |text: &str| Some(FieldBase::agreed(Some(text.into()), Some(text.into())));
     let dispute = Dispute { agreed: Some((Some("0".into()), Some("0".into()))), since: Some(1) };
-    let phone =
-        FieldBase { row: row.clone(), record: record.clone(), state: State::Conflict(Box::new(dispute)), replaced: Vec::new() };
+    let phone = FieldBase {
+        row: row.clone(),
+        record: record.clone(),
+        state: State::Conflict(Box::new(dispute)),
+        replaced: Vec::new(),
+        edit: None,
+    };
     Base { fields: vec![same("Rome"), same("Ana"), Some(phone)] }
 }
 
@@ -67,7 +72,7 @@ fn what_waits_is_listed_with_what_was_agreed_and_since_when() {
 fn a_decision_is_told_with_what_was_agreed_before() {
     let open = in_conflict(&Some("1".into()), &Some("2".into()));
     let because = decide(&spec(), &open, PHONE, Side::Orders).unwrap().because;
-    assert_eq!(because, Because { field: PHONE, rule: Rule::DecidedOrders, was: Some("0".into()) });
+    assert_eq!(because, Because { field: PHONE, rule: Rule::DecidedOrders, was: Some("0".into()), times: None });
     assert_eq!(decide(&spec(), &open, PHONE, Side::Crm).unwrap().because.rule, Rule::DecidedCrm);
 }
 

@@ -5,6 +5,7 @@
 
 use crate::Millis;
 use crate::bug::{Bug, planted};
+use crate::newest::Ahead;
 
 /// How many samples the median is taken from.
 const KEPT: usize = 15;
@@ -12,6 +13,9 @@ const KEPT: usize = 15;
 const STEPPED: usize = 3;
 /// `Date` has whole seconds, and an answer takes its time: samples this far apart may still be one offset.
 const TOGETHER_MS: Millis = 3_000;
+
+/// The step of a `Date`.
+const HEADER_STEP_MS: Millis = 1_000;
 
 /// One answer's `Date` less our clock, and when it was heard by our clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +66,13 @@ impl CrmClock {
         Some(Step { by: is - was, doubt_from: good + lowest.min(is) })
     }
 
+    /// How far it is ahead of ours, and how far that may be off: the `Date` of an answer names a whole second, and its samples lie apart. `None` before the first answer.
+    pub fn ahead(&self) -> Option<Ahead> {
+        let by = median(&self.samples);
+        let apart = self.samples.iter().map(|sample| (sample.offset - by).abs()).filter(|apart| *apart <= TOGETHER_MS).max()?;
+        Some(Ahead { by, error: HEADER_STEP_MS + apart })
+    }
+
     /// The CRM's time when ours is `now`. Stamps may pull it back, never push it forward.
     pub fn at(&self, now: Millis) -> Millis {
         if planted(Bug::OurClock) { now } else { now + median(&self.samples) }
@@ -90,6 +101,14 @@ mod tests {
         assert_eq!(clock.at(1_000), 1_000);
         assert!(hear(&mut clock, &[3, 9_999_999, 5, 4]).is_empty());
         assert_eq!(clock.at(1_000), 1_005);
+    }
+
+    #[test]
+    fn h11_the_error_of_the_offset_is_a_second_and_what_the_samples_lie_apart() {
+        let mut clock = CrmClock::default();
+        assert_eq!(clock.ahead(), None, "nobody has told the CRM's time");
+        hear(&mut clock, &[60_000, 60_400, 59_700, 9_999_999]);
+        assert_eq!(clock.ahead(), Some(Ahead { by: 60_400, error: 1_700 }));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub mod link;
 pub mod loop_breaker;
 pub mod meeting;
 pub mod merge;
+pub mod newest;
+pub mod owner;
 pub mod page;
 pub mod push;
 pub mod reading;

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::Millis;
 use crate::base::{Base, FieldBase, State};
 use crate::conflict::Side;
+use crate::newest::Compared;
 use crate::push::Sent;
 use crate::record::Value;
 use crate::rule::Rule;
@@ -22,6 +23,8 @@ pub struct Because {
     pub rule: Rule,
     /// What stood before: of the side that changes, else what was last agreed in the row's form.
     pub was: Value,
+    /// When each side was changed, where that decided or was too close to decide.
+    pub times: Option<Compared>,
 }
 
 /// What happened to the thing as a whole.
@@ -182,7 +185,7 @@ fn digest(link: i64, property: &str, value: &str) -> String {
     bytes.iter().take(3).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The fields of an entry as stored, `{"phone":["taken",was,row,record]}`; the record's form is left out where it is the row's. `None` when none of them is kept.
+/// The fields of an entry as stored, `{"phone":["taken",was,row,record,times]}`; times are rare, and without them the record's form is left out where it is the row's. `None` when none of them is kept.
 /// `base` is the link's after the change.
 pub fn to_json(spec: &StreamSpec, link: i64, because: &[Because], base: &Base) -> Option<String> {
     let mut fields = Map::new();
@@ -194,9 +197,10 @@ pub fn to_json(spec: &StreamSpec, link: i64, because: &[Because], base: &Base) -
         let record = after.and_then(|base| base.record.as_deref());
         let (Some(was), Some(row), Some(record)) = (keep(because.was.as_deref()), keep(row), keep(record)) else { continue };
         let mut parts = vec![Json::from(because.rule.word()), was, row];
-        if parts.last() != Some(&record) {
+        if parts.last() != Some(&record) || because.times.is_some() {
             parts.push(record);
         }
+        parts.extend(because.times.map(|times| json!({ "row": times.row, "record": times.record, "ahead": times.ahead })));
         fields.insert(field.property.clone(), Json::Array(parts));
     }
     (!fields.is_empty()).then(|| Json::Object(fields).to_string())
@@ -211,6 +215,7 @@ pub struct FieldEntry {
     pub was: Kept,
     pub row: Kept,
     pub record: Kept,
+    pub times: Option<Compared>,
 }
 
 /// One row or record that changed, as read back.
@@ -238,10 +243,21 @@ pub fn from_json(text: Option<&str>) -> Vec<FieldEntry> {
             word: parts.first()?.as_str()?.to_owned(),
             was: kept(1)?,
             record: kept(3).unwrap_or_else(|| row.clone()),
+            times: parts.get(4).and_then(compared),
             row,
         })
     };
     fields.into_iter().filter_map(entry).collect()
+}
+
+/// Nothing moved that anybody sees: the time of an edit that was undone is forgotten without a word.
+fn is_same(was: &FieldBase, now: &FieldBase) -> bool {
+    (&was.row, &was.record, &was.state, &was.replaced) == (&now.row, &now.record, &now.state, &now.replaced)
+}
+
+fn compared(json: &Json) -> Option<Compared> {
+    let at = |name| json.get(name)?.as_i64();
+    Some(Compared { row: at("row")?, record: at("record")?, ahead: at("ahead")? })
 }
 
 /// Why the fields of a push moved. A record that the push made needs none of its fields named: that it was made from the row says it. Only what the CRM altered or
@@ -260,7 +276,7 @@ pub fn of_push(before: &Base, sent: &[Sent], after: &Base, created: bool) -> Vec
             (_, Some(base)) if base.state == State::Owed && base.row == sent.row => Rule::SentOwed,
             (_, Some(_)) => Rule::SentHere,
         };
-        Some(Because { field: sent.field, rule, was: was.and_then(|base| base.record.clone()) })
+        Some(Because { field: sent.field, rule, was: was.and_then(|base| base.record.clone()), times: None })
     };
     sent.iter().filter_map(of_field).collect()
 }
@@ -270,7 +286,7 @@ pub fn of_agreement(before: &Base, after: &Base) -> Vec<Because> {
     let moved = |(at, now): (usize, &Option<FieldBase>)| {
         let (was, now) = (before.get(at), now.as_ref()?);
         let rule = match (&now.state, was.map(|base| &base.state)) {
-            _ if was == Some(now) => return None,
+            _ if was.is_some_and(|was| is_same(was, now)) => return None,
             (State::Differs(_), _) => Rule::BlankRow,
             (State::Held(_), _) => Rule::Held,
             (_, Some(State::Conflict(_) | State::Decided(..))) => Rule::ConflictEnded,
@@ -279,7 +295,7 @@ pub fn of_agreement(before: &Base, after: &Base) -> Vec<Because> {
             (_, Some(State::Agreed | State::Held(_))) => Rule::SameForm,
             (_, None) => Rule::SameMet,
         };
-        Some(Because { field: at, rule, was: was.and_then(|base| base.row.clone()) })
+        Some(Because { field: at, rule, was: was.and_then(|base| base.row.clone()), times: None })
     };
     after.fields.iter().enumerate().filter_map(moved).collect()
 }

@@ -15,7 +15,7 @@ fn text(value: &str) -> Value {
 }
 
 fn pair(row: &str, record: &str, state: State) -> Option<FieldBase> {
-    Some(FieldBase { row: text(row), record: text(record), state, replaced: Vec::new() })
+    Some(FieldBase { row: text(row), record: text(record), state, replaced: Vec::new(), edit: None })
 }
 
 fn conflict() -> State {
@@ -97,7 +97,13 @@ fn h24_a_stale_save_names_its_rule_when_it_is_held_and_when_it_is_put_right() {
         spec.fields[0].owner = Owner::Hold;
         spec.stale.policy = policy;
         let replaced = vec![Replaced { value: text("a"), at: 1_000 }];
-        let base = FieldBase { row: text(if state == State::Agreed { "b" } else { "a" }), record: text("b"), state, replaced };
+        let base = FieldBase {
+            row: text(if state == State::Agreed { "b" } else { "a" }),
+            record: text("b"),
+            state,
+            replaced,
+            edit: None,
+        };
         let merged =
             merge(&spec, &Base { fields: vec![Some(base)] }, &Ghosts::default(), &[text("a")], &[text(record)], at).unwrap();
         merged.because.first().map(|because| because.rule)
@@ -198,6 +204,8 @@ fn each_rule_tells_its_sentence() {
     insta::assert_snapshot!(lines.join("\n"), @"
     taken                taken from the CRM: it changed there and not here
     taken_both           taken from the CRM: both sides changed, the CRM owns the field
+    taken_later          taken from the CRM: both sides changed, and the later one stands
+    taken_untold         taken from the CRM: both sides changed, which was later cannot be told, and the CRM stands then
     taken_decided        taken from the CRM: both sides had changed, then it was edited there
     taken_word           taken from the CRM: a person decided so
     taken_stale          taken from the CRM: the row's value was one that a page had just replaced, as an application leaves that saves an old object
@@ -206,6 +214,8 @@ fn each_rule_tells_its_sentence() {
     met_crm              taken from the CRM: the two met with different values, the CRM owns the field
     owed                 the row's value stands and is owed to the CRM: it changed there, the order database owns the field
     owed_both            the row's value stands and is owed to the CRM: both sides changed, the order database owns the field
+    owed_later           the row's value stands and is owed to the CRM: both sides changed, and the later one stands
+    owed_untold          the row's value stands and is owed to the CRM: both sides changed, which was later cannot be told, and the order database stands then
     owed_again           the row changed while it was owed to the CRM: the newer value is owed
     owed_late            the row's value stands and is owed to the CRM: an older write of ours landed there late
     decided_orders       a person decided: the row's value stands and is owed to the CRM
@@ -214,6 +224,7 @@ fn each_rule_tells_its_sentence() {
     met_owed             the row's value is owed to the CRM: the record was blank when the two met
     met_orders           the row's value stands and is owed to the CRM: the two met with different values, the order database owns the field
     conflict             a conflict began: both sides changed, and a person decides
+    conflict_untold      a conflict began: both sides changed, which was later cannot be told, and a person decides
     conflict_again       the conflict goes on: both sides changed again
     conflict_undecided   the conflict goes on: the CRM changed it before a person's word was carried out
     conflict_met         a conflict began: the two met with different values, and a person decides
@@ -254,8 +265,13 @@ fn any_base() -> impl Strategy<Value = Base> {
         Just(State::Held(Box::default())),
         Just(State::Differs(Rule::BlankRecord.reason().into()))
     ];
-    let field =
-        (any_value(), any_value(), state).prop_map(|(row, record, state)| FieldBase { row, record, state, replaced: Vec::new() });
+    let field = (any_value(), any_value(), state).prop_map(|(row, record, state)| FieldBase {
+        row,
+        record,
+        state,
+        replaced: Vec::new(),
+        edit: None,
+    });
     prop::collection::vec(prop::option::of(field), 3).prop_map(|fields| Base { fields })
 }
 
@@ -289,7 +305,7 @@ proptest! {
 fn noted(policy: Lineage, base: &FieldBase) -> Option<String> {
     let mut spec = spec();
     spec.fields.iter_mut().for_each(|field| field.lineage = policy);
-    let because = Because { field: 2, rule: Rule::TakenBoth, was: text("0301 \"old\"") };
+    let because = Because { field: 2, rule: Rule::TakenBoth, was: text("0301 \"old\""), times: None };
     to_json(&spec, 7, &[because], &Base { fields: vec![None, None, Some(base.clone())] })
 }
 

@@ -40,8 +40,14 @@ fn link(name: &str) -> KnownLink {
 
 fn pushed(spec: &StreamSpec, at: Millis, source: &str, was: &str, row: &str) -> Entry {
     let kept = |value: &str| Kept::of(spec.fields[NAME].lineage, 1, "name", Some(value)).unwrap_or(Kept::Blank);
-    let field =
-        FieldEntry { property: "name".into(), word: "sent_owed".into(), was: kept(was), row: kept(row), record: kept(row) };
+    let field = FieldEntry {
+        property: "name".into(),
+        word: "sent_owed".into(),
+        was: kept(was),
+        row: kept(row),
+        record: kept(row),
+        times: None,
+    };
     Entry { at, what: Some(What::Changed), source: source.into(), number: Some(1), fields: vec![field] }
 }
 

@@ -6,7 +6,8 @@
 //! 2. While a push of the link is under way, nothing is merged (there, too): the record is read again when the push has settled.
 //! 3. A row value that already says what the record says changes nothing, whatever the base says.
 //! 4. A field that changed on one side only goes to the other, if its owner allows; a change on the losing side is put right, not ignored.
-//! 5. A field that changed on both sides goes to its owner; `hold` leaves both and waits for a person, whose word is then carried out unless a side was edited since.
+//! 5. A field that changed on both sides goes to its owner; `hold` leaves both and waits for a person, whose word is then carried out unless a side was edited since;
+//!    `newest` lets the later change stand where the two times tell ([`crate::newest`]), and is its fallback's where they do not.
 //! 6. A field that never met: equal agrees, a blank takes the other, both set goes to the owner.
 //! 7. A value of ours that may have landed late is no change over there: it agrees if the row still says it, and is put right if the row has moved on.
 //! 8. A row value that a page has just replaced and that comes back is no edit while its guard lasts: an application saved an old object.
@@ -18,9 +19,10 @@ use crate::bug::{Bug, planted};
 use crate::conflict::Side;
 use crate::ghost::{Ghost, Ghosts};
 use crate::lineage::Because;
+use crate::newest::{Edit, Later, Times};
 use crate::record::{Row, Value, as_unlinked, is_blank};
 use crate::rule::Rule;
-use crate::spec::{Blanks, FieldSpec, Owner, StaleSave, StreamSpec};
+use crate::spec::{Blanks, Fallback, FieldSpec, Owner, StaleSave, StreamSpec};
 use crate::stale;
 
 /// What a record and its row come to.
@@ -45,7 +47,7 @@ pub struct Unmergeable {
     pub problem: String,
 }
 
-/// Merges a record into its row, field by field. `row` and `record` are aligned with `spec.fields`; `now` is the database's clock.
+/// Merges a record into its row where nothing is known of the times at which they were changed.
 pub fn merge(
     spec: &StreamSpec,
     base: &Base,
@@ -53,6 +55,19 @@ pub fn merge(
     row: &[Value],
     record: &[Value],
     now: Millis,
+) -> Result<Merged, Unmergeable> {
+    merge_timed(spec, base, ghosts, row, record, now, &Times::default())
+}
+
+/// Merges a record into its row, field by field. `row` and `record` are aligned with `spec.fields`; `now` is the database's clock; `times` are those of row and record.
+pub fn merge_timed(
+    spec: &StreamSpec,
+    base: &Base,
+    ghosts: &Ghosts,
+    row: &[Value],
+    record: &[Value],
+    now: Millis,
+    times: &Times,
 ) -> Result<Merged, Unmergeable> {
     let mut merged = Merged {
         row_changes: Vec::new(),
@@ -65,13 +80,18 @@ pub fn merge(
         let (row, record) = (row.get(at).cloned().flatten(), record.get(at).cloned().flatten());
         let step = match ours(spec, field, base.get(at), ghosts.of(at, record.as_deref()), row.as_deref(), record.as_deref()) {
             Some(act) => Step { act, unsent: false, both_changed: false },
-            None => merge_field(spec, field, base.get(at), row.as_deref(), record.as_deref(), now),
+            None => merge_field(spec, field, base.get(at), row.as_deref(), record.as_deref(), now, times),
         };
         let step = if refers_to_a_stranger(field, record.as_deref()) { step.without_taking() } else { step };
+        let times = times.of_edit(base.get(at).and_then(|base| base.edit.as_deref()), row.as_deref());
         let replaced = || base.get(at).map(|base| base.replaced.clone()).unwrap_or_default();
         merged.conflicts += u32::from(step.both_changed);
-        merged.because.extend(because(at, &step.act, base.get(at), row.as_deref(), record.as_deref()));
-        let next = match step.act {
+        let because = because(at, &step.act, base.get(at), row.as_deref(), record.as_deref());
+        merged.because.extend(
+            because.map(|because| Because { times: times.compared().filter(|_| because.rule.compares_times()), ..because }),
+        );
+        let edit = times.row.map(|at| Box::new(Edit { value: row.clone(), at }));
+        let mut next = match step.act {
             Act::Stay => base.get(at).cloned().unwrap_or_else(|| FieldBase::agreed(row, record)),
             Act::Agree(_) => FieldBase { replaced: replaced(), ..FieldBase::agreed(row, record) },
             Act::Take(_) => {
@@ -83,17 +103,22 @@ pub fn merge(
                 merged.row_changes.push((at, taken.clone()));
                 FieldBase { replaced, ..FieldBase::agreed(taken, record) }
             }
-            Act::Push(_) => FieldBase { row, record, state: State::Owed, replaced: replaced() },
+            Act::Push(_) => FieldBase { row, record, state: State::Owed, replaced: replaced(), edit: None },
             Act::Wait(_) => {
                 let state = State::Conflict(Box::new(dispute(base.get(at), now)));
-                FieldBase { row, record, state, replaced: replaced() }
+                FieldBase { row, record, state, replaced: replaced(), edit: None }
             }
             Act::Hold(_) => base.get(at).map_or_else(
                 || FieldBase::agreed(row.clone(), record.clone()),
                 |base| stale::holding(base, row.clone(), record.clone(), now),
             ),
-            Act::Accept(rule) => FieldBase { row, record, state: State::Differs(rule.reason().to_owned()), replaced: replaced() },
+            Act::Accept(rule) => {
+                let state = State::Differs(rule.reason().to_owned());
+                FieldBase { row, record, state, replaced: replaced(), edit: None }
+            }
         };
+        let waits = (step.unsent || next.state.owes()) && matches!(field.owner, Owner::Newest(_));
+        next.edit = edit.filter(|_| waits);
         merged.owes_push |= step.unsent || next.state.owes();
         merged.base.fields.push(Some(next));
     }
@@ -182,7 +207,7 @@ fn because(at: usize, act: &Act, base: Option<&FieldBase>, row: Option<&str>, re
         Act::Push(rule) => (*rule, before(|base| &base.record)),
         Act::Agree(rule) | Act::Wait(rule) | Act::Hold(rule) | Act::Accept(rule) => (*rule, before(|base| &base.row)),
     };
-    Some(Because { field: at, rule, was })
+    Some(Because { field: at, rule, was, times: None })
 }
 
 fn merge_field(
@@ -192,6 +217,7 @@ fn merge_field(
     row: Option<&str>,
     record: Option<&str>,
     now: Millis,
+    times: &Times,
 ) -> Step {
     let step = |act, unsent, both_changed| Step { act, unsent, both_changed };
     if says_the_same(field, row, record) {
@@ -223,14 +249,47 @@ fn merge_field(
             act => step(act, false, false),
         },
         (true, true) => match owner(spec, field) {
+            Owner::Newest(fallback) => step(later(spec, field, base, (row, record), fallback, times), false, true),
             Owner::Crm => step(take(spec, field, record, Rule::TakenBoth), false, true),
             // The row said so when it was owed already: only the CRM moved again.
             Owner::Orders if base.row.as_deref() == row => step(push(spec, field, row, Rule::OwedThere), false, true),
             Owner::Orders => step(push(spec, field, row, Rule::OwedBoth), false, true),
-            Owner::Hold if matches!(base.state, State::Conflict(_)) => step(Act::Wait(Rule::ConflictAgain), false, true),
-            Owner::Hold if matches!(base.state, State::Decided(..)) => step(Act::Wait(Rule::ConflictUndecided), false, true),
-            Owner::Hold => step(Act::Wait(Rule::ConflictBoth), false, true),
+            Owner::Hold => step(Act::Wait(waits(base, Rule::ConflictBoth)), false, true),
         },
+    }
+}
+
+/// Both sides changed: the later change stands, and the fallback decides where nobody can tell.
+fn later(
+    spec: &StreamSpec,
+    field: &FieldSpec,
+    base: &FieldBase,
+    (row, record): (Option<&str>, Option<&str>),
+    fallback: Fallback,
+    times: &Times,
+) -> Act {
+    let later = match base.state {
+        // A person let the row's value stand, and that word has no time that could be compared.
+        State::Decided(..) => Later::Untold,
+        State::Agreed | State::Owed | State::Conflict(_) | State::Held(_) | State::Differs(_) => {
+            times.of_edit(base.edit.as_deref(), row).later()
+        }
+    };
+    match (later, fallback) {
+        (Later::Record, _) => take(spec, field, record, Rule::TakenLater),
+        (Later::Row, _) => push(spec, field, row, Rule::OwedLater),
+        (Later::Untold, Fallback::Crm) => take(spec, field, record, Rule::TakenUntold),
+        (Later::Untold, Fallback::Orders) => push(spec, field, row, Rule::OwedUntold),
+        (Later::Untold, Fallback::Hold) => Act::Wait(waits(base, Rule::ConflictUntold)),
+    }
+}
+
+/// A conflict that goes on, or one that begins by this rule.
+fn waits(base: &FieldBase, begins: Rule) -> Rule {
+    match base.state {
+        State::Conflict(_) => Rule::ConflictAgain,
+        State::Decided(..) => Rule::ConflictUndecided,
+        State::Agreed | State::Owed | State::Held(_) | State::Differs(_) => begins,
     }
 }
 
@@ -272,21 +331,23 @@ pub(crate) fn owner(spec: &StreamSpec, field: &FieldSpec) -> Owner {
 }
 
 fn first_meeting(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, record: Option<&str>) -> Act {
+    // Never by who was later: that the two differ is no news of either.
+    let owner = |spec, field| owner(spec, field).without_times();
     match (is_blank(row), is_blank(record)) {
         (true, false) if spec.direction.writes_rows() => Act::Take(Rule::MetBlankRow),
         (false, true) if owner(spec, field) != Owner::Crm => push(spec, field, row, Rule::MetBlankRecord),
         _ => match owner(spec, field) {
             Owner::Crm => take(spec, field, record, Rule::MetCrm),
             Owner::Orders => push(spec, field, row, Rule::MetOrders),
-            Owner::Hold => Act::Wait(Rule::ConflictMet),
+            Owner::Hold | Owner::Newest(_) => Act::Wait(Rule::ConflictMet),
         },
     }
 }
 
 fn changed_there(spec: &StreamSpec, field: &FieldSpec, base: &FieldBase, row: Option<&str>, record: Option<&str>) -> Act {
     match owner(spec, field) {
-        Owner::Crm | Owner::Hold if base.is_open() => take(spec, field, record, Rule::TakenDecided),
-        Owner::Crm | Owner::Hold => take(spec, field, record, Rule::TakenThere),
+        Owner::Crm | Owner::Hold | Owner::Newest(_) if base.is_open() => take(spec, field, record, Rule::TakenDecided),
+        Owner::Crm | Owner::Hold | Owner::Newest(_) => take(spec, field, record, Rule::TakenThere),
         Owner::Orders => push(spec, field, row, Rule::OwedThere),
     }
 }
@@ -294,7 +355,7 @@ fn changed_there(spec: &StreamSpec, field: &FieldSpec, base: &FieldBase, row: Op
 fn changed_here(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, record: Option<&str>) -> Act {
     match owner(spec, field) {
         Owner::Crm => take(spec, field, record, Rule::PutBack),
-        Owner::Orders | Owner::Hold => push(spec, field, row, Rule::OwedAgain),
+        Owner::Orders | Owner::Hold | Owner::Newest(_) => push(spec, field, row, Rule::OwedAgain),
     }
 }
 
@@ -322,8 +383,12 @@ fn push(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, rule: Rule) -> 
 pub fn is_at_rest(base: &Base, row: &Row, record: &[Value]) -> bool {
     base.fields.len() == record.len()
         && base.fields.iter().zip(record).enumerate().all(|(at, (base, record))| {
-            base.as_ref()
-                .is_some_and(|base| base.state == State::Agreed && base.record == *record && base.row.as_deref() == row.field(at))
+            base.as_ref().is_some_and(|base| {
+                base.state == State::Agreed
+                    && base.edit.is_none()
+                    && base.record == *record
+                    && base.row.as_deref() == row.field(at)
+            })
         })
 }
 

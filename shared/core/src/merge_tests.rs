@@ -50,6 +50,7 @@ pub(crate) fn spec() -> StreamSpec {
         deletes: Deletes { outbound: DeletePolicy::Ignore, inbound: InboundDelete::Ignore },
         stale: StaleSpec { guard: Duration::from_secs(300), policy: StaleSave::Ours },
         touch: Touch::default(),
+        row_modified: None,
         poll: PollSpec {
             every: Duration::from_secs(30),
             lag: Duration::from_secs(5),
@@ -135,7 +136,7 @@ fn a_field_that_changed_on_both_sides_goes_to_its_owner() {
 fn a_change_over_there_does_not_undo_an_edit_that_is_still_owed() {
     let mut base = agreed(&["Rome", "Ana", "1"]);
     base.fields[2] =
-        Some(FieldBase { row: Some("2".into()), record: Some("1".into()), state: State::Owed, replaced: Vec::new() });
+        Some(FieldBase { row: Some("2".into()), record: Some("1".into()), state: State::Owed, replaced: Vec::new(), edit: None });
     let merged = check(&base, &["Rome", "Ana", "2"], &["Rome", "Ana", "3"], &["Rome", "Ana", "2"]);
     assert_eq!((merged.conflicts, merged.base.conflicts()), (1, 1), "both changed it: a person decides");
 }
@@ -219,6 +220,7 @@ fn bases() -> impl Strategy<Value = Base> {
         record,
         state: if owed { State::Owed } else { State::Agreed },
         replaced: Vec::new(),
+        edit: None,
     });
     prop::collection::vec(prop::option::of(field), 3).prop_map(|fields| Base { fields })
 }

@@ -12,7 +12,8 @@ use crate::freshness::{Freshness, Heard, freshness};
 use crate::ghost::Ghosts;
 use crate::link::{LinkState, LinkView};
 use crate::meeting::{Candidate, Meeting, insertion, meet};
-use crate::merge::{Merged, is_at_rest, merge};
+use crate::merge::{Merged, is_at_rest, merge_timed};
+use crate::newest::{Ahead, Times};
 use crate::record::{Record, RemoteId, Row, RowKey, as_unlinked};
 use crate::spec::{FieldSpec, Owner, StreamSpec};
 use crate::survivor::Absorbed;
@@ -52,6 +53,22 @@ pub struct Known {
     pub aliases: HashMap<RemoteId, RemoteId>,
     /// What the batch's own records say of others that were merged into them.
     pub absorbed: Absorbed,
+    /// How the clocks stand, where fields go to who was later.
+    pub clock: Option<Clock>,
+}
+
+/// How the CRM's clock stands to the database's, and the step of its stamps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    pub ahead: Ahead,
+    pub precision: Millis,
+}
+
+impl Known {
+    fn times(&self, spec: &StreamSpec, row: &Row, record: &Record, heard: Heard) -> Times {
+        let (ahead, precision) = self.clock.map(|clock| (clock.ahead, clock.precision)).unzip();
+        Times::of(spec, row, record, ahead, precision.unwrap_or(0), heard.asked_at())
+    }
 }
 
 /// What becomes of one record.
@@ -191,7 +208,8 @@ fn plan_linked(
     if nothing_to_write && is_at_rest(&link.view.base, row, &record.values) {
         return seen();
     }
-    match merge(spec, &link.view.base, &link.view.ghosts, &row.values(spec), &record.values, heard.asked_at()) {
+    let times = known.times(spec, row, record, heard);
+    match merge_timed(spec, &link.view.base, &link.view.ghosts, &row.values(spec), &record.values, heard.asked_at(), &times) {
         Err(error) => unmergeable(&error, record),
         Ok(merged) if nothing_to_write && merged.row_changes.is_empty() && merged.base == link.view.base && !merged.owes_push => {
             seen()
@@ -214,7 +232,8 @@ fn plan_tombstone(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &
     }
     // Row and record are both gone by now, and the push that is owed for the row has yet to say so.
     let Some(row) = known.rows.get(key) else { return Step::Pass };
-    match merge(spec, &link.view.base, &Ghosts::default(), &row.values(spec), &record.values, heard.asked_at()) {
+    let times = known.times(spec, row, record, heard);
+    match merge_timed(spec, &link.view.base, &Ghosts::default(), &row.values(spec), &record.values, heard.asked_at(), &times) {
         Ok(merged) => Step::Lift { link: link.id, key: key.clone(), merged },
         Err(error) => unmergeable(&error, record),
     }
@@ -275,7 +294,8 @@ fn bind(spec: &StreamSpec, record: &Record, key: RowKey, known: &Known, heard: H
     let Some(row) = known.rows.get(&key) else { return Step::OweRead { reason: "the row went away while it was matched" } };
     let (base, sent) =
         link.map_or_else(|| (Base::unmet(spec), Ghosts::default()), |link| (link.view.base.clone(), link.view.ghosts.clone()));
-    match merge(spec, &base, &sent, &row.values(spec), &record.values, heard.asked_at()) {
+    let times = known.times(spec, row, record, heard);
+    match merge_timed(spec, &base, &sent, &row.values(spec), &record.values, heard.asked_at(), &times) {
         Ok(merged) => Step::Bind { link: link.map(|link| link.id), key, merged, ghosts: sent.after(heard.as_of()) },
         Err(error) => unmergeable(&error, record),
     }
@@ -287,7 +307,8 @@ fn rebind(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Known, h
     let Some((key, row)) = there else {
         return Step::OweRead { reason: "the row went away while its record was merged" };
     };
-    match merge(spec, &link.view.base, &link.view.ghosts, &row.values(spec), &record.values, heard.asked_at()) {
+    let times = known.times(spec, row, record, heard);
+    match merge_timed(spec, &link.view.base, &link.view.ghosts, &row.values(spec), &record.values, heard.asked_at(), &times) {
         Ok(merged) => Step::Rebind { link: link.id, key: key.clone(), merged, ghosts: link.view.ghosts.after(heard.as_of()) },
         Err(error) => unmergeable(&error, record),
     }

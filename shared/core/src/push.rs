@@ -205,6 +205,10 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
         }
         let is_owed = known.state.owes() && !planted(Bug::OwedIsIgnored) || held && stale::is_over(spec, known, subject.now);
         if !changed && !is_owed {
+            // The edit whose time was noted was undone: another one to the same value has a time of its own.
+            if known.edit.is_some() {
+                base.fields[at] = Some(FieldBase { edit: None, ..known.clone() });
+            }
             continue;
         }
         if field.references.is_some() {
@@ -231,14 +235,16 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
         } else if record.is_none() && field.blanks == Blanks::Keep && !is_decided {
             let kept = State::Differs(Rule::BlankRow.reason().to_owned());
             let (record, replaced) = (known.record.clone(), known.replaced.clone());
-            base.fields[at] = Some(FieldBase { row: value, record, state: kept, replaced });
+            base.fields[at] = Some(FieldBase { row: value, record, state: kept, replaced, edit: None });
         } else {
             match field.owner {
                 Owner::Orders => fields.push(Sent { field: at, row: value, record }),
-                Owner::Hold if subject.just_read || planted(Bug::HoldSentUnread) => {
+                Owner::Hold | Owner::Newest(_) if subject.just_read || planted(Bug::HoldSentUnread) => {
                     fields.push(Sent { field: at, row: value, record });
                 }
-                Owner::Hold => return Plan::ReadFirst("the CRM may have changed a field that is about to be sent"),
+                Owner::Hold | Owner::Newest(_) => {
+                    return Plan::ReadFirst("the CRM may have changed a field that is about to be sent");
+                }
                 Owner::Crm if planted(Bug::CrmFieldsSent) => fields.push(Sent { field: at, row: value, record }),
                 Owner::Crm => return Plan::ReadFirst("a field of the CRM was changed in the row"),
             }
@@ -298,7 +304,7 @@ pub fn settled(spec: &StreamSpec, base: &Base, sent: &[Sent], answered: &[(Strin
         let ignored = record != sent.record && before.is_some_and(|before| before == record);
         let state = if ignored { State::Differs(Rule::NotTaken.reason().to_owned()) } else { State::Agreed };
         let row = if planted(Bug::SingleValuedBase) { record.clone() } else { sent.row.clone() };
-        base.fields[sent.field] = Some(FieldBase { row, record, state, replaced: Vec::new() });
+        base.fields[sent.field] = Some(FieldBase { row, record, state, replaced: Vec::new(), edit: None });
     }
     base
 }

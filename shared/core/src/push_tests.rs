@@ -61,8 +61,13 @@ fn an_echo_costs_no_call() {
 #[test]
 fn an_owed_field_is_sent_although_the_row_did_not_change() {
     let mut link = link(&["Rome", "Ana", "1"]);
-    link.base.fields[1] =
-        Some(FieldBase { row: Some("Ana".into()), record: Some("Anna".into()), state: State::Owed, replaced: Vec::new() });
+    link.base.fields[1] = Some(FieldBase {
+        row: Some("Ana".into()),
+        record: Some("Anna".into()),
+        state: State::Owed,
+        replaced: Vec::new(),
+        edit: None,
+    });
     assert_eq!(sent(&check(&spec(), Some(&row(&["Rome", "Ana", "1"])), Some(&link))), [1]);
 }
 

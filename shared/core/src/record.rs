@@ -84,7 +84,7 @@ impl Record {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     pub key: RowKey,
-    /// Aligned with `StreamSpec::columns()`.
+    /// Aligned with `StreamSpec::selected_columns()`.
     pub columns: Vec<Value>,
 }
 
@@ -96,6 +96,12 @@ impl Row {
         }
         let at = spec.columns().position(|name| name == column)?;
         self.columns.get(at)?.as_deref()
+    }
+
+    /// The row's own time of change, as its column writes it; `None` where the mapping names none.
+    pub fn modified(&self, spec: &StreamSpec) -> Option<&str> {
+        spec.row_modified.as_ref()?;
+        self.columns.get(spec.columns().count())?.as_deref()
     }
 
     /// The value of a field's column, by the field's place in the mapping.

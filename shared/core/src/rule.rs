@@ -60,6 +60,8 @@ macro_rules! rules {
 rules! {
     TakenThere, "taken", Took, "taken from the CRM: it changed there and not here";
     TakenBoth, "taken_both", Took, "taken from the CRM: both sides changed, the CRM owns the field";
+    TakenLater, "taken_later", Took, "taken from the CRM: both sides changed, and the later one stands";
+    TakenUntold, "taken_untold", Took, "taken from the CRM: both sides changed, which was later cannot be told, and the CRM stands then";
     TakenDecided, "taken_decided", Took, "taken from the CRM: both sides had changed, then it was edited there";
     TakenWord, "taken_word", Took, "taken from the CRM: a person decided so";
     TakenStale, "taken_stale", Took, "taken from the CRM: the row's value was one that a page had just replaced, as an application leaves that saves an old object";
@@ -69,6 +71,8 @@ rules! {
 
     OwedThere, "owed", Owes, "the row's value stands and is owed to the CRM: it changed there, the order database owns the field";
     OwedBoth, "owed_both", Owes, "the row's value stands and is owed to the CRM: both sides changed, the order database owns the field";
+    OwedLater, "owed_later", Owes, "the row's value stands and is owed to the CRM: both sides changed, and the later one stands";
+    OwedUntold, "owed_untold", Owes, "the row's value stands and is owed to the CRM: both sides changed, which was later cannot be told, and the order database stands then";
     OwedAgain, "owed_again", Owes, "the row changed while it was owed to the CRM: the newer value is owed";
     OwedLate, "owed_late", Owes, "the row's value stands and is owed to the CRM: an older write of ours landed there late";
     DecidedOrders, "decided_orders", Owes, "a person decided: the row's value stands and is owed to the CRM";
@@ -78,6 +82,7 @@ rules! {
     MetOrders, "met_orders", Owes, "the row's value stands and is owed to the CRM: the two met with different values, the order database owns the field";
 
     ConflictBoth, "conflict", Waits, "a conflict began: both sides changed, and a person decides";
+    ConflictUntold, "conflict_untold", Waits, "a conflict began: both sides changed, which was later cannot be told, and a person decides";
     ConflictAgain, "conflict_again", Waits, "the conflict goes on: both sides changed again";
     ConflictUndecided, "conflict_undecided", Waits, "the conflict goes on: the CRM changed it before a person's word was carried out";
     ConflictMet, "conflict_met", Waits, "a conflict began: the two met with different values, and a person decides";
@@ -111,6 +116,11 @@ impl Rule {
     /// `None` for a word that another version wrote.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|rule| rule.word() == word)
+    }
+
+    /// Both times belong to its story.
+    pub fn compares_times(self) -> bool {
+        matches!(self, Self::TakenLater | Self::TakenUntold | Self::OwedLater | Self::OwedUntold | Self::ConflictUntold)
     }
 
     /// Why an accepted difference is accepted, as the base keeps it.

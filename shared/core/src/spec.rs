@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::loop_breaker::LoopBreaker;
+pub use crate::owner::{Fallback, Owner, RowModified};
 use crate::transform::Transform;
 
 /// Which way values flow. `Out` still reads the CRM: to see drift, never to write rows.
@@ -28,18 +29,6 @@ impl Direction {
     pub fn writes_records(self) -> bool {
         matches!(self, Self::Out | Self::Both)
     }
-}
-
-/// Whose value stands when both sides changed a field, or when the losing side changed it alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Owner {
-    /// The CRM's value stands; a local change is put right by a read.
-    Crm,
-    /// The order database's value stands; a change in the CRM is put right by a push.
-    Orders,
-    /// Either side may change it; when both did, a person decides.
-    Hold,
 }
 
 /// What a blank on the other side does to a value that is there.
@@ -303,6 +292,8 @@ pub struct StreamSpec {
     pub deletes: Deletes,
     pub stale: StaleSpec,
     pub touch: Touch,
+    /// Read with the row where a field is owned by who was later; never captured, for its change alone decides nothing.
+    pub row_modified: Option<RowModified>,
     pub poll: PollSpec,
     pub sweep: SweepSpec,
     pub brakes: BrakesSpec,
@@ -320,7 +311,12 @@ impl StreamSpec {
         fields.chain(self.send_when.iter().map(|condition| condition.column.as_str())).chain(self.remote_id.as_deref())
     }
 
-    /// The same without the key and without doubles, for catalogues.
+    /// The same, and behind them the column of the row's own time: what a row is read with.
+    pub fn selected_columns(&self) -> impl Iterator<Item = &str> {
+        self.columns().chain(self.row_modified.as_ref().map(|told| told.column.as_str()))
+    }
+
+    /// The columns of `columns` without the key and without doubles, for catalogues.
     pub fn distinct_columns(&self) -> Vec<&str> {
         let mut columns: Vec<&str> = Vec::new();
         for column in self.columns().filter(|column| *column != self.key) {
@@ -342,7 +338,8 @@ impl StreamSpec {
     /// The columns that are read, the key first. A delete mark is read where it is written: one of the order system's own is left alone.
     pub fn read_columns(&self) -> Vec<&str> {
         let mut columns = vec![self.key.as_str()];
-        for column in self.distinct_columns().into_iter().chain(self.touch.columns()).chain(self.delete_mark()) {
+        let told = self.row_modified.as_ref().map(|told| told.column.as_str());
+        for column in self.distinct_columns().into_iter().chain(self.touch.columns()).chain(self.delete_mark()).chain(told) {
             if !columns.contains(&column) {
                 columns.push(column);
             }

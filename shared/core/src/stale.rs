@@ -60,7 +60,7 @@ pub fn hold(spec: &StreamSpec, base: &Base, row: &Row, changed_at: Millis, now: 
 /// A field that is held back.
 pub(crate) fn holding(base: &FieldBase, row: Value, record: Value, now: Millis) -> FieldBase {
     let dispute = Dispute { agreed: Some((base.row.clone(), base.record.clone())), since: Some(now) };
-    FieldBase { row, record, state: State::Held(Box::new(dispute)), replaced: base.replaced.clone() }
+    FieldBase { row, record, state: State::Held(Box::new(dispute)), replaced: base.replaced.clone(), edit: None }
 }
 
 /// What a field remembers once a page replaces `row`. A stale save that is put right does not begin a guard of its own, or a field could be fought over for ever.

@@ -16,7 +16,7 @@ pub(super) fn text(value: &str) -> Value {
 }
 
 pub(super) fn pair(row: &str, record: &str, state: State) -> Option<FieldBase> {
-    Some(FieldBase { row: text(row), record: text(record), state, replaced: Vec::new() })
+    Some(FieldBase { row: text(row), record: text(record), state, replaced: Vec::new(), edit: None })
 }
 
 fn conflict() -> State {
@@ -76,7 +76,7 @@ pub(super) fn entry(
 ) -> Entry {
     let mut fields = vec![None; spec.fields.len()];
     fields[at] = base;
-    let because = Because { field: at, rule, was: text(was) };
+    let because = Because { field: at, rule, was: text(was), times: None };
     let stored = lineage::to_json(spec, 12, &[because], &Base { fields });
     Entry {
         at: NOON + minutes * 60_000,

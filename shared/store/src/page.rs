@@ -12,7 +12,7 @@ use tidemark_core::freshness::Heard;
 use tidemark_core::ghost::Ghosts;
 use tidemark_core::lineage::{Source, What};
 use tidemark_core::link::LinkState;
-use tidemark_core::page::{Known, KnownLink, Parent, Step, awaited, plan};
+use tidemark_core::page::{Clock, Known, KnownLink, Parent, Step, awaited, plan};
 use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_core::source::Position;
 use tidemark_core::survivor::absorb;
@@ -49,6 +49,8 @@ pub struct WindowPage<'a> {
     pub precision: Millis,
     /// How far the CRM's clock is ahead of the database's.
     pub crm_ahead: Millis,
+    /// How the clocks stand, for fields that go to who was later.
+    pub clock: Option<Clock>,
     /// How long an owed read waits before it is due.
     pub read_delay: Millis,
 }
@@ -74,6 +76,7 @@ pub async fn apply_page(
         heard,
         source: Source::Window { id: page.window.id, reader: page.window.reader },
         precision: page.precision,
+        clock: page.clock,
         read_delay: page.read_delay,
         undecided_creates: held.undecided_creates,
         read_debts: held.read_debts,
@@ -108,6 +111,7 @@ pub struct OwedReads<'a> {
     /// The links' versions when the records were asked for; absent for records without a link.
     pub versions: HashMap<RemoteId, i64>,
     pub precision: Millis,
+    pub clock: Option<Clock>,
     pub read_delay: Millis,
     /// What asking again for those that were not answered came to.
     pub round: Round,
@@ -149,6 +153,7 @@ pub async fn apply_reads(
         heard: Heard::ById { asked_at: reads.asked_at },
         source: Source::Read,
         precision: reads.precision,
+        clock: reads.clock,
         read_delay: reads.read_delay,
         // With a key of ours on each record a create is told apart; without one a record may be what a create made.
         undecided_creates: mapped.spec.external_key.is_none() && streams::undecided_creates(&tx, mapped.id).await?,
@@ -193,6 +198,7 @@ struct Batch<'a> {
     heard: Heard,
     source: Source,
     precision: Millis,
+    clock: Option<Clock>,
     read_delay: Millis,
     undecided_creates: bool,
     read_debts: bool,
@@ -251,7 +257,12 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         aliases::recall(tx, mapped.id, &mut batch.records).await?;
     }
     let known = load(tx, mapped, &batch.records, batch.heard, batch.aliases).await?;
-    let mut known = Known { undecided_creates: batch.undecided_creates, moved: std::mem::take(&mut batch.moved), ..known };
+    let mut known = Known {
+        undecided_creates: batch.undecided_creates,
+        moved: std::mem::take(&mut batch.moved),
+        clock: batch.clock,
+        ..known
+    };
     known.absorbed = absorb(&mapped.spec, &batch.records, &known);
     aliases::store(tx, mapped.id, &known.absorbed, batch.source).await?;
     let steps = plan(&mapped.spec, &batch.records, &known, batch.heard, batch.precision);

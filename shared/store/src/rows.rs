@@ -33,12 +33,12 @@ impl Mapped {
 
     /// Key and mapped columns in text form; `t` is the table's alias.
     fn selection(&self, backend: DbBackend, alias: &str) -> String {
-        let columns = std::iter::once(self.spec.key.as_str()).chain(self.spec.columns());
+        let columns = std::iter::once(self.spec.key.as_str()).chain(self.spec.selected_columns());
         columns.map(|column| text_of(backend, alias, column)).collect::<Vec<_>>().join(", ")
     }
 
     fn read(&self, row: &QueryResult) -> Result<Row, StoreError> {
-        let columns = (1..=self.spec.columns().count()).map(|at| get(row, at)).collect::<Result<_, _>>()?;
+        let columns = (1..=self.spec.selected_columns().count()).map(|at| get(row, at)).collect::<Result<_, _>>()?;
         Ok(Row { key: RowKey(get(row, 0)?), columns })
     }
 }

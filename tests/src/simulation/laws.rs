@@ -108,7 +108,7 @@ pub(crate) fn record_written(
     match owner {
         Owner::Crm => Some(format!("an owned field of the record was overwritten: {at}")),
         Owner::Orders => None,
-        Owner::Hold => {
+        Owner::Hold | Owner::Newest(_) => {
             let rows = orders.ever_tagged(&tag);
             let taken =
                 rows.iter().any(|key| orders.ever.get(&(key.clone(), column)).is_some_and(|ever| ever.contains(&before.value)));
@@ -216,7 +216,7 @@ fn lost(
     let decides = match owner {
         Owner::Orders => rows,
         Owner::Crm => records,
-        Owner::Hold => match (rows, records) {
+        Owner::Hold | Owner::Newest(_) => match (rows, records) {
             (Some(row), Some(record)) => Some(if row.seq > record.seq { row } else { record }),
             (one, other) => one.or(other),
         },

@@ -70,6 +70,7 @@ pub(crate) fn streams(swarm: &Swarm) -> Vec<StreamSpec> {
         },
         stale: StaleSpec { guard: Duration::from_secs(10), policy: StaleSave::Ours },
         touch: Touch::default(),
+        row_modified: None,
         brakes: super::brakes::spec(swarm),
         // Its people are few and turn a value back and forth within seconds.
         loop_breaker: tidemark_core::loop_breaker::LoopBreaker::NONE,

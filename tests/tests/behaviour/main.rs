@@ -27,6 +27,7 @@ mod local_sweep;
 mod loops;
 mod lost_triggers;
 mod merged;
+mod newest;
 mod own_writes;
 mod politeness;
 mod rewind;

@@ -1,9 +1,9 @@
 //! One line of a stream's `fields` as the file shapes it: `property = "column"` or `property = { column = …, … }`.
 
-use tidemark_core::spec::{Blanks, Check, Lineage, Owner};
+use tidemark_core::spec::{Blanks, Check, Fallback, Lineage, Owner};
 use tidemark_core::transform::Transform;
 
-use super::stream::{BLANKS, FieldDefaults, LINEAGE, owner};
+use super::stream::{BLANKS, FieldDefaults, LINEAGE, fallback, owner};
 use crate::errors::Findings;
 use crate::node::{Entry, Located, Node, Value};
 use crate::section::{self, Section};
@@ -15,6 +15,8 @@ pub(crate) struct RawField {
     pub(crate) column: Option<Located<String>>,
     /// Its own, or the stream's, or the default of the stream's direction.
     pub(crate) owner: Option<Located<Owner>>,
+    /// Its own; else the stream's counts.
+    pub(crate) fallback: Option<Located<Fallback>>,
     pub(crate) blanks: Option<Blanks>,
     pub(crate) lineage: Option<Lineage>,
     /// `as`.
@@ -36,6 +38,7 @@ impl RawField {
             property,
             column: None,
             owner: defaults.owner.clone(),
+            fallback: None,
             blanks: defaults.blanks,
             lineage: defaults.lineage,
             form: None,
@@ -49,11 +52,13 @@ impl RawField {
                 let mut section = Section::open(entry.node, findings)?;
                 let column = section.required_text("column", "Name the column of the table.");
                 let own_owner = section.take("owner").map(|node| owner(node, findings));
+                let own_fallback = section.take("fallback").and_then(|node| fallback(node, findings));
                 let own_blanks = section.take("blanks").map(|node| section::choice(node, &BLANKS, findings));
                 let own_lineage = section.take("lineage").map(|node| section::choice(node, &LINEAGE, findings));
                 let field = Self {
                     column,
                     owner: own_owner.unwrap_or(plain.owner),
+                    fallback: own_fallback,
                     blanks: own_blanks.map_or(plain.blanks, |own| own.map(|own| own.value)),
                     lineage: own_lineage.map_or(plain.lineage, |own| own.map(|own| own.value)),
                     form: section.take("as").and_then(|node| form(node, findings)),

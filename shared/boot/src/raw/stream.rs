@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tidemark_core::spec::{
-    Blanks, DeletePolicy, Direction, Inbound, InboundDelete, Lineage, Mark, Owner, StaleSave, TableName, Test,
+    Blanks, DeletePolicy, Direction, Fallback, Inbound, InboundDelete, Lineage, Mark, Owner, RowModified, StaleSave, TableName,
+    Test,
 };
 
 use super::{RawField, Reading};
@@ -17,7 +18,10 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 const DIRECTIONS: [(&str, Direction); 3] = [("in", Direction::In), ("out", Direction::Out), ("both", Direction::Both)];
 const INBOUND: [(&str, Inbound); 2] = [("full", Inbound::Full), ("update_only", Inbound::UpdateOnly)];
-const OWNERS: [(&str, Owner); 3] = [("crm", Owner::Crm), ("orders", Owner::Orders), ("hold", Owner::Hold)];
+/// Who stands in for `newest` is a key of its own, put in its place once the rules have proved that it is there.
+const OWNERS: [(&str, Owner); 4] =
+    [("crm", Owner::Crm), ("orders", Owner::Orders), ("hold", Owner::Hold), ("newest", Owner::Newest(Fallback::Hold))];
+const FALLBACKS: [(&str, Fallback); 3] = [("crm", Fallback::Crm), ("orders", Fallback::Orders), ("hold", Fallback::Hold)];
 pub(super) const BLANKS: [(&str, Blanks); 2] = [("keep", Blanks::Keep), ("clear", Blanks::Clear)];
 pub(super) const LINEAGE: [(&str, Lineage); 3] =
     [("values", Lineage::Values), ("digest", Lineage::Digest), ("off", Lineage::Off)];
@@ -35,6 +39,8 @@ pub(crate) struct RawStream {
     pub(crate) external_key: Option<Located<String>>,
     pub(crate) version_column: Option<Located<String>>,
     pub(crate) updated_at: Option<Located<String>>,
+    pub(crate) row_modified: Option<Located<RowModified>>,
+    pub(crate) fallback: Option<Located<Fallback>>,
     pub(crate) match_on: Vec<Located<String>>,
     pub(crate) send_when: Vec<RawCondition>,
     pub(crate) fields: Vec<RawField>,
@@ -79,6 +85,8 @@ impl RawStream {
             external_key: section.optional_text("external_key"),
             version_column,
             updated_at,
+            row_modified: section.take("row_modified").and_then(|node| row_modified(node, findings)),
+            fallback: section.take("fallback").and_then(|node| fallback(node, findings)),
             match_on: section.take("match_on").map(|node| names(node, findings)).unwrap_or_default(),
             send_when: section.take("send_when").map(|node| conditions(node, findings)).unwrap_or_default(),
             fields: fields.filter_map(|entry| RawField::read(entry, &own, findings)).collect(),
@@ -278,16 +286,46 @@ impl RawLimit {
 
 /// Whose value stands.
 pub(super) fn owner(node: Node, findings: &Findings) -> Option<Located<Owner>> {
-    if matches!(&node.value, Value::Text(word) if word == "newest") {
-        let problem = "\"newest\" needs a timestamp of the row, which this version does not read.";
-        findings.add(
-            &node.at,
-            problem,
-            "Write \"crm\", \"orders\", or \"hold\", where a person decides when both sides changed.",
-        );
-        return None;
-    }
     section::choice(node, &OWNERS, findings)
+}
+
+/// Who decides where `newest` cannot tell. What is no choice has its finding, and is not missing as well.
+pub(super) fn fallback(node: Node, findings: &Findings) -> Option<Located<Fallback>> {
+    let at = node.at.clone();
+    section::choice(node, &FALLBACKS, findings).or(Some(Located { value: Fallback::Hold, at }))
+}
+
+/// `"updated_at"`, or `{ column = "updated_at", zone = "+01:00" }`.
+fn row_modified(node: Node, findings: &Findings) -> Option<Located<RowModified>> {
+    let at = node.at.clone();
+    if !matches!(node.value, Value::Table(_)) {
+        return section::text(node, findings).map(|column| column.map(|column| RowModified { column, east_secs: 0 }));
+    }
+    let mut section = Section::open(node, findings)?;
+    let column = section.required_text("column", "Name the column in which the order system keeps when it changed the row.");
+    let zone = section.optional_text("zone");
+    section.close();
+    let east_secs = match &zone {
+        None => 0,
+        Some(zone) => east_secs(&zone.value).unwrap_or_else(|| {
+            let problem = format!("\"{}\" is no zone with a fixed distance from UTC.", zone.value);
+            let remedy = "Write \"UTC\" or one such as \"+01:00\". A local time that is put forward and back names an hour twice and cannot say what was later.";
+            findings.add(&zone.at, problem, remedy);
+            0
+        }),
+    };
+    Some(Located { value: RowModified { column: column?.value, east_secs }, at })
+}
+
+/// `UTC`, `+01:00`, `-04:30`.
+fn east_secs(zone: &str) -> Option<i32> {
+    if zone == "UTC" {
+        return Some(0);
+    }
+    let (sign, rest) = zone.strip_prefix('+').map(|rest| (1, rest)).or_else(|| Some((-1, zone.strip_prefix('-')?)))?;
+    let (hours, minutes) = rest.split_once(':').filter(|(hours, minutes)| hours.len() == 2 && minutes.len() == 2)?;
+    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    ((0..=14).contains(&hours) && (0..60).contains(&minutes)).then_some(sign * (hours * 3_600 + minutes * 60))
 }
 
 /// `customers` or `shop.customers`.

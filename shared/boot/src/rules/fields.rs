@@ -35,7 +35,8 @@ fn owner(field: &RawField, stream: &RawStream, findings: &Findings) {
             findings.add(&owner.at, problem, "Write owner = \"orders\" or \"hold\", or direction = \"both\".");
         }
         (Owner::Orders | Owner::Hold, Direction::Out | Direction::Both)
-        | (Owner::Crm | Owner::Hold, Direction::In | Direction::Both) => {}
+        | (Owner::Crm | Owner::Hold, Direction::In | Direction::Both)
+        | (Owner::Newest(_), _) => {}
     }
 }
 
@@ -160,17 +161,6 @@ mod tests {
         tidemark.toml:13:9: connections.hubspot.streams[contacts].owner
             owner = "crm" contradicts direction = "out" (tidemark.toml:12:13): the record's value is never written to the row.
             Write owner = "orders" or "hold", or direction = "both".
-        "#);
-    }
-
-    #[test]
-    fn the_newest_value_cannot_win_without_a_timestamp_of_the_row() {
-        insta::assert_snapshot!(refused("owner = 'newest'"), @r#"
-        The configuration has 1 error.
-
-        tidemark.toml:12:9: connections.hubspot.streams[contacts].owner
-            "newest" needs a timestamp of the row, which this version does not read.
-            Write "crm", "orders", or "hold", where a person decides when both sides changed.
         "#);
     }
 

@@ -84,7 +84,8 @@ fn of_field(entry: &Entry, field: &FieldEntry) -> Passage {
         Some(rule) => rule.sentence().to_owned(),
         None => format!("decided by the rule \"{}\", which this version does not know", field.word),
     };
-    let words = format!("{words} ({}); {}", source_words(&entry.source, entry.number), values(rule, field));
+    let times = field.times.map(|times| format!("{}; ", times.words())).unwrap_or_default();
+    let words = format!("{words} ({}); {times}{}", source_words(&entry.source, entry.number), values(rule, field));
     Passage {
         field: Some(field.property.clone()),
         rule: Some(field.word.clone()),
