@@ -78,6 +78,11 @@ impl FieldBase {
         Self { row, record, state: State::Agreed, replaced: Vec::new(), edit: None }
     }
 
+    /// Both sides still say what was agreed, and nothing else is known of it.
+    pub fn rests(&self, row: Option<&str>, record: Option<&str>) -> bool {
+        self.state == State::Agreed && self.edit.is_none() && self.row.as_deref() == row && self.record.as_deref() == record
+    }
+
     /// It waits for a person's decision.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Conflict(_))

@@ -77,7 +77,12 @@ pub fn merge_timed(
         because: Vec::new(),
     };
     for (at, field) in spec.fields.iter().enumerate() {
-        let (row, record) = (row.get(at).cloned().flatten(), record.get(at).cloned().flatten());
+        let (row, record) = (row.get(at).and_then(Option::as_deref), record.get(at).and_then(Option::as_deref));
+        if let Some(known) = base.get(at).filter(|known| known.rests(row, record)) {
+            merged.base.fields.push(Some(known.clone()));
+            continue;
+        }
+        let (row, record) = (row.map(str::to_owned), record.map(str::to_owned));
         let step = match ours(spec, field, base.get(at), ghosts.of(at, record.as_deref()), row.as_deref(), record.as_deref()) {
             Some(act) => Step { act, unsent: false, both_changed: false },
             None => merge_field(spec, field, base.get(at), row.as_deref(), record.as_deref(), now, times),
@@ -382,14 +387,12 @@ fn push(spec: &StreamSpec, field: &FieldSpec, row: Option<&str>, rule: Rule) -> 
 /// Nothing moved on either side since everything agreed: `merge` would change nothing.
 pub fn is_at_rest(base: &Base, row: &Row, record: &[Value]) -> bool {
     base.fields.len() == record.len()
-        && base.fields.iter().zip(record).enumerate().all(|(at, (base, record))| {
-            base.as_ref().is_some_and(|base| {
-                base.state == State::Agreed
-                    && base.edit.is_none()
-                    && base.record == *record
-                    && base.row.as_deref() == row.field(at)
-            })
-        })
+        && base
+            .fields
+            .iter()
+            .zip(record)
+            .enumerate()
+            .all(|(at, (base, record))| base.as_ref().is_some_and(|base| base.rests(row.field(at), record.as_deref())))
 }
 
 #[cfg(test)]

@@ -209,7 +209,7 @@ fn plan_linked(
         return seen();
     }
     let times = known.times(spec, row, record, heard);
-    match merge_timed(spec, &link.view.base, &link.view.ghosts, &row.values(spec), &record.values, heard.asked_at(), &times) {
+    match merge_timed(spec, &link.view.base, &link.view.ghosts, row.values(spec), &record.values, heard.asked_at(), &times) {
         Err(error) => unmergeable(&error, record),
         Ok(merged) if nothing_to_write && merged.row_changes.is_empty() && merged.base == link.view.base && !merged.owes_push => {
             seen()
@@ -233,7 +233,7 @@ fn plan_tombstone(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &
     // Row and record are both gone by now, and the push that is owed for the row has yet to say so.
     let Some(row) = known.rows.get(key) else { return Step::Pass };
     let times = known.times(spec, row, record, heard);
-    match merge_timed(spec, &link.view.base, &Ghosts::default(), &row.values(spec), &record.values, heard.asked_at(), &times) {
+    match merge_timed(spec, &link.view.base, &Ghosts::default(), row.values(spec), &record.values, heard.asked_at(), &times) {
         Ok(merged) => Step::Lift { link: link.id, key: key.clone(), merged },
         Err(error) => unmergeable(&error, record),
     }
@@ -295,7 +295,7 @@ fn bind(spec: &StreamSpec, record: &Record, key: RowKey, known: &Known, heard: H
     let (base, sent) =
         link.map_or_else(|| (Base::unmet(spec), Ghosts::default()), |link| (link.view.base.clone(), link.view.ghosts.clone()));
     let times = known.times(spec, row, record, heard);
-    match merge_timed(spec, &base, &sent, &row.values(spec), &record.values, heard.asked_at(), &times) {
+    match merge_timed(spec, &base, &sent, row.values(spec), &record.values, heard.asked_at(), &times) {
         Ok(merged) => Step::Bind { link: link.map(|link| link.id), key, merged, ghosts: sent.after(heard.as_of()) },
         Err(error) => unmergeable(&error, record),
     }
@@ -308,7 +308,7 @@ fn rebind(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Known, h
         return Step::OweRead { reason: "the row went away while its record was merged" };
     };
     let times = known.times(spec, row, record, heard);
-    match merge_timed(spec, &link.view.base, &link.view.ghosts, &row.values(spec), &record.values, heard.asked_at(), &times) {
+    match merge_timed(spec, &link.view.base, &link.view.ghosts, row.values(spec), &record.values, heard.asked_at(), &times) {
         Ok(merged) => Step::Rebind { link: link.id, key: key.clone(), merged, ghosts: link.view.ghosts.after(heard.as_of()) },
         Err(error) => unmergeable(&error, record),
     }

@@ -110,8 +110,8 @@ impl Row {
     }
 
     /// The field values, aligned with `StreamSpec::fields`.
-    pub fn values(&self, spec: &StreamSpec) -> Vec<Value> {
-        self.columns.iter().take(spec.fields.len()).cloned().collect()
+    pub fn values(&self, spec: &StreamSpec) -> &[Value] {
+        self.columns.get(..spec.fields.len()).unwrap_or(&self.columns)
     }
 
     /// True when every condition of `send_when` holds.
