@@ -114,8 +114,10 @@ impl Push<'_> {
         let now = ctx.store.now().await?;
         let mut planned: Vec<(&Prepared, Plan)> =
             prepared.iter().map(|prepared| (prepared, self.plan(prepared, false, now))).collect();
-        let needs_call =
-            |plan: &Plan| !matches!(plan, Plan::Nothing { .. } | Plan::Bury | Plan::Park { .. } | Plan::WaitForParent { .. });
+        let needs_call = |plan: &Plan| match plan {
+            Plan::Nothing { .. } | Plan::NotOurs { .. } | Plan::Bury | Plan::Park { .. } | Plan::WaitForParent { .. } => false,
+            Plan::Create { .. } | Plan::Update { .. } | Plan::ReadFirst(_) | Plan::FindLost | Plan::Archive => true,
+        };
         if planned.iter().any(|(_, plan)| needs_call(plan)) {
             if let Err(no) = prove_account(self.purpose).await? {
                 return self.stop(no).await;
@@ -258,6 +260,7 @@ fn settle_plan<'a>(claim: &'a Claim, prepared: &'a Prepared, plan: Plan, now: Mi
     };
     match plan {
         Plan::Nothing { base, .. } => Settlement::Nothing { claim, base },
+        Plan::NotOurs { .. } => Settlement::NotOurs { claim },
         Plan::Bury => Settlement::Buried { claim, archived: false },
         Plan::Park { cause, next_step } => parked(cause, next_step),
         Plan::WaitForParent { object, row } => {

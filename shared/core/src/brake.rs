@@ -155,6 +155,7 @@ pub fn act_on_record(plan: &Plan, base: Option<&Base>) -> Option<Act> {
             Some(if empties { Act::Blank } else { Act::Update })
         }
         Plan::Nothing { .. }
+        | Plan::NotOurs { .. }
         | Plan::ReadFirst(_)
         | Plan::FindLost
         | Plan::WaitForParent { .. }

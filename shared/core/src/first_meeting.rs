@@ -206,7 +206,7 @@ impl FirstMeeting {
                 return;
             }
             Plan::Park { cause, .. } => return self.row_case("invalid", row, &cause),
-            Plan::Nothing { why, .. } => why,
+            Plan::Nothing { why, .. } | Plan::NotOurs { why } => why,
             Plan::Update { .. }
             | Plan::ReadFirst(_)
             | Plan::FindLost

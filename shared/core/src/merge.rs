@@ -128,7 +128,7 @@ pub fn merge_timed(
         merged.base.fields.push(Some(next));
     }
     if base.fields.iter().flatten().any(|field| !field.replaced.is_empty()) && merged.base != *base {
-        stale::forget(spec, &mut merged.base, now);
+        stale::forget(spec, &mut merged.base, row, now);
     }
     Ok(merged)
 }

@@ -38,9 +38,13 @@ pub struct Reference {
 /// What one debt takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan {
-    /// The sides agree, or the row is none of the CRM's business; the debt is paid. With the base to store when it moved.
+    /// The sides agree, as far as nothing is held back; the debt is paid then. With the base to store when it moved.
     Nothing {
         base: Option<Base>,
+        why: &'static str,
+    },
+    /// The row is none of the CRM's business as it stands: the debt is paid, whatever is held. Another change of the row owes another.
+    NotOurs {
         why: &'static str,
     },
     Create {
@@ -98,7 +102,7 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
             // Its record is another row's now, or will be: it is not ours to archive.
             Some(link) if link.state == LinkState::Double => Plan::Bury,
             Some(_) if subject.heir => Plan::Bury,
-            None => Plan::Nothing { base: None, why: "row and record are gone" },
+            None => Plan::NotOurs { why: "row and record are gone" },
             // Nothing ever left: there is no record to look for.
             Some(link) if link.state == LinkState::Creating && link.ghosts.is_empty() => Plan::Bury,
             Some(link) if link.state == LinkState::Creating => Plan::FindLost,
@@ -107,10 +111,10 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
         };
     };
     if !row.is_sendable(spec) {
-        return Plan::Nothing { base: None, why: "send_when does not hold" };
+        return Plan::NotOurs { why: "send_when does not hold" };
     }
     if subject.link.is_some_and(|link| link.state == LinkState::Tombstone) {
-        return Plan::Nothing { base: None, why: "the record is gone and stays gone" };
+        return Plan::NotOurs { why: "the record is gone and stays gone" };
     }
     if !spec.direction.writes_records() {
         return put_back(spec, row, linked);
@@ -132,11 +136,14 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
 
 /// A stream that only reads makes and changes no record: a local change of what it follows is put right by a read.
 fn put_back(spec: &StreamSpec, row: &Row, linked: Option<&LinkView>) -> Plan {
-    let changed =
-        |link: &LinkView| link.state == LinkState::Linked && (0..spec.fields.len()).any(|at| link.base.row_moved(at, row));
+    // A stale save that was noticed is the row's known state by now; the read puts it right.
+    let held = |base: &Base| base.fields.iter().flatten().any(|known| matches!(known.state, State::Held(_)));
+    let changed = |link: &LinkView| {
+        link.state == LinkState::Linked && (held(&link.base) || (0..spec.fields.len()).any(|at| link.base.row_moved(at, row)))
+    };
     match linked {
         Some(link) if changed(link) => Plan::ReadFirst("the row of a stream that only reads was changed"),
-        _ => Plan::Nothing { base: None, why: "the stream does not write records" },
+        _ => Plan::NotOurs { why: "the stream does not write records" },
     }
 }
 

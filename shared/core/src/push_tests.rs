@@ -45,7 +45,7 @@ fn only_changed_fields_are_sent() {
 fn a_stream_that_only_reads_makes_and_changes_no_record() {
     let reads = StreamSpec { direction: Direction::In, ..spec() };
     let (agreed, edited) = (row(&["Rome", "Ana", "1"]), row(&["Rome", "Anna", "1"]));
-    let nothing = Plan::Nothing { base: None, why: "the stream does not write records" };
+    let nothing = Plan::NotOurs { why: "the stream does not write records" };
     assert_eq!(check(&reads, Some(&agreed), None), nothing, "a new row is the shop's own business");
     assert_eq!(check(&reads, Some(&agreed), Some(&link(&["Rome", "Ana", "1"]))), nothing);
     let plan = check(&reads, Some(&edited), Some(&link(&["Rome", "Ana", "1"])));
@@ -98,7 +98,7 @@ fn a_row_that_send_when_excludes_is_not_sent() {
     let mut spec = spec();
     spec.send_when = vec![Condition { column: "confirmed".into(), test: Test::Present }];
     let unconfirmed = Row { key: RowKey::new("7"), columns: vec![Some("Rome".into()), Some("Ana".into()), None, None] };
-    assert!(matches!(check(&spec, Some(&unconfirmed), None), Plan::Nothing { .. }));
+    assert!(matches!(check(&spec, Some(&unconfirmed), None), Plan::NotOurs { .. }));
 }
 
 #[test]

@@ -79,11 +79,14 @@ pub(crate) fn remember(spec: &StreamSpec, base: Option<&FieldBase>, row: &Value,
     replaced
 }
 
-/// Forgets what no guard stands over any more, where the base is stored anyway.
-pub(crate) fn forget(spec: &StreamSpec, base: &mut Base, now: Millis) {
+/// Forgets what no guard stands over any more, where the base is stored anyway. Where the row has changed and the change was not pushed yet, it may have come back within the
+/// guard: the push knows when, and has to find it still.
+pub(crate) fn forget(spec: &StreamSpec, base: &mut Base, row: &[Value], now: Millis) {
     let guard = millis(spec.stale.guard);
-    for field in base.fields.iter_mut().flatten().filter(|field| !field.replaced.is_empty()) {
-        if !matches!(field.state, State::Held(_)) {
+    for (field, row) in base.fields.iter_mut().zip(row) {
+        let Some(field) = field.as_mut().filter(|field| !field.replaced.is_empty()) else { continue };
+        let unsent = field.row != *row && field.replaced.iter().any(|replaced| replaced.value == *row);
+        if !unsent && !matches!(field.state, State::Held(_)) {
             field.replaced.retain(|replaced| replaced.at.saturating_add(guard) > now);
         }
     }

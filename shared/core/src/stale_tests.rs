@@ -11,7 +11,7 @@ use crate::merge::tests::spec;
 use crate::merge::{Merged, merge};
 use crate::push::{Plan, Subject, plan};
 use crate::record::RowKey;
-use crate::spec::{Direction, StaleSpec};
+use crate::spec::{Condition, Direction, StaleSpec, Test};
 
 const PHONE: usize = 2;
 const AT: Millis = 1_000_000;
@@ -139,6 +139,36 @@ fn h24_what_was_replaced_is_forgotten_once_no_guard_stands_over_it() {
     let elsewhere = vec![Some("Oslo".into()), Some("Ana".into()), Some("2".into())];
     let after = step(&spec, &base, &text("2"), &elsewhere, AT + 2 * GUARD).base;
     assert!(after.get(PHONE).unwrap().replaced.is_empty());
+}
+
+#[test]
+fn h24_what_came_back_within_the_guard_is_held_though_its_push_came_after_a_page_and_after_the_guard() {
+    let spec = with(StaleSave::Ours);
+    let elsewhere = vec![Some("Oslo".into()), Some("Ana".into()), Some("2".into())];
+    let page = step(&spec, &replaced(&spec), &text("1"), &elsewhere, AT + 2 * GUARD);
+    assert!(page.owes_push);
+    let row = Row { columns: vec![Some("Oslo".into()), Some("Ana".into()), Some("1".into())], ..row("1") };
+    let (_, plan) = push(&spec, &page.base, &row, AT + 1_000, AT + 2 * GUARD + 1);
+    assert_eq!(plan, Plan::ReadFirst(REASON), "the change log tells when it came back");
+}
+
+#[test]
+fn h24_what_is_held_owes_no_push_while_its_row_is_none_of_the_crms_business() {
+    let mut spec = with(StaleSave::Theirs);
+    let (held, _) = push(&spec, &replaced(&spec), &row("1"), AT + 1_000, AT + 2_000);
+    spec.send_when = vec![Condition { column: "confirmed".into(), test: Test::Present }];
+    let unconfirmed = Row { columns: text("1").into_iter().chain([None]).collect(), ..row("1") };
+    let (_, plan) = push(&spec, &held, &unconfirmed, AT + 1_000, AT + GUARD);
+    assert!(matches!(plan, Plan::NotOurs { .. }), "nothing is due at once, for ever: {plan:?}");
+}
+
+#[test]
+fn h24_a_stream_that_only_reads_puts_a_stale_save_right() {
+    let spec = StreamSpec { direction: Direction::In, ..with(StaleSave::Ours) };
+    let (held, plan) = push(&spec, &replaced(&spec), &row("1"), AT + 1_000, AT + 2_000);
+    assert!(matches!(held.get(PHONE).unwrap().state, State::Held(_)));
+    assert!(matches!(plan, Plan::ReadFirst(_)), "{plan:?}");
+    assert_eq!(step(&spec, &held, &text("1"), &text("2"), AT + 3_000).row_changes.len(), 1);
 }
 
 fn phone() -> impl Strategy<Value = Value> {

@@ -26,6 +26,10 @@ const BRAKED_MS: Millis = 60_000;
 /// What came of one claimed push.
 #[derive(Debug)]
 pub enum Settlement<'a> {
+    /// Nothing of the row is sent as it stands, whatever is held.
+    NotOurs {
+        claim: &'a Claim,
+    },
     /// Nothing had to be sent; the base may have moved.
     Nothing {
         claim: &'a Claim,
@@ -80,7 +84,8 @@ impl Settlement<'_> {
 
     fn claim(&self) -> &Claim {
         match self {
-            Self::Nothing { claim, .. }
+            Self::NotOurs { claim }
+            | Self::Nothing { claim, .. }
             | Self::Written { claim, .. }
             | Self::Referred { claim, .. }
             | Self::Buried { claim, .. }
@@ -183,6 +188,7 @@ impl<'a> Settling<'a> {
         let spec = &mapped.spec;
         let attempt = i64::from(settlement.claim().attempts) + 1;
         match settlement {
+            Settlement::NotOurs { claim } => self.paid.push(claim),
             Settlement::Nothing { claim, base } => {
                 if let (Some(base), Some(link)) = (base, link) {
                     self.notes.agreed(spec, link, attempt, base);

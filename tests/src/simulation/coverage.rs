@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// What the fixed seeds must have run, many times each.
-pub const RACES: [&str; 19] = [
+pub const RACES: [&str; 21] = [
     "a brake was answered",
     "a call came back too late",
     "a conflict was recorded",
@@ -11,6 +11,7 @@ pub const RACES: [&str; 19] = [
     "a hint was lost",
     "a job was overtaken",
     "a page was older than our push",
+    "a person decided a conflict",
     "a person was deleted",
     "a process died at work",
     "a process stood still",
@@ -18,6 +19,7 @@ pub const RACES: [&str; 19] = [
     "a write landed late",
     "an answer was lost",
     "an edit met a push under way",
+    "an old object was saved",
     "one stamp, two contents",
     "the CRM altered a value",
     "the CRM's clock was set",

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use tidemark_core::hint::{Hint, HintKind};
+use tidemark_store::pace::Driver;
 use tidemark_store::streams;
 use tidemark_worker::{Outcome, handle};
 
@@ -39,7 +40,7 @@ impl World {
             ended.lock().unwrap_or_else(PoisonError::into_inner).push((id, what, outcome));
         };
         let handle = tokio::spawn(JOB.scope(id, task));
-        self.jobs.insert(id, Job { handle, role, worker, frozen_until: 0 });
+        self.jobs.insert(id, Job { handle, role, worker, frozen_until: 0, began: self.turns.now() });
     }
 
     pub(crate) fn schedule(&mut self) {

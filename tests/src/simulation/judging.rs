@@ -11,7 +11,7 @@ use super::world::World;
 
 impl World {
     pub(crate) fn judge_records(&mut self, known: &Decisions) -> Vec<String> {
-        let face = self.face.clone();
+        let (face, now) = (self.face.clone(), self.turns.now());
         let mut crm = face.model();
         let written = std::mem::take(&mut crm.overwritten);
         for one in &written {
@@ -20,7 +20,7 @@ impl World {
             let line = format!("     job {} {made} {object} {id}: {property} {before:?} → {:?}", one.job, one.after);
             self.trace_line(line);
         }
-        let judge = |one| laws::record_written(one, &self.orders, &crm, &mut self.ledger, known, &self.swarm);
+        let judge = |one| laws::record_written(one, &self.orders, &crm, &mut self.ledger, known, &self.swarm, now);
         written.iter().filter_map(judge).collect()
     }
 
@@ -55,6 +55,7 @@ impl World {
             self.last_write = self.turns.now();
             self.note(|| format!("     rows made {:?}, changed {:?}", customers.made, customers.changed));
         }
+        self.remember_objects(&customers.changed);
         Ok(breaches)
     }
 

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_core::spec::Owner;
+use tidemark_core::Millis;
+use tidemark_core::spec::{Owner, StaleSave as Policy};
 
 use super::crm::{Author, Crm, Overwritten};
-use super::ledger::{Ledger, Side};
+use super::ledger::{Ledger, Side, StaleSave};
 use super::mapping::{CONTACT, STAGES, stored};
 use super::orders::{Change, OrderSystem};
 use super::swarm::Swarm;
@@ -60,7 +61,9 @@ pub(crate) fn row_changed(change: &Change, orders: &OrderSystem, crm: &Crm, ledg
     if *owner == Owner::Orders && change.before.is_some() {
         return Some(format!("an owned field of the row was overwritten: {at}"));
     }
-    if change.after.is_none() && change.before.is_some() && !swarm.clear_blanks {
+    let word = ledger.words.get(&(tag.clone(), (*property).to_owned()));
+    let blank_was_chosen = word.is_some_and(|word| word.side == Side::Records && word.record.is_none());
+    if change.after.is_none() && change.before.is_some() && !swarm.clear_blanks && !blank_was_chosen {
         return Some(format!("a blank overwrote a value of the row: {at}"));
     }
     let known = crm.records.values().any(|record| {
@@ -90,16 +93,29 @@ pub(crate) fn record_written(
     ledger: &mut Ledger,
     known: &Decisions,
     swarm: &Swarm,
+    now: Millis,
 ) -> Option<String> {
-    if written.after.is_empty() && !swarm.clear_blanks && written.before.as_ref().is_some_and(|cell| !cell.value.is_empty()) {
+    let tag = crm.records.get(&written.id).and_then(|record| record.get("tag")).unwrap_or_default();
+    let key = (tag.to_owned(), written.property.clone());
+    let blank_was_chosen = ledger.words.get(&key).is_some_and(|word| word.side == Side::Rows && word.row.is_none());
+    if written.after.is_empty()
+        && !swarm.clear_blanks
+        && !blank_was_chosen
+        && written.before.as_ref().is_some_and(|cell| !cell.value.is_empty())
+    {
         return Some(format!("a blank overwrote a value of record {}: {}", written.id, written.property));
     }
     if written.object != "contacts" || written.created {
         return None;
     }
     let (property, column, owner) = CONTACT.iter().find(|(property, _, _)| *property == written.property)?;
-    let record = crm.records.get(&written.id)?;
-    let tag = record.get("tag").unwrap_or_default().to_owned();
+    let tag = tag.to_owned();
+    if let Some(save) = ledger.stale.get(&key).filter(|save| now < save.guarded_until)
+        && *owner == Owner::Hold
+        && stored(swarm, property, &save.value) == stored(swarm, property, &written.after)
+    {
+        return Some(format!("an old object was sent: {property} of {tag}: {:?}", written.after));
+    }
     let before = written.before.as_ref().filter(|cell| cell.author == Author::People && !cell.value.is_empty())?;
     if before.value == written.after {
         return None;
@@ -184,6 +200,9 @@ fn compare(
         let key = (tag.to_owned(), property.to_owned());
         let same = here.as_deref().map(|text| stored(swarm, property, text)) == there || here == there;
         let decision = known.get(&(row.to_owned(), property.to_owned()));
+        if confirmed {
+            breaches.extend(unheeded(tag, property, here.as_deref(), there.as_deref(), ledger, swarm));
+        }
         let at = format!("{property} of {tag}: row {row} {here:?}, record {record} {there:?}");
         if !same {
             let recorded = decision
@@ -196,6 +215,31 @@ fn compare(
         }
         lost(tag, property, owner, here.as_deref(), confirmed, ledger, swarm, &key, &at, breaches);
     }
+}
+
+/// What a person chose when a conflict was shown stands on both sides, if nobody wrote the field since.
+fn unheeded(
+    tag: &str,
+    property: &str,
+    here: Option<&str>,
+    there: Option<&str>,
+    ledger: &Ledger,
+    swarm: &Swarm,
+) -> Option<String> {
+    let key = (tag.to_owned(), property.to_owned());
+    let word = ledger.words.get(&key).filter(|word| word.informed)?;
+    let written = ledger.entries.get(&key).is_some_and(|entries| entries.iter().any(|entry| entry.seq > word.seq));
+    let saved = ledger.stale.get(&key).is_some_and(|save| save.seq > word.seq);
+    let chosen = if word.side == Side::Rows { &word.row } else { &word.record };
+    let form = |text: Option<&str>| text.map(|text| stored(swarm, property, text));
+    let stands = form(here) == form(chosen.as_deref()) && form(there) == form(chosen.as_deref());
+    (!written && !saved && !stands && !ledger.in_the_gap.contains(&key))
+        .then(|| format!("a person's word was not carried out: {property} of {tag}: row {here:?}, record {there:?}; {word:?}"))
+}
+
+/// An old object that was saved is no edit within its guard, unless the stream waits for the guard to be over, or the row was written again after it.
+fn may_stand(tag: &str, save: &StaleSave, ledger: &Ledger, swarm: &Swarm) -> bool {
+    swarm.stale_saves == Policy::Theirs || ledger.touched.get(tag).is_some_and(|touched| *touched >= save.guarded_until)
 }
 
 /// Both sides agree, but on what nobody wrote last.
@@ -231,7 +275,11 @@ fn lost(
         (Some(wrote), Some(stands)) => normal(wrote) == normal(stands),
         _ => blank && stands.is_none(),
     };
-    let excused = owner == Owner::Hold && (ledger.conflicts.contains(key) || ledger.in_the_gap.contains(key));
+    let saved = ledger.stale.get(key).filter(|save| save.seq > last.seq);
+    let excused = owner == Owner::Hold
+        && (ledger.conflicts.contains(key)
+            || ledger.in_the_gap.contains(key)
+            || saved.is_some_and(|save| may_stand(tag, save, ledger, swarm)));
     if !as_written && !blank && !excused {
         breaches.push(format!("an edit is lost: {at}; last written {last:?}"));
     }
@@ -240,7 +288,13 @@ fn lost(
         let unseen = other.is_some_and(|other| {
             let same = |one: &Option<String>| one.as_deref().map(normal) == other.value.as_deref().map(normal);
             let other_blank = other.value.as_deref().is_none_or(str::is_empty);
-            !other_blank && !same(&last.before) && !same(&last.value) && !entries_after(ledger, key, other.seq, last.seq)
+            // An old object may have taken it from their sight.
+            let hidden = ledger.stale.get(key).is_some_and(|save| save.seq > other.seq);
+            !other_blank
+                && !hidden
+                && !same(&last.before)
+                && !same(&last.value)
+                && !entries_after(ledger, key, other.seq, last.seq)
         });
         if unseen && as_written {
             breaches.push(format!("two people's edits met and no conflict was recorded: {at}; {last:?} over {other:?}"));

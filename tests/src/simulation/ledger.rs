@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tidemark_core::Millis;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
     Rows,
@@ -18,6 +20,26 @@ pub(crate) struct Entry {
     pub(crate) before: Option<String>,
 }
 
+/// A person's word on a field that waited: whose value was to stand, and what Tidemark had shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Word {
+    pub(crate) seq: u64,
+    pub(crate) side: Side,
+    pub(crate) row: Option<String>,
+    pub(crate) record: Option<String>,
+    /// Both sides held what was shown when the word was given.
+    pub(crate) informed: bool,
+}
+
+/// A field in which an object was saved that had been loaded before a page changed it.
+#[derive(Debug, Clone)]
+pub(crate) struct StaleSave {
+    pub(crate) seq: u64,
+    pub(crate) value: String,
+    /// Until then it is surely no edit.
+    pub(crate) guarded_until: Millis,
+}
+
 /// By person's tag and property.
 pub(crate) type Key = (String, String);
 
@@ -30,6 +52,12 @@ pub(crate) struct Ledger {
     pub(crate) buried: BTreeSet<String>,
     /// A conflict was recorded for a person to decide.
     pub(crate) conflicts: BTreeSet<Key>,
+    /// When people last wrote anything into somebody's row.
+    pub(crate) touched: BTreeMap<String, Millis>,
+    /// The last word of a person on a field.
+    pub(crate) words: BTreeMap<Key, Word>,
+    /// The last old object that was saved over what a page had written.
+    pub(crate) stale: BTreeMap<Key, StaleSave>,
     /// Written over in the moment between the read of a push and its write: the gap that no CRM without a guard closes.
     pub(crate) in_the_gap: BTreeSet<Key>,
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use tidemark_core::Millis;
 use tidemark_core::spec::{
     Blanks, BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, FieldSpec, Inbound, InboundDelete, Lineage,
-    Owner, PollSpec, RetrySpec, StaleSave, StaleSpec, StreamSpec, SweepSpec, TableName, Test, Touch,
+    Owner, PollSpec, RetrySpec, StaleSpec, StreamSpec, SweepSpec, TableName, Test, Touch,
 };
 use tidemark_core::transform::Transform;
 
@@ -20,6 +21,8 @@ pub(crate) const CONTACT: [(&str, &str, Owner); 6] = [
     ("phone", "phone", Owner::Hold),
     ("tag", "tag", Owner::Hold),
 ];
+/// How long what a page replaced is no edit when it comes back.
+pub(crate) const STALE_GUARD: Millis = 60_000;
 /// Row status and deal stage; two statuses share a stage.
 pub(crate) const STAGES: [(&str, &str); 3] = [("accepted", "won"), ("shipped", "won"), ("cancelled", "lost")];
 
@@ -68,7 +71,7 @@ pub(crate) fn streams(swarm: &Swarm) -> Vec<StreamSpec> {
             outbound: if swarm.archive { DeletePolicy::Archive } else { DeletePolicy::Ignore },
             inbound: InboundDelete::Ignore,
         },
-        stale: StaleSpec { guard: Duration::from_secs(10), policy: StaleSave::Ours },
+        stale: StaleSpec { guard: Duration::from_millis(STALE_GUARD.unsigned_abs()), policy: swarm.stale_saves },
         touch: Touch::default(),
         row_modified: None,
         brakes: super::brakes::spec(swarm),

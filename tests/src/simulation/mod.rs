@@ -7,6 +7,7 @@ mod brakes;
 mod calm;
 mod coverage;
 mod crm;
+mod decisions;
 mod driver;
 mod face;
 mod house;

@@ -14,6 +14,10 @@ CREATE TABLE customers (id INTEGER PRIMARY KEY AUTOINCREMENT, tag TEXT, email TE
 CREATE TABLE orders (id INTEGER PRIMARY KEY AUTOINCREMENT, number TEXT, customer_id INTEGER, status TEXT, total_cents INTEGER, remote TEXT);
 CREATE TRIGGER shop AFTER UPDATE OF company ON customers BEGIN UPDATE orders SET total_cents = total_cents + 1 WHERE customer_id = NEW.id; END";
 
+/// When a row changed is told by the simulated clock, as everything else.
+pub(crate) const LOG_CLOCK: &str = "CREATE TRIGGER simulated_log AFTER INSERT ON tidemark_change
+BEGIN UPDATE tidemark_change SET at = (SELECT now FROM simulated_clock) WHERE id = NEW.id; END";
+
 /// Columns in the order they are read; the key comes first.
 pub(crate) const CUSTOMER: [&str; 9] =
     ["id", "tag", "email", "first_name", "last_name", "phone", "company", "confirmed", "remote"];

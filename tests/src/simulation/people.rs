@@ -1,5 +1,7 @@
 //! What people do on both sides: add persons and orders, edit, confirm, delete. Every edit goes into the ledger.
 
+use tidemark_store::pace::Driver;
+
 use super::crm::{Author, Target, Write};
 use super::ledger::{Entry, Side};
 use super::mapping::CONTACT;
@@ -56,6 +58,13 @@ impl World {
     fn number(&mut self) -> u64 {
         self.number += 1;
         self.number
+    }
+
+    /// Somebody's edit of a field that is none of these: property, column, value.
+    pub(crate) fn edit_of_another(&mut self, columns: &[&str]) -> Option<(&'static str, &'static str, Option<String>)> {
+        let others: Vec<_> = EDITED.into_iter().filter(|(_, column)| !columns.contains(column)).collect();
+        let (property, column) = *others.get(self.turns.index(others.len()))?;
+        Some((property, column, self.value(property)))
     }
 
     fn value(&mut self, property: &str) -> Option<String> {
@@ -133,6 +142,11 @@ impl World {
 
     async fn confirm(&mut self) -> eyre::Result<()> {
         self.note(|| "people confirm an e-mail".into());
+        let unconfirmed = self.orders.customers.iter().filter(|(_, row)| row["confirmed"].is_none());
+        let first = unconfirmed.min_by_key(|(key, _)| key.parse::<i64>().unwrap_or(i64::MAX));
+        if let Some(tag) = first.and_then(|(_, row)| row["tag"].clone()) {
+            self.ledger.touched.insert(tag, self.turns.now());
+        }
         self.orders
             .person("UPDATE customers SET confirmed = 'yes' WHERE id = (SELECT min(id) FROM customers WHERE confirmed IS NULL)")
             .await
@@ -224,9 +238,10 @@ impl World {
         }
     }
 
-    fn wrote(&mut self, tag: &str, property: &str, side: Side, value: Option<String>, before: Option<String>) {
+    pub(crate) fn wrote(&mut self, tag: &str, property: &str, side: Side, value: Option<String>, before: Option<String>) {
         debug_assert!(CONTACT.iter().any(|(name, _, _)| *name == property));
         let seq = self.face.model().next_seq();
+        self.ledger.touched.insert(tag.to_owned(), self.turns.now());
         self.ledger.write(tag, property, Entry { side, seq, value, before });
     }
 }

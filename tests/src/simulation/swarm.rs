@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tidemark_core::Millis;
+use tidemark_core::spec::StaleSave;
 
 /// The options of one run.
 #[derive(Debug, Clone)]
@@ -58,6 +59,8 @@ pub(crate) struct Swarm {
     pub(crate) sweeps: bool,
     /// Archived records can be read by id.
     pub(crate) archive_view: bool,
+    /// What is done about an old object that was saved.
+    pub(crate) stale_saves: StaleSave,
     /// Narrow brakes, and a person who answers them.
     pub(crate) brakes: bool,
 }
@@ -71,6 +74,7 @@ impl Swarm {
         let precision = [1, 1, 1_000, 60_000][dice.random_range(0..4)];
         let commit_lag = [0, 0, 500, 5_000][dice.random_range(0..4)];
         let index_lag = [0, 2_000, 10_000][dice.random_range(0..3)];
+        let (clock_steps, sweeps) = (dice.random_bool(0.4), dice.random_bool(0.4));
         Self {
             steps: dice.random_range(1_500..2_500),
             people: dice.random_range(3..9),
@@ -93,15 +97,17 @@ impl Swarm {
             lease: Duration::from_secs([8, 60][dice.random_range(0..2)]),
             clear_blanks: dice.random_bool(0.3),
             archive: dice.random_bool(0.3),
-            crash,
+            // Whoever knew the old time and dies takes the proof of a step along: what was stamped again is the sweep's to find.
+            crash: if clock_steps && !sweeps { 0.0 } else { crash },
             drop_hint,
             double_hint,
             edit_every: dice.random_range(15..50),
             deletes: [0, 4, 8][dice.random_range(0..3)],
             clashes: [0.0, 0.3][dice.random_range(0..2)],
-            clock_steps: dice.random_bool(0.4),
-            sweeps: dice.random_bool(0.4),
+            clock_steps,
+            sweeps,
             archive_view: dice.random_bool(0.5),
+            stale_saves: if dice.random_bool(0.75) { StaleSave::Ours } else { StaleSave::Theirs },
             // What waits behind a brake is pushed less often: where a page may be older than a push, that race comes first.
             brakes: index_lag == 0 && commit_lag == 0 && dice.random_bool(0.9),
         }

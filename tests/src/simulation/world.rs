@@ -18,12 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::coverage::Coverage;
 use super::crm::Crm;
+use super::decisions::OldField;
 use super::driver::Turns;
 use super::face::Face;
 use super::laws::Decisions;
 use super::ledger::Ledger;
 use super::mapping;
-use super::orders::{OrderSystem, SCHEMA};
+use super::orders::{LOG_CLOCK, OrderSystem, SCHEMA};
 use super::swarm::Swarm;
 
 static LIVES: AtomicU64 = AtomicU64::new(0);
@@ -44,6 +45,7 @@ pub(crate) struct Job {
     pub(crate) role: Role,
     pub(crate) worker: Option<usize>,
     pub(crate) frozen_until: u32,
+    pub(crate) began: Millis,
 }
 
 pub(crate) struct World {
@@ -66,6 +68,10 @@ pub(crate) struct World {
     pub(crate) jobs: BTreeMap<u64, Job>,
     pub(crate) next_job: u64,
     pub(crate) last_write: Millis,
+    /// When the job that had the last turn began.
+    pub(crate) job_began: Millis,
+    /// Objects that the application loaded before pages changed them.
+    pub(crate) old: Vec<OldField>,
     /// Deletes of records that a person has let through, by object.
     pub(crate) let_through: BTreeMap<String, i64>,
 }
@@ -86,6 +92,8 @@ impl World {
         let config = StoreConfig { url, schema: String::new(), orders_schema: String::new(), pool_max: 1 };
         let store = Store::paced(&config, Pace::Driven(Arc::new(turns.clone()))).await?;
         store.migrate().await?;
+        // The default of a column knows only the system's clock.
+        orders.run(LOG_CLOCK).await?;
         let specs = mapping::streams(&swarm);
         let mapped = map_streams(&store, &specs).await?;
         let model = Arc::new(Mutex::new(Crm::new(swarm.clone(), turns.clone())));
@@ -108,6 +116,8 @@ impl World {
             jobs: BTreeMap::new(),
             next_job: 1,
             last_write: 0,
+            job_began: 0,
+            old: Vec::new(),
             let_through: BTreeMap::new(),
         };
         // People were there before Tidemark: nothing of this is in the change log.
@@ -187,6 +197,7 @@ impl World {
         if self.turns.below(u64::from(self.swarm.edit_every)) == 0 || under_way && self.turns.chance(0.08) {
             self.edit().await?;
         }
+        self.look_after_values().await?;
         if under_way && self.turns.chance(0.03) {
             self.freeze();
         }
@@ -225,6 +236,7 @@ impl World {
         self.note(|| format!("job {job} {what}"));
         // What Tidemark knew when it wrote is judged, not what it learned from the answer.
         let before = if what == "call" || what == "commit" { self.decisions().await? } else { Decisions::new() };
+        self.job_began = self.jobs.get(&job).map_or(0, |job| job.began);
         self.turns.give(nth).await;
         self.reap()?;
         self.trace_links().await?;

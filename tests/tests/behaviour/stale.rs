@@ -101,6 +101,22 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn h24_a_held_field_of_a_row_that_is_no_longer_sent_is_tried_once_and_not_for_ever(kind) {
+        let (rig, id) = replaced(kind, "stale_save = \"theirs\"").await?;
+        rig.db.run("UPDATE customers SET phone = '1'").await?;
+        rig.push(CONTACTS).await?;
+        rig.db.run("UPDATE customers SET email_confirmed_at = NULL").await?;
+        six_minutes_pass(&rig).await?;
+        rig.debts_due(CONTACTS).await?;
+        rig.push(CONTACTS).await?;
+        assert_eq!(cause(&rig).await?, None, "the debt is paid");
+        assert_eq!(phones(&rig, &id).await?, ("1".to_owned(), "2".to_owned()));
+        rig.db.run("UPDATE customers SET email_confirmed_at = '2026-01-02 00:00:00'").await?;
+        rig.settle().await?;
+        assert_eq!(phones(&rig, &id).await?, ("1".to_owned(), "1".to_owned()), "and sent once the row is");
+        Ok(())
+    }
+
     async fn h24_a_person_may_decide_what_is_held(kind) {
         let (rig, id) = replaced(kind, "stale_save = \"theirs\"").await?;
         rig.db.run("UPDATE customers SET phone = '1'").await?;
