@@ -8,6 +8,9 @@ use super::coverage::Coverage;
 use super::driver::Turns;
 use super::swarm::Swarm;
 
+/// The property that lists the records that were merged into one.
+pub(crate) const MERGED: &str = "merged";
+
 /// Who wrote a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Author {
@@ -40,6 +43,11 @@ pub(crate) struct Rec {
     pub(crate) key: Option<String>,
     pub(crate) stamp: Millis,
     pub(crate) archived: bool,
+    /// The record that stands for it since people merged the two.
+    pub(crate) merged_into: Option<String>,
+    /// Records that were merged into it, and when the last of them was.
+    pub(crate) absorbed: Vec<String>,
+    pub(crate) absorbed_seq: u64,
     pub(crate) cells: BTreeMap<String, Cell>,
     /// Other records it refers to.
     pub(crate) refers: BTreeSet<String>,
@@ -49,6 +57,13 @@ pub(crate) struct Rec {
 }
 
 impl Rec {
+    /// Its properties, with the one that lists what was merged into it.
+    pub(crate) fn values(&self) -> BTreeMap<String, String> {
+        let cells = self.cells.iter().map(|(name, cell)| (name.clone(), cell.value.clone()));
+        let merged = (!self.absorbed.is_empty()).then(|| (MERGED.to_owned(), self.absorbed.join(";")));
+        cells.chain(merged).collect()
+    }
+
     pub(crate) fn get(&self, property: &str) -> Option<&str> {
         self.cells.get(property).map(|cell| cell.value.as_str()).filter(|text| !text.is_empty())
     }
@@ -90,6 +105,8 @@ pub(crate) struct Overwritten {
     pub(crate) after: String,
     pub(crate) job: u64,
     pub(crate) created: bool,
+    /// It was meant for a record that has been merged into this one.
+    pub(crate) through: Option<String>,
 }
 
 #[derive(Debug)]
@@ -203,7 +220,12 @@ impl Crm {
                 Some(id) => (id, false),
                 None => (self.make(write.object, Some(key.clone())), true),
             },
-            Target::Id(id) | Target::Archive(id) => (id.clone(), false),
+            Target::Id(id) => (self.stands_for(id), false),
+            Target::Archive(id) => (id.clone(), false),
+        };
+        let through = match &write.target {
+            Target::Id(meant) if *meant != id => Some(meant.clone()),
+            _ => None,
         };
         let seq = self.next_seq();
         let normalises = self.swarm.normalises;
@@ -237,6 +259,7 @@ impl Crm {
                     after: value.clone(),
                     job,
                     created,
+                    through: through.clone(),
                 });
             }
             if same {
@@ -268,6 +291,43 @@ impl Crm {
         Some((id, created))
     }
 
+    /// What answers for an id: itself, or, in a CRM that leads on, the record it was merged into.
+    pub(crate) fn stands_for(&self, id: &str) -> String {
+        match self.records.get(id).and_then(|record| record.merged_into.as_deref()).filter(|_| self.swarm.merged_answers) {
+            Some(survivor) => self.stands_for(survivor),
+            None => id.to_owned(),
+        }
+    }
+
+    /// People merge one record into another, whose blanks it fills; what referred to it refers to the other. Its place in the order of events.
+    pub(crate) fn merge(&mut self, survivor: &str, lost: &str) -> u64 {
+        let (stamp, seq) = (self.stamp(), self.next_seq());
+        let Some(gone) = self.records.get_mut(lost) else { return seq };
+        (gone.archived, gone.merged_into, gone.absorbed_seq) = (true, Some(survivor.to_owned()), seq);
+        let (cells, key) = (gone.cells.clone(), gone.key.take());
+        let absorbed = std::mem::take(&mut gone.absorbed);
+        self.snapshot(lost);
+        let Some(stays) = self.records.get_mut(survivor) else { return seq };
+        stays.absorbed.push(lost.to_owned());
+        stays.absorbed.extend(absorbed);
+        (stays.stamp, stays.absorbed_seq) = (stamp, seq);
+        stays.key = stays.key.take().or(key);
+        for (property, cell) in cells {
+            if stays.get(&property).is_none() && !cell.value.is_empty() {
+                self.heard.push((survivor.to_owned(), property.clone(), None, cell.value.clone(), seq));
+                stays.ever.entry(property.clone()).or_default().insert(cell.value.clone());
+                stays.cells.insert(property, Cell { value: cell.value, author: Author::People, seq });
+            }
+        }
+        self.snapshot(survivor);
+        for record in self.records.values_mut() {
+            if record.refers.remove(lost) {
+                record.refers.insert(survivor.to_owned());
+            }
+        }
+        seq
+    }
+
     fn make(&mut self, object: &'static str, key: Option<String>) -> String {
         self.next_id += 1;
         let id = self.next_id.to_string();
@@ -276,6 +336,9 @@ impl Crm {
             key,
             stamp: 0,
             archived: false,
+            merged_into: None,
+            absorbed: Vec::new(),
+            absorbed_seq: 0,
             cells: BTreeMap::new(),
             refers: BTreeSet::new(),
             ever: BTreeMap::new(),
@@ -300,7 +363,7 @@ impl Crm {
             indexed_at: (now + lag).max(last),
             stamp: record.stamp,
             archived: record.archived,
-            values: record.cells.iter().map(|(name, cell)| (name.clone(), cell.value.clone())).collect(),
+            values: record.values(),
         });
     }
 

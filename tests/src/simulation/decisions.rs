@@ -17,6 +17,9 @@ const LOOKED_AT_EVERY: u64 = 60;
 /// One in so many steps the application saves an object that it has held for a while.
 const SAVED_EVERY: u64 = 30;
 
+/// One in so many steps somebody merges two rows of one record, if there are any.
+const ROWS_MERGED_EVERY: u64 = 400;
+
 /// A field of an object that the application loaded before pages changed it.
 #[derive(Debug, Clone)]
 pub(crate) struct OldField {
@@ -42,6 +45,9 @@ impl World {
         }
         if self.turns.below(SAVED_EVERY) == 0 {
             self.save_old_object().await?;
+        }
+        if self.turns.below(ROWS_MERGED_EVERY) == 0 {
+            self.merge_rows().await?;
         }
         Ok(())
     }

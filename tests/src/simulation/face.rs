@@ -18,6 +18,7 @@ use tidemark_store::pace::Driver;
 
 use super::crm::{Author, Crm as Model, Landing, Rec, Target, Write};
 use super::driver::{JOB, Turns};
+use super::faulty::by_offset;
 
 pub(crate) const CALL_DEADLINE: Duration = Duration::from_millis(2_500);
 pub(crate) const PER_SECOND: f64 = 50.0;
@@ -193,27 +194,27 @@ fn object(name: &str) -> &'static str {
     if name == "deals" { "deals" } else { "contacts" }
 }
 
-fn record(
+pub(crate) fn record(
     id: &str,
     stamp: Millis,
     key: Option<&str>,
     values: &BTreeMap<String, String>,
     properties: &[Option<String>],
 ) -> Record {
+    let absorbed = values.get(super::crm::MERGED).map(|ids| ids.split(';').map(RemoteId::new).collect());
     let value = |property: &Option<String>| values.get(property.as_deref()?).filter(|text| !text.is_empty()).cloned();
     Record {
         id: RemoteId::new(id),
         modified: Some(stamp),
         archived: false,
         external_key: key.map(str::to_owned),
-        absorbed: Vec::new(),
+        absorbed: absorbed.unwrap_or_default(),
         values: properties.iter().map(value).collect(),
     }
 }
 
 fn present(id: &str, rec: &Rec, properties: &[Option<String>]) -> Record {
-    let values = rec.cells.iter().map(|(name, cell)| (name.clone(), cell.value.clone())).collect();
-    record(id, rec.stamp, rec.key.as_deref(), &values, properties)
+    record(id, rec.stamp, rec.key.as_deref(), &rec.values(), properties)
 }
 
 #[async_trait]
@@ -305,12 +306,17 @@ impl Crm for Face {
         let job = job();
         self.ask("read", |model| {
             let seq = model.seq;
-            let mut records = Vec::new();
-            for id in request.ids {
-                if let Some(rec) = model.records.get(id.as_str()).filter(|rec| !rec.archived && rec.object == request.object) {
-                    records.push(present(id.as_str(), rec, request.properties));
-                    model.served.insert((job, id.0.clone()), seq);
+            let mut records: Vec<Record> = Vec::new();
+            for asked in request.ids {
+                let id = model.stands_for(asked.as_str());
+                let Some(rec) = model.records.get(&id).filter(|rec| !rec.archived && rec.object == request.object) else {
+                    continue;
+                };
+                if records.iter().all(|known| known.id.as_str() != id) {
+                    records.push(present(&id, rec, request.properties));
                 }
+                model.served.insert((job, asked.0.clone()), seq);
+                model.served.insert((job, id), seq);
             }
             records
         })
@@ -320,7 +326,10 @@ impl Crm for Face {
     async fn read_archived(&self, request: &ReadIds<'_>) -> Answer<Vec<Record>> {
         self.ask("read archived", |model| {
             let archived = |id: &RemoteId| {
-                let rec = model.records.get(id.as_str()).filter(|rec| rec.archived && rec.object == request.object)?;
+                let rec = model
+                    .records
+                    .get(id.as_str())
+                    .filter(|rec| rec.archived && rec.merged_into.is_none() && rec.object == request.object)?;
                 Some(Record { archived: true, ..present(id.as_str(), rec, request.properties) })
             };
             request.ids.iter().filter_map(archived).collect()
@@ -401,38 +410,20 @@ impl Crm for Face {
     }
 }
 
-/// As a connector reads that counts what it has read: with the bug planted.
-fn by_offset(model: &Model, request: &PageRequest<'_>) -> Page {
-    let offset: usize = request.position.and_then(|position| position.0.parse().ok()).unwrap_or(0);
-    let found = model.search(request.object, request.from, request.until, None);
-    let rows = usize::from(request.rows_max);
-    let next = if found.len() > offset + rows { Next::More(Position((offset + rows).to_string())) } else { Next::Drained };
-    let key = |id: &str| model.records.get(id).and_then(|rec| rec.key.clone());
-    let page = found.iter().skip(offset).take(rows);
-    let records = page.map(|(id, stamp, values)| record(id, *stamp, key(id).as_deref(), values, request.properties));
-    Page { records: records.collect(), next }
-}
-
 impl Face {
-    /// Whom an upsert by a natural key meets: with the bug planted.
-    fn by_natural_key(&self, object: &'static str, property: &str, item: &tidemark_crm::WriteItem) -> Target {
-        let value = item.fields.iter().find(|(name, _)| name == property).and_then(|(_, value)| value.clone());
-        let ids = value.map(|value| self.model().tagged(object, property, &value)).unwrap_or_default();
-        ids.into_iter().next().map_or(Target::New, Target::Id)
-    }
-
     /// Associations move no stamp.
     async fn associate(&self, pairs: &[(RemoteId, RemoteId)], begin: bool) -> Answer<Vec<Result<(), Failure>>> {
         self.ask("associate", |model| {
             let mut outcomes = Vec::new();
             for (from, to) in pairs {
-                let there = model.records.get(to.as_str()).is_some_and(|rec| !rec.archived);
+                let to = model.stands_for(to.as_str());
+                let there = model.records.get(&to).is_some_and(|rec| !rec.archived);
                 outcomes.push(match model.records.get_mut(from.as_str()) {
                     Some(rec) if !rec.archived && there => {
                         if begin {
-                            rec.refers.insert(to.0.clone())
+                            rec.refers.insert(to)
                         } else {
-                            rec.refers.remove(to.as_str())
+                            rec.refers.remove(&to)
                         };
                         model.writes += 1;
                         Ok(())

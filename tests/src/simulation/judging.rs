@@ -56,6 +56,7 @@ impl World {
             self.note(|| format!("     rows made {:?}, changed {:?}", customers.made, customers.changed));
         }
         self.remember_objects(&customers.changed);
+        self.follow_rows(&customers.changed);
         Ok(breaches)
     }
 

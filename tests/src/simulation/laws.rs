@@ -136,9 +136,11 @@ pub(crate) fn record_written(
             if taken || recorded {
                 return None;
             }
-            let served = crm.served.get(&(written.job, written.id.clone()));
+            let served = crm.served.get(&(written.job, written.through.clone().unwrap_or_else(|| written.id.clone())));
+            // Meant for a record that was merged away since: everything in the survivor is news.
+            let since = if written.through.is_some() { record.absorbed_seq } else { before.seq };
             match served {
-                Some(served) if before.seq > *served => {
+                Some(served) if since > *served => {
                     ledger.in_the_gap.insert((tag, (*property).to_owned()));
                     None
                 }
@@ -160,7 +162,8 @@ pub(crate) fn at_rest(orders: &OrderSystem, crm: &Crm, ledger: &Ledger, known: &
         if records.len() > 1 {
             breaches.push(format!("two records for {tag}: {records:?}"));
         }
-        if ledger.deleted.contains(tag) {
+        // Whoever was merged away has at most a row that waits for somebody to merge it with the survivor's.
+        if ledger.deleted.contains(tag) || ledger.merged.contains_key(tag) {
             continue;
         }
         match (rows.first(), records.first()) {
@@ -227,7 +230,7 @@ fn unheeded(
     swarm: &Swarm,
 ) -> Option<String> {
     let key = (tag.to_owned(), property.to_owned());
-    let word = ledger.words.get(&key).filter(|word| word.informed)?;
+    let word = ledger.words.get(&key).filter(|word| word.informed && word.seq > ledger.judged_from(tag))?;
     let written = ledger.entries.get(&key).is_some_and(|entries| entries.iter().any(|entry| entry.seq > word.seq));
     let saved = ledger.stale.get(&key).is_some_and(|save| save.seq > word.seq);
     let chosen = if word.side == Side::Rows { &word.row } else { &word.record };
@@ -280,7 +283,8 @@ fn lost(
         && (ledger.conflicts.contains(key)
             || ledger.in_the_gap.contains(key)
             || saved.is_some_and(|save| may_stand(tag, save, ledger, swarm)));
-    if !as_written && !blank && !excused {
+    let judged_from = if owner == Owner::Crm { 0 } else { ledger.judged_from(tag) };
+    if !as_written && !blank && !excused && last.seq > judged_from {
         breaches.push(format!("an edit is lost: {at}; last written {last:?}"));
     }
     if owner == Owner::Hold && !excused {
@@ -291,6 +295,7 @@ fn lost(
             // An old object may have taken it from their sight.
             let hidden = ledger.stale.get(key).is_some_and(|save| save.seq > other.seq);
             !other_blank
+                && other.seq > judged_from
                 && !hidden
                 && !same(&last.before)
                 && !same(&last.value)
@@ -320,6 +325,9 @@ fn compare_deals(orders: &OrderSystem, crm: &Crm, ledger: &Ledger, breaches: &mu
         // An order whose customer is gone keeps whatever it had.
         let Some(tag) = orders.customers.get(&customer).and_then(|customer| customer["tag"].clone()) else { continue };
         if ledger.deleted.contains(&tag) || ledger.deleted.contains(&number) {
+            continue;
+        }
+        if ledger.merged.contains_key(&tag) {
             continue;
         }
         let contact = crm.tagged("contacts", "tag", &tag).into_iter().next();

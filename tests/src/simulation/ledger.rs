@@ -52,6 +52,10 @@ pub(crate) struct Ledger {
     pub(crate) buried: BTreeSet<String>,
     /// A conflict was recorded for a person to decide.
     pub(crate) conflicts: BTreeSet<Key>,
+    /// Persons whose records were merged into another's, and whose.
+    pub(crate) merged: BTreeMap<String, String>,
+    /// When a person's record last absorbed another.
+    pub(crate) merged_at: BTreeMap<String, u64>,
     /// When people last wrote anything into somebody's row.
     pub(crate) touched: BTreeMap<String, Millis>,
     /// The last word of a person on a field.

@@ -38,6 +38,10 @@ impl World {
         if self.turns.below(100) < self.swarm.deletes {
             return self.delete().await;
         }
+        if self.turns.below(100) < self.swarm.merges {
+            self.merge_records();
+            return Ok(());
+        }
         match self.turns.below(20) {
             0 => drop(self.add_row().await?),
             1 => self.add_record(None),

@@ -51,6 +51,10 @@ pub(crate) struct Swarm {
     pub(crate) edit_every: u32,
     /// Of the edits, so many in a hundred delete something.
     pub(crate) deletes: u64,
+    /// So many in a hundred merge two records.
+    pub(crate) merges: u64,
+    /// The CRM answers the survivor for the id of a record that was merged away.
+    pub(crate) merged_answers: bool,
     /// The rest of the edits happen on both sides of one thing at nearly the same time, now and then.
     pub(crate) clashes: f64,
     /// The CRM's clock is set now and then.
@@ -103,6 +107,8 @@ impl Swarm {
             double_hint,
             edit_every: dice.random_range(15..50),
             deletes: [0, 4, 8][dice.random_range(0..3)],
+            merges: [0, 0, 4][dice.random_range(0..3)],
+            merged_answers: dice.random_bool(0.5),
             clashes: [0.0, 0.3][dice.random_range(0..2)],
             clock_steps,
             sweeps,

@@ -1,0 +1,114 @@
+//! Two records are merged in the CRM, and where that leaves two rows of one record somebody merges the rows in the shop, sooner or later. Keeps in the ledger who became whom.
+
+use super::ledger::{Ledger, Side};
+use super::orders::Change;
+use super::world::World;
+
+/// What is shown of a row whose record belongs to another row.
+pub(crate) const TWO_ROWS: &str = "two rows, one record";
+
+impl World {
+    /// Somebody merges two persons' records in the CRM.
+    pub(crate) fn merge_records(&mut self) {
+        let mut persons: Vec<(String, String)> = {
+            let crm = self.face.model();
+            let live =
+                crm.records.iter().filter(|(id, rec)| rec.object == "contacts" && !rec.archived && !crm.unheard.contains(*id));
+            live.filter_map(|(id, rec)| Some((id.clone(), rec.get("tag")?.to_owned()))).collect()
+        };
+        persons.retain(|(_, tag)| !self.ledger.deleted.contains(tag) && !self.ledger.merged.contains_key(tag));
+        if persons.len() < 2 {
+            return;
+        }
+        let (survivor, stays) = persons.swap_remove(self.turns.index(persons.len()));
+        let (lost, goes) = persons.swap_remove(self.turns.index(persons.len()));
+        if stays == goes {
+            return;
+        }
+        self.note(|| format!("people merge record {lost} ({goes}) into {survivor} ({stays})"));
+        let seq = self.face.model().merge(&survivor, &lost);
+        self.ledger.merge(&goes, &stays, seq);
+        self.hear_people();
+        self.coverage.count("two records were merged");
+    }
+
+    /// Somebody merges two rows of one record in the shop: the orders go to the row that stays.
+    pub(crate) async fn merge_rows(&mut self) -> eyre::Result<()> {
+        let waiting = format!(
+            "SELECT subject FROM tidemark_debt WHERE state = 'parked' AND kind = 'push' AND cause LIKE '{TWO_ROWS}%' ORDER BY id"
+        );
+        let rows: Vec<String> = self.orders.texts(&waiting, 1).await?.into_iter().flatten().flatten().collect();
+        let Some(second) = rows.get(self.turns.index(rows.len())).cloned() else { return Ok(()) };
+        let Some(tag) = self.orders.customers.get(&second).and_then(|row| row["tag"].clone()) else { return Ok(()) };
+        let stays = self.ledger.became(&tag).to_owned();
+        let Some(first) = self.orders.tagged(&stays).into_iter().find(|key| *key != second) else { return Ok(()) };
+        let (goes, stays) = if self.turns.below(2) == 0 { (first, second) } else { (second, first) };
+        self.note(|| format!("people merge row {goes} into row {stays}"));
+        self.orders.person(&format!("UPDATE orders SET customer_id = {stays} WHERE customer_id = {goes}")).await?;
+        self.orders.person(&format!("DELETE FROM customers WHERE id = {goes}")).await?;
+        self.coverage.count("two rows of one record were merged");
+        Ok(())
+    }
+
+    /// A parked push of a row whose record really was merged into another's.
+    pub(crate) fn waits_for_its_rows_to_be_merged(&self, debt: &[Option<String>]) -> bool {
+        let [_, _, Some(row), Some(cause)] = debt else { return false };
+        let tag = self.orders.customers.get(row).and_then(|row| row["tag"].as_deref());
+        let is_part = |tag: &str| self.ledger.merged.contains_key(tag) || self.ledger.merged_at.contains_key(tag);
+        cause.starts_with(TWO_ROWS) && tag.is_some_and(is_part)
+    }
+
+    /// A row whose record was merged away goes on as the person of the survivor: what was written into it is theirs from now on.
+    pub(crate) fn follow_rows(&mut self, changes: &[Change]) {
+        for change in changes.iter().filter(|change| change.column == "tag") {
+            if let (Some(goes), Some(stays)) = (&change.before, &change.after)
+                && self.ledger.became(goes) == stays
+            {
+                self.ledger.rename(goes, stays);
+                self.coverage.count("a row went on with another record");
+            }
+        }
+    }
+}
+
+impl Ledger {
+    /// One person became another, by a merge of their records.
+    fn merge(&mut self, goes: &str, stays: &str, seq: u64) {
+        self.merged.insert(goes.to_owned(), stays.to_owned());
+        self.merged_at.insert(stays.to_owned(), seq);
+    }
+
+    /// Who somebody is after all merges.
+    pub(crate) fn became<'a>(&'a self, tag: &'a str) -> &'a str {
+        let mut tag = tag;
+        while let Some(next) = self.merged.get(tag) {
+            tag = next;
+        }
+        tag
+    }
+
+    /// What was written before the last merge of somebody's records is not judged: which of two values stands is the CRM's business.
+    pub(crate) fn judged_from(&self, tag: &str) -> u64 {
+        self.merged_at.get(tag).copied().unwrap_or(0)
+    }
+
+    fn rename(&mut self, goes: &str, stays: &str) {
+        let theirs = |key: &&(String, String)| key.0 == goes;
+        let keys: Vec<_> = self.entries.keys().filter(theirs).cloned().collect();
+        for key in keys {
+            let moved: Vec<_> = self.entries[&key].iter().filter(|entry| entry.side == Side::Rows).cloned().collect();
+            let into = self.entries.entry((stays.to_owned(), key.1)).or_default();
+            into.extend(moved);
+            into.sort_by_key(|entry| entry.seq);
+        }
+        let conflicts: Vec<_> = self.conflicts.iter().filter(theirs).cloned().collect();
+        self.conflicts.extend(conflicts.into_iter().map(|(_, property)| (stays.to_owned(), property)));
+        let saves: Vec<_> =
+            self.stale.iter().filter(|(key, _)| theirs(key)).map(|(key, save)| (key.1.clone(), save.clone())).collect();
+        self.stale.extend(saves.into_iter().map(|(property, save)| ((stays.to_owned(), property), save)));
+        if let Some(touched) = self.touched.get(goes).copied() {
+            let of_both = self.touched.entry(stays.to_owned()).or_insert(touched);
+            *of_both = touched.max(*of_both);
+        }
+    }
+}
