@@ -138,7 +138,7 @@ pub(crate) fn record_written(
             }
             let served = crm.served.get(&(written.job, written.through.clone().unwrap_or_else(|| written.id.clone())));
             // Meant for a record that was merged away since: everything in the survivor is news.
-            let since = if written.through.is_some() { record.absorbed_seq } else { before.seq };
+            let since = if written.through.is_some() { crm.records.get(&written.id)?.absorbed_seq } else { before.seq };
             match served {
                 Some(served) if since > *served => {
                     ledger.in_the_gap.insert((tag, (*property).to_owned()));
