@@ -308,10 +308,11 @@ pub async fn set_settled_due(store: &Store, fence: Fence, due_at: Millis) -> Res
 /// would set the cursors forward again. The settled reader keeps its distance.
 pub async fn step_back(store: &Store, connection: &str, to: Millis) -> Result<(), StoreError> {
     let tx = store.begin().await?;
-    let sql = "UPDATE tidemark_stream SET fence = fence + 1, lease_until = NULL,
-        settled_until = CASE WHEN settled_until > $2 - COALESCE(fast_until - settled_until, 0) THEN $2 - COALESCE(fast_until - settled_until, 0) ELSE settled_until END,
-        fast_until = CASE WHEN fast_until > $2 THEN $2 ELSE fast_until END, settled_due_at = 0 WHERE connection = $1";
-    run(&tx, sql, vec![connection.into(), to.into()]).await?;
+    // A worker that had not noticed yet may have carried the settled cursor past the fast one: there is no distance to keep then, only a future to come back from.
+    let kept = "$2 - CASE WHEN fast_until > settled_until THEN fast_until - settled_until ELSE 0 END";
+    let sql = format!("UPDATE tidemark_stream SET fence = fence + 1, lease_until = NULL, settled_until = CASE WHEN settled_until > {kept} THEN {kept} ELSE settled_until END,
+        fast_until = CASE WHEN fast_until > $2 THEN $2 ELSE fast_until END, settled_due_at = 0 WHERE connection = $1");
+    run(&tx, &sql, vec![connection.into(), to.into()]).await?;
     let sql = "UPDATE tidemark_window SET state = 'abandoned', ended_at = {now} WHERE state = 'open' AND until_stamp > $2
         AND stream_id IN (SELECT id FROM tidemark_stream WHERE connection = $1)";
     run(&tx, sql, vec![connection.into(), to.into()]).await?;
