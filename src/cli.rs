@@ -186,6 +186,18 @@ Examples:
   tidemark resume hubspot.contacts     says go to it
   tidemark resume hubspot              after `tidemark pause hubspot`";
 
+const ENVIRONMENT: &str = "Needs: the database, and the queue for what is remembered beside it. Asks no CRM. Without `adopt` nothing is changed.
+A database at another place than it was adopted at is not started on: it may be a copy. From one that is older than was seen of it, or on
+which nothing ran for environment.restore_guard, nothing is sent until everything was read again and somebody has looked.
+
+Exit codes:
+  0  it was shown, or adopted
+  1  it could not: with `adopt`, not every stream was read, compared and swept yet
+
+Examples:
+  tidemark environment
+  tidemark environment adopt --reason \"restored last night's backup\"";
+
 const SANDBOX: &str = "Needs: nothing. Reads no configuration; what is in it is gone when it ends. Runs until Ctrl-C or SIGTERM.
 A stream reaches it with base_url = \"http://127.0.0.1:8625\" and the token in its connection. The page is at /sandbox/.
 
@@ -306,6 +318,15 @@ pub(crate) enum Verb {
     /// Decide a conflict: let one side's value stand. The other side takes it with the next push or read.
     #[command(after_help = RESOLVE)]
     Resolve(ResolveArgs),
+    /// Show where the database is, whether it may be a copy or a restored backup, what is held because of that, and what would be sent.
+    #[command(after_help = ENVIRONMENT)]
+    Environment {
+        #[command(subcommand)]
+        act: Option<EnvironmentAct>,
+        /// Print JSON for programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// Pause a stream or a whole connection: no call is made for it until it is resumed.
     #[command(after_help = PAUSE)]
     Pause {
@@ -336,6 +357,22 @@ pub(crate) enum Verb {
         /// Only what is to be written this way: `in` to rows, `out` to records. Without it both.
         #[arg(long, requires = "act", value_parser = ["in", "out"])]
         direction: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnvironmentAct {
+    /// Take the present place for the right one; or, where the place is the same, let go what is held.
+    Adopt {
+        /// Let everything go although not every stream was read, compared and swept since.
+        #[arg(long)]
+        anyway: bool,
+        /// Why; it is recorded with the act.
+        #[arg(long)]
+        reason: Option<String>,
+        /// Print JSON for programs.
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -12,6 +12,7 @@ use tidemark_core::spec::StreamSpec;
 use tidemark_queue::{Queue, QueueConfig, QueueError};
 use tidemark_scheduler::{http, run as scheduling};
 use tidemark_store::capture::Captured;
+use tidemark_store::environment::{self, Whereabouts};
 use tidemark_store::{Store, StoreConfig, acts, capture, connections, shape, streams};
 use tidemark_worker::event::Event;
 use tidemark_worker::{Connection, Context, Tuning, agree as comparing};
@@ -82,6 +83,37 @@ impl House {
         Ok(())
     }
 
+    /// A database that was copied or moved is not worked on before somebody has said that this is it.
+    async fn prove_place(&self) -> eyre::Result<()> {
+        let Whereabouts::Elsewhere { known, now } = environment::whereabouts(&self.store).await? else { return Ok(()) };
+        let known = known.map_or_else(|| "a place that cannot be read any more".to_owned(), |known| known.to_string());
+        bail!(
+            "the database is at another place than Tidemark was adopted for.\n  now:     {now}\n  adopted: {known}\n  Was it moved or restored, `tidemark environment adopt` goes on here. Is it a copy, it must not be synchronised with the original's CRM: give it a token of another account, or drop Tidemark's tables in it"
+        );
+    }
+
+    /// What is remembered of the database beside the queue; `None` too where the queue does not answer, which others will tell.
+    pub(crate) async fn testimony(&self) -> Option<String> {
+        match Queue::testimony(&self.queue_config()).await {
+            Ok(text) => text,
+            Err(error) => {
+                tracing::warn!("nobody could be asked how far the database was: {error}");
+                None
+            }
+        }
+    }
+
+    /// Looks whether the database is older than was seen of it. If so nothing is sent from it.
+    async fn heed_restore(&self) -> eyre::Result<()> {
+        let witness = self.testimony().await;
+        if let Some(why) = environment::look(&self.store, witness.as_deref(), self.restore_guard()).await? {
+            tracing::error!(
+                "nothing is sent: {why}; every stream is read again, then `tidemark environment` shows what would be sent"
+            );
+        }
+        Ok(())
+    }
+
     /// Somebody says go: a stream whose plan is ready starts.
     pub(crate) async fn go(&self, stream: &str, who: &str) -> eyre::Result<()> {
         if !streams::set_state(&self.store, stream, "running", None).await? {
@@ -130,6 +162,7 @@ impl House {
 
     /// A context for acts of this process alone, such as a comparison.
     pub(crate) async fn context(&self) -> eyre::Result<Context> {
+        self.prove_place().await?;
         let shutdown = CancellationToken::new();
         let (ctx, callouts) =
             Context::open(self.store.clone(), self.connections()?, &self.config.streams, self.tuning("act"), None, shutdown)
@@ -206,6 +239,8 @@ pub(crate) async fn start(
     shutdown: CancellationToken,
 ) -> eyre::Result<Running> {
     house.prove_migrated().await?;
+    house.prove_place().await?;
+    house.heed_restore().await?;
     // The recorder must stand before the first count.
     http::metrics_handle();
     let queue = house.queue().await?;
@@ -244,6 +279,7 @@ async fn start_scheduler(
         keep_callouts: retention.callouts,
         keep_windows: retention.windows,
         keep_lineage: retention.lineage,
+        restore_guard: house.config.environment.restore_guard,
         hang_after: HANG_AFTER,
     };
     let turns = scheduling::Turns::default();

@@ -4,6 +4,7 @@
 
 pub mod dispatch;
 pub mod http;
+pub mod pulse;
 pub mod run;
 pub mod tick;
 pub mod watch;

@@ -13,7 +13,7 @@ use tidemark_store::{Store, arrivals, callouts, lineage, sweeps, windows, worker
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{dispatch, tick, watch};
+use crate::{dispatch, pulse, tick, watch};
 
 /// How a scheduler works, from the configuration.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct Tuning {
     pub keep_callouts: Duration,
     pub keep_windows: Duration,
     pub keep_lineage: Duration,
+    /// A silence longer than this is taken for a restore.
+    pub restore_guard: Duration,
     /// A loop that takes longer than this for one turn hangs.
     pub hang_after: Duration,
 }
@@ -153,6 +155,9 @@ async fn housekeeping(store: Store, queue: Queue, tuning: Tuning, shutdown: Canc
     loop {
         if let Err(error) = workers::beat(&store, &tuning.name, "scheduler").await {
             warn!("could not write the heartbeat: {}", error.log_words());
+        }
+        if let Err(problem) = pulse::once(&store, &queue, millis(tuning.restore_guard)).await {
+            warn!("could not have the database's pulse witnessed: {}", problem.log_words());
         }
         if round.is_multiple_of(60)
             && let Err(problem) = tidy(&store, &queue, &tuning).await

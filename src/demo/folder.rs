@@ -12,8 +12,15 @@ const ORDERS: &str = "orders.db";
 const CONFIG: &str = "tidemark.toml";
 const LOCK: &str = "demo.lock";
 /// What a run leaves besides its configuration.
-const LEFT: [&str; 6] =
-    [ORDERS, "orders.db-wal", "orders.db-shm", "tidemark-queue.db", "tidemark-queue.db-wal", "tidemark-queue.db-shm"];
+const LEFT: [&str; 7] = [
+    ORDERS,
+    "orders.db-wal",
+    "orders.db-shm",
+    "tidemark-queue.db",
+    "tidemark-queue.db-wal",
+    "tidemark-queue.db-shm",
+    "tidemark-queue.db.witness",
+];
 
 /// A folder that is ours while this lives.
 #[derive(Debug)]

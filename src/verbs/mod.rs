@@ -4,6 +4,7 @@ mod agree;
 mod brake;
 mod check;
 mod conflicts;
+mod environment;
 mod first_meeting;
 mod migrate;
 mod pause;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use tidemark_boot::{Config, telemetry};
 
-use crate::cli::{Args, Verb};
+use crate::cli::{Args, EnvironmentAct, Verb};
 use crate::compose::{House, Roles};
 
 /// Both sides differ, or a check found something that will fail.
@@ -48,6 +49,10 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
         }
         Verb::Conflicts { stream, json } => conflicts::list(&open_migrated(&args.config).await?, stream.as_deref(), json).await,
         Verb::Resolve(wish) => conflicts::resolve(&open_migrated(&args.config).await?, &wish).await,
+        Verb::Environment { act: Some(EnvironmentAct::Adopt { anyway, reason, json: own }), json } => {
+            environment::adopt(&open_migrated(&args.config).await?, anyway, reason.as_deref(), own || json).await
+        }
+        Verb::Environment { act: None, json } => environment::show(&open_migrated(&args.config).await?, json).await,
         Verb::Pause { subject, reason } => pause::pause(&open_migrated(&args.config).await?, &subject, reason.as_deref()).await,
         Verb::Sweep { subject } => sweep::run(&open_migrated(&args.config).await?, &subject).await,
         Verb::Rewind(wish) => rewind::run(&open_migrated(&args.config).await?, &wish).await,

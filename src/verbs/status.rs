@@ -101,6 +101,9 @@ fn print(stream: &StreamOverview) {
     if let Some(rewind) = &stream.rewound {
         say(format_args!("    rewound     {} min ago {}", (stream.now - rewind.at) / 60_000, rewind.words()));
     }
+    if let Some(why) = stream.held_at.and(stream.held_why.as_ref()) {
+        say(format_args!("    held        nothing is sent: {why}: look at `tidemark environment`"));
+    }
     if let Some(deaf) = stream.deaf() {
         say(format_args!("    capture     {deaf}: run `tidemark migrate`"));
     }

@@ -1,6 +1,7 @@
 //! A rig for tests of behaviour: the real store on a database of its own, the real worker, the practice CRM over HTTP. Work is done when a test says so, in the
 //! order it says, so that every interleaving can be named.
 
+pub mod backup;
 mod configuration;
 mod database;
 pub mod deadline;

@@ -21,6 +21,7 @@ mod relay;
 mod run;
 mod sweep;
 pub mod whole;
+pub mod would_send;
 
 pub use context::{Connection, Context, Tuning, map_streams};
 pub use outcome::Outcome;

@@ -8,7 +8,7 @@ use tidemark_core::base::Base;
 use tidemark_core::brake::{Act, act_on_record};
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::Class;
-use tidemark_core::push::{Plan, Reference, Sent, Subject, plan};
+use tidemark_core::push::{Plan, REUSED, Reference, Sent, Subject, plan};
 use tidemark_core::record::RemoteId;
 use tidemark_core::window::millis;
 use tidemark_crm::WriteKind;
@@ -156,7 +156,8 @@ impl Push<'_> {
         let subject = Subject {
             row: prepared.row.as_ref(),
             link: prepared.link.as_ref().map(|link| &link.view),
-            reborn: prepared.claim.reborn,
+            // A person has said that it is the same thing.
+            reborn: prepared.claim.reborn && prepared.claim.passed.as_deref() != Some(REUSED),
             parents: &prepared.parents,
             just_read,
             heir: prepared.heir,
@@ -254,21 +255,21 @@ fn still_agreed(mapped: &Mapped, base: &Base, record: &[Option<String>]) -> bool
 }
 
 fn settle_plan<'a>(claim: &'a Claim, prepared: &'a Prepared, plan: Plan, now: Millis) -> Settlement<'a> {
-    let parked = |cause: String, next_step: String| {
+    let parked = |class: &'static str, cause: String, next_step: String| {
         // The texts live as long as the batch: settlements borrow what they were made from.
-        Settlement::Unpaid { claim, unpaid: Unpaid::ParkedOwned { class: "rejected", cause, next_step } }
+        Settlement::Unpaid { claim, unpaid: Unpaid::ParkedOwned { class, cause, next_step } }
     };
     match plan {
         Plan::Nothing { base, .. } => Settlement::Nothing { claim, base },
         Plan::NotOurs { .. } => Settlement::NotOurs { claim },
         Plan::Bury => Settlement::Buried { claim, archived: false },
-        Plan::Park { cause, next_step } => parked(cause, next_step),
+        Plan::Park { class, cause, next_step } => parked(class, cause, next_step),
         Plan::WaitForParent { object, row } => {
             Settlement::Unpaid { claim, unpaid: Unpaid::Parent { object, row, due_at: now + PARENT_RECHECK_MS } }
         }
         Plan::ReadFirst(why) => match prepared.link.as_ref().and_then(|link| link.remote_id.clone()) {
             Some(remote_id) => Settlement::ReadFirst { claim, remote_id, due_at: now + 2 * READ_DELAY_MS, cause: why.to_owned() },
-            None => parked(why.to_owned(), "look for the record in the CRM, then retry or discard".to_owned()),
+            None => parked("rejected", why.to_owned(), "look for the record in the CRM, then retry or discard".to_owned()),
         },
         // Sent elsewhere; reaching here would only make the debt due again.
         Plan::Create { .. } | Plan::Update { .. } | Plan::Archive | Plan::FindLost => {

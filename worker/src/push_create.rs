@@ -8,13 +8,14 @@ use std::collections::{HashMap, HashSet};
 
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::link::LinkState;
+use tidemark_core::meeting::{doubted_key, says_the_same};
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_crm::{Bucket, LookUp, WriteKind};
 use tidemark_store::debts::{self, Unpaid};
 use tidemark_store::push::begin_creates;
 use tidemark_store::settle::{Settlement, settle};
-use tidemark_store::{StoreError, links, rows};
+use tidemark_store::{StoreError, links, rows, streams};
 
 use crate::calls::NoAnswer;
 use crate::poll::{READ_DELAY_MS, wanted};
@@ -28,7 +29,8 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
     let (ctx, mapped) = (push.purpose.ctx, push.purpose.stream);
     let keys: Vec<&str> = going.iter().map(|going| going.prepared.claim.subject.as_str()).collect();
     let won = begin_creates(&ctx.store, mapped, push.fence, &keys, ctx.lease()).await?;
-    let found = match look_up(push, &going).await? {
+    let doubted = streams::doubts_keys(&ctx.store, mapped.id).await?;
+    let found = match look_up(push, &going, doubted).await? {
         Ok(found) => found,
         Err(no) => return push.stop(no).await,
     };
@@ -52,6 +54,11 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
                 claim,
                 unpaid: Unpaid::Later { due_at: now + READ_DELAY_MS, cause: "the row was linked meanwhile" },
             });
+        } else if let [record] = free.as_slice()
+            && doubted
+            && carries_doubted_key(push, &going, record)
+        {
+            settlements.push(Settlement::Unpaid { claim, unpaid: key_given_twice(push, &key, record) });
         } else if let [record] = free.as_slice() {
             // The same thing is there already: it is read and bound to the row, and what then still differs is sent.
             let cause = "a record with the same match key is in the CRM".to_owned();
@@ -107,6 +114,26 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
     push.send(kind, make).await
 }
 
+/// The record names this row by the key alone, and nothing that was sent for the row can have made it.
+fn carries_doubted_key(push: &Push<'_>, going: &Going<'_>, record: &Record) -> bool {
+    let by_key = record.external_key.as_deref() == Some(going.prepared.claim.subject.as_str());
+    let sent = going.prepared.link.as_ref().is_some_and(|link| !link.view.ghosts.is_empty());
+    let row = going.prepared.row.as_ref();
+    by_key && !sent && row.is_some_and(|row| !says_the_same(&push.purpose.stream.spec, |at| row.field(at), &record.values))
+}
+
+fn key_given_twice(push: &Push<'_>, key: &RowKey, record: &Record) -> Unpaid<'static> {
+    let property = push.purpose.stream.spec.external_key.as_deref().unwrap_or("the key");
+    Unpaid::ParkedOwned {
+        class: "duplicate",
+        cause: format!("record {} is in the way: {}", record.id, doubted_key(key)),
+        next_step: format!(
+            "make a match key equal if both are the same thing, else clear {property} in record {}; then retry",
+            record.id
+        ),
+    }
+}
+
 /// Records whose row is gone although nobody told: SQLite wakes no delete trigger for a row that is replaced away. Their links owe a push from now on.
 async fn ended(push: &Push<'_>, known: &HashMap<RemoteId, KnownLink>) -> Result<HashSet<RemoteId>, StoreError> {
     let (store, mapped) = (&push.purpose.ctx.store, push.purpose.stream);
@@ -130,7 +157,7 @@ pub(crate) async fn find_lost(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<
         return Ok(true);
     }
     let ctx = push.purpose.ctx;
-    let found = match look_up(push, &going).await? {
+    let found = match look_up(push, &going, false).await? {
         Ok(found) => found,
         Err(no) => return push.stop(no).await,
     };
@@ -161,7 +188,11 @@ pub(crate) async fn find_lost(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<
 }
 
 /// Records that carry a row's match key, by claim. One call per match property.
-async fn look_up(push: &Push<'_>, going: &[Going<'_>]) -> Result<Result<HashMap<i64, Vec<Record>>, NoAnswer>, StoreError> {
+async fn look_up(
+    push: &Push<'_>,
+    going: &[Going<'_>],
+    doubted: bool,
+) -> Result<Result<HashMap<i64, Vec<Record>>, NoAnswer>, StoreError> {
     if planted(Bug::CreatesWithoutLookUp) || planted(Bug::UpsertsByNaturalKey) {
         return Ok(Ok(HashMap::new()));
     }
@@ -169,7 +200,7 @@ async fn look_up(push: &Push<'_>, going: &[Going<'_>]) -> Result<Result<HashMap<
     let spec = &mapped.spec;
     let crm = &push.purpose.connection.crm;
     let properties = wanted(mapped);
-    let mut found: HashMap<i64, Vec<Record>> = match look_up_begun(push, going, &properties).await? {
+    let mut found: HashMap<i64, Vec<Record>> = match look_up_begun(push, going, doubted, &properties).await? {
         Ok(found) => found,
         Err(no) => return Ok(Err(no)),
     };
@@ -216,16 +247,18 @@ async fn look_up(push: &Push<'_>, going: &[Going<'_>]) -> Result<Result<HashMap<
 }
 
 /// A create that was begun before may have made its record, and a key that was used before may still stand in one: it is looked for by our key. It is then read and
-/// bound, never written again as a whole, because people may have edited it meanwhile, or because it is somebody else's.
+/// bound, never written again as a whole, because people may have edited it meanwhile, or because it is somebody else's. Where keys are doubted every one may have been
+/// used before, by a row that a restore has lost.
 async fn look_up_begun(
     push: &Push<'_>,
     going: &[Going<'_>],
+    doubted: bool,
     properties: &[Option<String>],
 ) -> Result<Result<HashMap<i64, Vec<Record>>, NoAnswer>, StoreError> {
     let spec = &push.purpose.stream.spec;
     let begun: HashMap<&str, i64> = going
         .iter()
-        .filter(|going| going.prepared.link.is_some() || going.prepared.former.is_some())
+        .filter(|going| doubted || going.prepared.link.is_some() || going.prepared.former.is_some())
         .map(|going| (going.prepared.claim.subject.as_str(), going.prepared.claim.id))
         .collect();
     let Some(property) = spec.external_key.as_deref().filter(|_| !begun.is_empty()) else { return Ok(Ok(HashMap::new())) };

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tidemark_core::Millis;
 use tidemark_queue::{Queue, QueueError, WorkerSettings};
 use tidemark_store::callouts::CalloutRow;
-use tidemark_store::{callouts, connections, leases, streams, workers};
+use tidemark_store::{callouts, connections, environment, leases, streams, workers};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::context::Context;
 use crate::outcome::report;
@@ -122,6 +123,7 @@ async fn heartbeat(ctx: Context, ended: CancellationToken) {
         if let Err(error) = workers::beat(&ctx.store, &ctx.tuning.name, "worker").await {
             warn!("could not write the heartbeat: {}", error.log_words());
         }
+        heed_restore(&ctx).await;
         for mapped in ctx.streams() {
             let Ok(connection) = ctx.connection(mapped) else { continue };
             let now = ctx.now();
@@ -133,6 +135,15 @@ async fn heartbeat(ctx: Context, ended: CancellationToken) {
         if !pause(&ended, Duration::from_secs(5)).await {
             return;
         }
+    }
+}
+
+/// A database that was put back under a running worker is older than the worker remembers. A long silence is for whoever starts, and for the schedulers, to judge.
+async fn heed_restore(ctx: &Context) {
+    match environment::look(&ctx.store, None, Millis::MAX).await {
+        Ok(None) => {}
+        Ok(Some(why)) => error!("nothing is sent any more: {why}; `tidemark environment` says what to do"),
+        Err(error) => warn!("could not look how far the database is: {}", error.log_words()),
     }
 }
 

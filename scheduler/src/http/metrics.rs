@@ -113,11 +113,14 @@ fn add_streams(text: &mut Text, snapshot: &Snapshot) {
         };
         text.sample("tidemark_stream_captured", &[("stream", &stream.overview.name)], captured);
     }
-    let counts: [(&str, &str, Count); 5] = [
+    let counts: [(&str, &str, Count); 6] = [
         ("tidemark_stream_links", "Pairs of a row and a record.", |stream| stream.links),
         ("tidemark_stream_poll_attempts", "Failed reads in a row.", |stream| stream.poll_attempts.into()),
         ("tidemark_stream_conflicts", "Fields that both sides changed, ever.", |stream| stream.conflicts),
         ("tidemark_stream_conflicts_open", "Pairs in which a field waits for a decision.", |stream| stream.open_conflicts),
+        ("tidemark_stream_held", "1 while nothing is sent because the database may be a restored one.", |stream| {
+            stream.held_at.is_some().into()
+        }),
         ("tidemark_stream_excluded", "Records left out by the mapping, ever.", |stream| stream.excluded),
     ];
     for (name, help, value) in counts {

@@ -114,6 +114,18 @@ pub(crate) fn judge(stream: &StreamOverview, fresh_within: Millis, house: House)
         let mood = if stuck { Mood::Stopped } else { Mood::Loading };
         return verdict(mood, if mood == Mood::Loading { say } else { "has not finished its first load".into() }, why, next);
     }
+    if stream.held_at.is_some() {
+        let next = format!(
+            "It is read again as a whole; then `tidemark environment` shows what would be sent, and `tidemark environment adopt` lets it go. {} {next}",
+            kept(stream)
+        );
+        return verdict(
+            Mood::Person,
+            "is read and sends nothing until somebody has looked".into(),
+            stream.held_why.clone(),
+            next,
+        );
+    }
     if let Some(lag) = lag_ms.filter(|lag| *lag > fresh_within) {
         let why = obstacle(stream, house).or_else(|| stream.reader.as_ref().map(|_| "a large window is being read".into()));
         return verdict(

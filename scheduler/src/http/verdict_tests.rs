@@ -32,6 +32,8 @@ fn stream() -> StreamOverview {
         poll_error: None,
         reader: None,
         walk_owed: false,
+        held_at: None,
+        held_why: None,
         capture: Some("installed".into()),
         excluded: 0,
         conflicts: 0,
@@ -234,4 +236,16 @@ fn what_a_brake_holds_back_is_said_with_the_way_to_let_it_through() {
     let next =
         "`tidemark resume hubspot.contacts --act delete` or `tidemark resume hubspot.contacts --act create` lets them through";
     assert!(said.next.contains(next), "{}", said.next);
+}
+
+#[test]
+fn a_stream_that_is_held_says_why_and_who_lets_it_go() {
+    let mut held = stream();
+    (held.held_at, held.held_why, held.owed_pushes) = (Some(NOW - 60_000), Some("the database is a restored one".into()), 3);
+    // What it owes ages meanwhile, and is not what is in the way.
+    held.oldest_owed_ms = Some(3_600_000);
+    let said = judge(&held, 120_000, WELL);
+    assert_eq!((said.mood, said.say.as_str()), (Mood::Person, "is read and sends nothing until somebody has looked"));
+    assert_eq!(said.why.as_deref(), Some("the database is a restored one"));
+    assert!(said.next.contains("`tidemark environment adopt` lets it go. 3 owed changes are kept."), "{}", said.next);
 }

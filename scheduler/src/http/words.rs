@@ -75,6 +75,7 @@ pub(crate) fn class(word: &str) -> &str {
         "conflict" => "both sides changed it",
         "duplicate" => "another record holds this identity",
         "rejected" => "the content was refused",
+        "reused" => "its key was used before",
         "gone" => "the record is not there",
         "schema" => "the mapping does not fit the CRM",
         "malformed" => "the answer made no sense",

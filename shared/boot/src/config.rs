@@ -14,7 +14,9 @@ use crate::node::{self, Node};
 use crate::raw::{Defaults, RawConnection, Reading};
 use crate::secrets::Vault;
 use crate::section::{self, Section};
-use crate::settings::{DatabaseConfig, LogConfig, QueueConfig, RetentionConfig, SchedulerConfig, ServerConfig, WorkerConfig};
+use crate::settings::{
+    DatabaseConfig, EnvironmentConfig, LogConfig, QueueConfig, RetentionConfig, SchedulerConfig, ServerConfig, WorkerConfig,
+};
 use crate::{layers, rules, streams};
 
 /// The file of all defaults, with their reasons.
@@ -32,6 +34,7 @@ pub struct Config {
     pub server: ServerConfig,
     pub worker: WorkerConfig,
     pub scheduler: SchedulerConfig,
+    pub environment: EnvironmentConfig,
     pub log: LogConfig,
     pub retention: RetentionConfig,
     /// In the order of the file. Names are unique.
@@ -64,6 +67,7 @@ impl Config {
         let server = ServerConfig::read(root.section("server"), vault);
         let worker = WorkerConfig::read(root.section("worker"));
         let scheduler = SchedulerConfig::read(root.section("scheduler"));
+        let environment = EnvironmentConfig::read(root.section("environment"));
         let log = LogConfig::read(root.section("log"));
         let retention = RetentionConfig::read(root.section("retention"));
         let defaults = Defaults::read(root.take("defaults"), findings);
@@ -96,6 +100,7 @@ impl Config {
             server,
             worker,
             scheduler: scheduler?,
+            environment: environment?,
             log,
             retention,
             connections,

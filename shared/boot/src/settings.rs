@@ -231,6 +231,22 @@ fn share(jitter: &Located<f64>, findings: &Findings) -> Option<f64> {
     within.then_some(jitter.value)
 }
 
+/// When a database is taken for another than the one that was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EnvironmentConfig {
+    /// A silence longer than this is taken for a restore.
+    pub restore_guard: Duration,
+}
+
+impl EnvironmentConfig {
+    pub(crate) fn read(section: Option<Section<'_>>) -> Option<Self> {
+        let mut section = section?;
+        let restore_guard = section.duration("restore_guard", MINUTE..=TEN_YEARS);
+        section.close();
+        Some(Self { restore_guard: restore_guard?.value })
+    }
+}
+
 /// What is logged, and in what form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {

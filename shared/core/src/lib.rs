@@ -12,6 +12,7 @@ pub mod conflict;
 pub mod crm_clock;
 pub mod cycle;
 pub mod delete;
+pub mod environment;
 pub mod failure;
 pub mod first_meeting;
 pub mod fit;

@@ -55,6 +55,23 @@ pub fn meet(spec: &StreamSpec, candidates: &[Candidate], undecided_creates: bool
     }
 }
 
+/// Whether a row and a record that carries its key are the same thing by a match key, too. Asked where the key alone does not tell: after a restore a key of a row that was
+/// lost is given out again, and the record of the lost one still carries it.
+pub fn says_the_same<'a>(spec: &StreamSpec, row: impl Fn(usize) -> Option<&'a str>, record: &[Value]) -> bool {
+    let normalised = |text: &str| text.trim().to_lowercase();
+    spec.match_on.iter().filter_map(|property| spec.field(property)).any(|(at, field)| {
+        let there = field.transform.to_row(record.get(at).and_then(Option::as_deref)).ok().flatten();
+        matches!((row(at), there), (Some(here), Some(there)) if !here.is_empty() && normalised(here) == normalised(&there))
+    })
+}
+
+/// Why a record is not bound to the row whose key it carries.
+pub fn doubted_key(key: &RowKey) -> String {
+    format!(
+        "it carries the key of row {key}, which no match key confirms: since a restore that key may have been given out twice"
+    )
+}
+
 /// The values of the row that a record becomes, aligned with the fields, without a copy where they are the record's own. Every field then agrees: this is what
 /// `merge` makes of a row that holds nothing and a base in which nothing met.
 pub fn insertion<'a>(spec: &'a StreamSpec, record: &'a [Value]) -> Result<Vec<Option<Cow<'a, str>>>, Unmergeable> {

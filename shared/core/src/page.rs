@@ -11,7 +11,7 @@ use crate::delete::lifts;
 use crate::freshness::{Freshness, Heard, freshness};
 use crate::ghost::Ghosts;
 use crate::link::{LinkState, LinkView};
-use crate::meeting::{Candidate, Meeting, insertion, meet};
+use crate::meeting::{Candidate, Meeting, doubted_key, insertion, meet, says_the_same};
 use crate::merge::{Merged, is_at_rest, merge_timed};
 use crate::newest::{Ahead, Times};
 use crate::record::{Record, RemoteId, Row, RowKey, as_unlinked};
@@ -45,6 +45,10 @@ pub struct Known {
     pub candidates: HashMap<RemoteId, Vec<Candidate>>,
     /// A create of this stream is under way or unresolved.
     pub undecided_creates: bool,
+    /// Keys of rows may have been given out twice: a key of ours in a record tells less than it did.
+    pub keys_doubted: bool,
+    /// Linked rows that may be other things than their records are: their keys were deleted and used again.
+    pub reborn: HashSet<RowKey>,
     /// Records without a row that came back, with their tombstones: they are met like strangers, and the tombstone ends with the meeting.
     pub lifted: HashMap<RemoteId, i64>,
     /// Links that changed since the records were asked for by id.
@@ -190,6 +194,9 @@ fn plan_linked(
     if link.view.state == LinkState::Tombstone {
         return plan_tombstone(spec, record, link, known, heard);
     }
+    if let Some(key) = link.row_key.as_ref().filter(|key| known.reborn.contains(*key)) {
+        return plan_reborn(record, link, key);
+    }
     match freshness(&link.view, record, heard, precision) {
         Freshness::Stale => return Step::Pass,
         Freshness::Doubt(_) if planted(Bug::DoubtIsDropped) => return Step::Pass,
@@ -215,6 +222,18 @@ fn plan_linked(
             seen()
         }
         Ok(merged) => Step::Merge { link: link.id, key: key.clone(), merged, ghosts },
+    }
+}
+
+/// What is owed to the row says whose it is, once it is paid or a person has spoken. Until then nothing of the record is written into it.
+fn plan_reborn(record: &Record, link: &KnownLink, key: &RowKey) -> Step<'static> {
+    let moved = |at: usize| link.view.base.get(at).is_none_or(|base| base.record != record.values[at]);
+    if !(0..record.values.len()).any(moved) {
+        return Step::Pass;
+    }
+    Step::Park {
+        cause: format!("row {key} may be another thing than this record: its key seems to have been used again"),
+        next_step: format!("decide about the push that waits for row {key}, then retry"),
     }
 }
 
@@ -279,8 +298,24 @@ fn plan_unknown<'a>(
         Meeting::Bind(key) if !bound.insert(key.clone()) => {
             Step::Park { cause: format!("two records match row {key}"), next_step: "merge the records in the CRM".into() }
         }
+        Meeting::Bind(key) if known.keys_doubted && is_doubted(spec, record, &key, known) => {
+            let property = spec.external_key.as_deref().unwrap_or("the key");
+            let next_step = format!(
+                "make a match key equal if both are the same thing, else clear {property} in record {}; it is read again by itself then",
+                record.id
+            );
+            Step::Park { cause: doubted_key(&key), next_step }
+        }
         Meeting::Bind(key) => bind(spec, record, key, known, heard),
     }
+}
+
+/// The record names its row by the key alone, and nothing that was sent for the row can have made it.
+fn is_doubted(spec: &StreamSpec, record: &Record, key: &RowKey, known: &Known) -> bool {
+    let by_key = record.external_key.as_deref() == Some(key.as_str());
+    let sent = known.links_by_row.get(key).is_some_and(|link| !link.view.ghosts.is_empty());
+    let row = known.rows.get(key);
+    by_key && !sent && row.is_some_and(|row| !says_the_same(spec, |at| row.field(at), &record.values))
 }
 
 fn bind(spec: &StreamSpec, record: &Record, key: RowKey, known: &Known, heard: Heard) -> Step<'static> {

@@ -71,6 +71,8 @@ pub enum Plan {
     /// The row is gone and its record is left alone.
     Bury,
     Park {
+        /// Who retries a debt of this class lets it through for it.
+        class: &'static str,
         cause: String,
         next_step: String,
     },
@@ -92,6 +94,11 @@ pub struct Subject<'a> {
     /// Database clock.
     pub now: Millis,
 }
+
+/// What a row holds cannot be sent.
+const REJECTED: &str = "rejected";
+/// A row's key may stand for another thing than it did.
+pub const REUSED: &str = "reused";
 
 /// Plans one push.
 pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
@@ -127,8 +134,9 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
         None => plan_create(spec, row, subject),
         Some(link) if link.state == LinkState::Creating => plan_create(spec, row, subject),
         Some(link) if subject.reborn && is_somebody_else(spec, link, row) => Plan::Park {
-            cause: format!("key {} was deleted and used again for another {}", row.key, spec.object),
-            next_step: "unlink the old record if it is another thing, or discard this if it is the same".into(),
+            class: REUSED,
+            cause: format!("key {} seems to have been deleted and used again for another of the {}", row.key, spec.object),
+            next_step: "retry if it is the same thing: its record is changed then; is it another, archive the record in the CRM: the row gets one of its own".into(),
         },
         Some(link) => plan_update(spec, row, link, subject),
     }
@@ -153,6 +161,7 @@ fn invalid(spec: &StreamSpec, row: &Row) -> Option<Plan> {
         field.check == Some(Check::Email) && value.is_some_and(|text| !looks_like_email(text))
     })?;
     Some(Plan::Park {
+        class: REJECTED,
         cause: format!("{} is not an e-mail address", bad.column),
         next_step: format!("correct {} of row {}; it is sent by itself then", bad.column, row.key),
     })
@@ -287,6 +296,7 @@ fn reference(
 
 fn unmapped(field: &FieldSpec, row: &Row, problem: &str) -> Plan {
     Plan::Park {
+        class: REJECTED,
         cause: format!("{}: {problem}", field.column),
         next_step: format!("correct {} of row {}, or add the value to the map of {}", field.column, row.key, field.property),
     }

@@ -26,6 +26,7 @@ const PING_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(crate) struct EmbeddedQueue {
     pool: SqlitePool,
+    file: Arc<Path>,
     _held: Arc<File>,
 }
 
@@ -48,7 +49,11 @@ impl EmbeddedQueue {
         // 20,000 of them, against 33,600 without it.
         let dropped = sqlx::query("DROP INDEX IF EXISTS LIdx").execute(&pool).await;
         dropped.map_err(QueueError::failed("create its tables"))?;
-        Ok(EmbeddedQueue { pool, _held: Arc::new(held) })
+        Ok(EmbeddedQueue { pool, file: file.into(), _held: Arc::new(held) })
+    }
+
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
     }
 
     /// By writing, because what the folder's permissions say is neither true of an administrator nor of a file system that is read-only or full.
@@ -148,7 +153,7 @@ fn nearest_folder(file: &Path) -> &Path {
     above.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn beside(file: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(suffix);
     name.into()

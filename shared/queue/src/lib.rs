@@ -15,6 +15,7 @@ mod queue;
 mod redis_queue;
 mod supervisor;
 mod ticker;
+mod witness_file;
 
 pub use config::{QueueConfig, WorkerSettings};
 pub use error::QueueError;

@@ -12,7 +12,7 @@ use crate::handlers::Handlers;
 use crate::liveness::{Liveness, Pulse};
 use crate::redis_queue::RedisQueue;
 use crate::supervisor::{Life, supervise};
-use crate::{QueueConfig, QueueError, WorkerSettings};
+use crate::{QueueConfig, QueueError, WorkerSettings, witness_file};
 
 /// Hints that may wait in one queue; [`Queue::push`] takes no more.
 ///
@@ -66,6 +66,30 @@ impl Queue {
         match config {
             QueueConfig::Embedded { file } => EmbeddedQueue::probe(file),
             QueueConfig::Redis { url, prefix } => RedisQueue::probe(url, prefix).await,
+        }
+    }
+
+    /// What was last testified where these hints lie, by this process or another, before a queue is opened. `None` when nothing was, or it was lost.
+    pub async fn testimony(config: &QueueConfig) -> Result<Option<String>, QueueError> {
+        match config {
+            QueueConfig::Embedded { file } => witness_file::read(file),
+            QueueConfig::Redis { url, prefix } => RedisQueue::connect(url, prefix).await?.testimony().await,
+        }
+    }
+
+    /// What was last testified here.
+    pub async fn last_testimony(&self) -> Result<Option<String>, QueueError> {
+        match &self.backend {
+            Backend::Embedded(queue) => witness_file::read(queue.file()),
+            Backend::Redis(queue) => queue.testimony().await,
+        }
+    }
+
+    /// Keeps a text beside the hints, for somebody who has to know later how far the database was. Embedded: in a file that outlives the queue's own.
+    pub async fn testify(&self, text: &str) -> Result<(), QueueError> {
+        match &self.backend {
+            Backend::Embedded(queue) => witness_file::write(queue.file(), text),
+            Backend::Redis(queue) => queue.testify(text).await,
         }
     }
 

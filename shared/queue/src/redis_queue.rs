@@ -96,6 +96,25 @@ impl RedisQueue {
         asked.map_err(|error| unreachable(error.into()))?.map_err(|error| unreachable(error.into()))
     }
 
+    pub(crate) async fn testimony(&self) -> Result<Option<String>, QueueError> {
+        let mut connection = self.connection.clone();
+        redis::cmd("GET")
+            .arg(self.witness_key())
+            .query_async(&mut connection)
+            .await
+            .map_err(QueueError::failed("say what it witnessed"))
+    }
+
+    pub(crate) async fn testify(&self, text: &str) -> Result<(), QueueError> {
+        let mut connection = self.connection.clone();
+        let set = redis::cmd("SET").arg(self.witness_key()).arg(text).query_async::<()>(&mut connection).await;
+        set.map_err(QueueError::failed("keep what it witnessed"))
+    }
+
+    fn witness_key(&self) -> String {
+        format!("{}:witness", self.config.queue)
+    }
+
     /// Our own script: the vacuum of apalis reads all data of the queue in one call, deletes the data of ids that are
     /// still scheduled, which stops each worker that meets one, and leaves the sets of finished ids to grow.
     pub(crate) async fn tidy(&self) -> Result<(), QueueError> {

@@ -27,6 +27,7 @@ on_both_queues! {
     a_worker_dropped_by_its_caller_drops_its_handlers,
     tidying_removes_finished_hints_and_leaves_waiting_ones,
     a_running_worker_shows_signs_of_life,
+    what_was_testified_last_is_told,
     settings_that_cannot_work_are_refused,
 }
 
@@ -43,6 +44,17 @@ async fn every_hint_that_was_taken_reaches_a_handler(bench: Bench) {
     assert!((0..300).all(|stream| seen.contains(&stream)));
     work.stop().await;
     assert_eq!(bench.queue.depth().await.unwrap(), Depth::default());
+}
+
+async fn what_was_testified_last_is_told(bench: Bench) {
+    assert_eq!(bench.queue.last_testimony().await.unwrap(), None);
+    for said in ["a 1", "a 22"] {
+        bench.queue.testify(said).await.unwrap();
+        assert_eq!(bench.queue.last_testimony().await.unwrap().as_deref(), Some(said));
+    }
+    bench.queue.tidy().await.unwrap();
+    assert_eq!(bench.queue.depth().await.unwrap(), Depth::default(), "it is no hint");
+    assert!(bench.queue.last_testimony().await.unwrap().is_some());
 }
 
 async fn a_backlog_larger_than_the_queue_may_hold_drains(bench: Bench) {

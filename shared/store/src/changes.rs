@@ -8,8 +8,7 @@ use tidemark_core::bug::{Bug, planted};
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{Row, RowKey};
 
-use crate::debts::{Kind, owe, owe_changed};
-use crate::dialect::{in_list, list};
+use crate::debts::{self, Kind, owe, owe_changed};
 use crate::links::{self, By};
 use crate::query::{all, get, run, scalar};
 use crate::rows::{self, Lock, Mapped};
@@ -67,11 +66,7 @@ pub async fn relay(store: &Store, streams: &[Mapped], limit: u32) -> Result<Rela
         relayed.debts += owe_changed(&tx, *stream, keys).await?;
     }
     for (stream, keys) in &deleted {
-        let sql = format!(
-            "UPDATE tidemark_debt SET reborn = 1 WHERE stream_id = $1 AND kind = 'push' AND subject {}",
-            in_list(tx.get_database_backend(), 2, "text")
-        );
-        run(&tx, &sql, vec![(*stream).into(), list(tx.get_database_backend(), keys.iter().map(String::as_str))]).await?;
+        debts::reborn(&tx, *stream, keys.iter().map(String::as_str)).await?;
     }
     for stream in &bulk {
         run(&tx, "UPDATE tidemark_stream SET walk_owed = 1, walk_position = NULL, walk_pass = NULL, poll_owed_at = COALESCE(poll_owed_at, {now}) WHERE id = $1", vec![(*stream).into()]).await?;

@@ -2,6 +2,7 @@
 //! states of a debt.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use sea_orm::{ConnectionTrait, QueryResult};
 use tidemark_core::Millis;
@@ -54,6 +55,21 @@ pub(crate) async fn owe_changed(
 ) -> Result<u64, StoreError> {
     let rows: Vec<(&str, Option<Millis>)> = rows.iter().map(|(key, at)| (key.as_str(), Some(*at))).collect();
     owe_sorted(db, stream, Kind::Push, &rows, 0, true).await
+}
+
+/// The keys of these owed rows belong to other things than they did, or may do so.
+pub(crate) async fn reborn<'a>(
+    db: &impl ConnectionTrait,
+    stream: i64,
+    keys: impl Iterator<Item = &'a str>,
+) -> Result<(), StoreError> {
+    let backend = db.get_database_backend();
+    let sql = format!(
+        "UPDATE tidemark_debt SET reborn = 1 WHERE stream_id = $1 AND kind = 'push' AND subject {}",
+        in_list(backend, 2, "text")
+    );
+    run(db, &sql, vec![stream.into(), list(backend, keys)]).await?;
+    Ok(())
 }
 
 async fn owe_sorted(
@@ -177,7 +193,8 @@ pub enum Which<'a> {
     These(&'a [&'a str]),
 }
 
-/// Claims due debts of a stream, oldest due first. `fence` is fresh for each claim: a claimer that was overtaken settles nothing.
+/// Claims due debts of a stream, oldest due first. `fence` is fresh for each claim: a claimer that was overtaken settles nothing. Pushes of a stream that is held are
+/// left alone, and so are all of a database that is older than this process has seen it.
 pub async fn claim(
     store: &Store,
     stream: i64,
@@ -191,19 +208,20 @@ pub async fn claim(
     let (chosen, these) = match which {
         Which::Due => ("s.state = 'running'".to_owned(), None),
         Which::These(subjects) => (
-            format!("s.state IN ('running', 'plan_ready') AND d.subject {}", in_list(backend, 6, "text")),
+            format!("s.state IN ('running', 'plan_ready') AND d.subject {}", in_list(backend, 7, "text")),
             Some(list(backend, subjects.iter().copied())),
         ),
     };
     let sql = "UPDATE tidemark_debt SET lease_fence = $3, lease_until = {now} + $4 WHERE id IN (
             SELECT d.id FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id JOIN tidemark_connection c ON c.name = s.connection
             WHERE d.stream_id = $1 AND d.kind = $2 AND d.state <> 'parked' AND d.due_at <= {now} AND (d.lease_until IS NULL OR d.lease_until < {now})
-              AND {chosen} AND c.state = 'running' ORDER BY d.due_at, d.id LIMIT $5 {of_debt})
+              AND {chosen} AND c.state = 'running' AND (d.kind <> 'push' OR s.held_at IS NULL AND NOT EXISTS (SELECT 1 FROM tidemark_environment e WHERE e.beats < $6)) ORDER BY d.due_at, d.id LIMIT $5 {of_debt})
         RETURNING id, subject, generation, attempts, reborn, created_at, passed, changed_at, {now}";
     let sql = sql.replace("{of_debt}", if store.is_postgres() { "FOR UPDATE OF d SKIP LOCKED" } else { "" });
     let sql = sql.replace("{chosen}", &chosen);
     let limit = i64::try_from(limit).unwrap_or(100);
-    let mut values = vec![stream.into(), kind.word().into(), fence.into(), lease.into(), limit.into()];
+    let seen = store.seen.load(Ordering::SeqCst);
+    let mut values = vec![stream.into(), kind.word().into(), fence.into(), lease.into(), limit.into(), seen.into()];
     values.extend(these);
     let mut claims: Vec<Claim> = all(&store.db, &sql, values).await?.iter().map(read_claim).collect::<Result<_, _>>()?;
     claims.sort_by_key(|claim| claim.id);
@@ -355,6 +373,12 @@ pub async fn owe_pushes(store: &Store, stream: i64, rows: &[&str]) -> Result<u64
 /// Owes reads of these records after `delay`, from outside any page.
 pub async fn owe_reads(store: &Store, stream: i64, records: &[&str], delay: Millis) -> Result<u64, StoreError> {
     owe(&store.db, stream, Kind::Read, records.iter().copied(), delay, false).await
+}
+
+/// Rows of which a push is owed and not parked, by key, after one of them.
+pub async fn owing_rows(store: &Store, stream: i64, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT subject FROM tidemark_debt WHERE stream_id = $1 AND kind = 'push' AND state <> 'parked' AND subject > $2 ORDER BY subject LIMIT $3";
+    all(&store.db, sql, vec![stream.into(), after.into(), i64::from(limit).into()]).await?.iter().map(|row| get(row, 0)).collect()
 }
 
 /// Why a debt is parked, if it is.

@@ -5,12 +5,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use sea_orm::ConnectionTrait;
 use tidemark_core::delete::{Gone, lifts};
 use tidemark_core::freshness::Heard;
+use tidemark_core::link::LinkState;
 use tidemark_core::meeting::Candidate;
 use tidemark_core::page::{Known, KnownLink};
-use tidemark_core::record::{Record, RemoteId, RowKey, unlinked};
+use tidemark_core::push::{REUSED, is_somebody_else};
+use tidemark_core::record::{Record, RemoteId, Row, RowKey, unlinked};
 
+use crate::dialect::{in_list, list};
 use crate::links::{self, By};
 use crate::page::Parents;
+use crate::query::{all, get};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
 use crate::{Store, StoreError, aliases};
@@ -134,8 +138,33 @@ pub(crate) async fn load(tx: &Tx, mapped: &Mapped, records: &[Record], heard: He
             known.locked = locked.into_iter().map(|row| row.key).collect();
         }
     }
+    known.reborn = reborn(tx, mapped, &known).await?;
     known.candidates = candidates.into_iter().map(|(id, keys)| (id.clone(), existing(&known, keys))).collect();
     Ok(known)
+}
+
+/// Of the linked rows those whose keys were deleted and used again, as a debt or the change log says, and that nothing names any more as it was agreed. Rows that nobody
+/// changed are not asked about.
+async fn reborn(tx: &Tx, mapped: &Mapped, known: &Known) -> Result<HashSet<RowKey>, StoreError> {
+    let spec = &mapped.spec;
+    let is_another = |link: &&KnownLink| {
+        let row = link.row_key.as_ref().and_then(|key| known.rows.get(key)).filter(|_| link.view.state == LinkState::Linked);
+        let moved = |row: &Row| (0..spec.fields.len()).any(|at| link.view.base.row_moved(at, row));
+        row.is_some_and(|row| moved(row) && is_somebody_else(spec, &link.view, row))
+    };
+    let others: Vec<&str> =
+        known.links.values().filter(is_another).filter_map(|link| Some(link.row_key.as_ref()?.as_str())).collect();
+    if others.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let backend = tx.get_database_backend();
+    let sql = format!(
+        "SELECT subject FROM tidemark_debt WHERE stream_id = $1 AND kind = 'push' AND subject {0} AND reborn > 0 AND COALESCE(passed, '') <> $3
+         UNION SELECT row_key FROM tidemark_change WHERE table_name = $4 AND op = 'D' AND row_key {0}",
+        in_list(backend, 2, "text")
+    );
+    let values = vec![mapped.id.into(), list(backend, others.into_iter()), REUSED.into(), mapped.shape.log_name().into()];
+    all(tx, &sql, values).await?.iter().map(|row| Ok(RowKey(get(row, 0)?))).collect()
 }
 
 /// A key of ours on a record counts only while its row exists: a restored or foreign key names nothing.

@@ -16,7 +16,9 @@ pub mod conflicts;
 pub mod connections;
 pub mod debts;
 mod dialect;
+pub mod environment;
 pub mod gone;
+pub mod holds;
 pub mod known;
 pub mod leases;
 pub mod lineage;
@@ -46,6 +48,8 @@ pub mod why;
 pub mod windows;
 pub mod workers;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DbBackend, DbErr};
@@ -79,6 +83,8 @@ pub struct Store {
     pub(crate) db: Db,
     pub(crate) schema: String,
     pub(crate) orders_schema: String,
+    /// The most beats this process has seen of the database: one that stands below is older than that, and nothing is sent from it.
+    pub(crate) seen: Arc<AtomicI64>,
 }
 
 impl Store {
@@ -114,7 +120,7 @@ impl Store {
         }
         let db = Database::connect(options).await.map_err(|error| StoreError::unreachable(&config.url, error))?;
         let db = Db { inner: db, pace };
-        let store = Self { db, schema: config.schema.clone(), orders_schema: config.orders_schema.clone() };
+        let store = Self { db, schema: config.schema.clone(), orders_schema: config.orders_schema.clone(), seen: Arc::default() };
         store.now().await?;
         Ok(store)
     }

@@ -79,6 +79,7 @@ pub async fn apply_page(
         clock: page.clock,
         read_delay: page.read_delay,
         undecided_creates: held.undecided_creates,
+        keys_doubted: held.keys_doubted,
         read_debts: held.read_debts,
         children: held.children,
         aliases: held.aliases,
@@ -157,6 +158,7 @@ pub async fn apply_reads(
         read_delay: reads.read_delay,
         // With a key of ours on each record a create is told apart; without one a record may be what a create made.
         undecided_creates: mapped.spec.external_key.is_none() && streams::undecided_creates(&tx, mapped.id).await?,
+        keys_doubted: streams::keys_doubted(&tx, mapped.id).await?,
         read_debts: false,
         children: true,
         aliases: true,
@@ -201,6 +203,7 @@ struct Batch<'a> {
     clock: Option<Clock>,
     read_delay: Millis,
     undecided_creates: bool,
+    keys_doubted: bool,
     read_debts: bool,
     children: bool,
     aliases: bool,
@@ -259,6 +262,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     let known = load(tx, mapped, &batch.records, batch.heard, batch.aliases).await?;
     let mut known = Known {
         undecided_creates: batch.undecided_creates,
+        keys_doubted: batch.keys_doubted,
         moved: std::mem::take(&mut batch.moved),
         clock: batch.clock,
         ..known

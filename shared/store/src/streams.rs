@@ -156,7 +156,7 @@ pub async fn due_work(store: &Store, hint_life: Millis) -> Result<Vec<DueWork>, 
     let debts = format!(
         "SELECT s.id, d.kind, count(*), CASE d.kind WHEN 'push' THEN s.push_hinted_at ELSE s.read_hinted_at END
          FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id JOIN tidemark_connection c ON c.name = s.connection
-         WHERE {open} AND d.state <> 'parked' AND d.due_at <= {{now}} AND (d.lease_until IS NULL OR d.lease_until < {{now}})
+         WHERE {open} AND (d.kind <> 'push' OR s.held_at IS NULL) AND d.state <> 'parked' AND d.due_at <= {{now}} AND (d.lease_until IS NULL OR d.lease_until < {{now}})
            AND COALESCE(CASE d.kind WHEN 'push' THEN s.push_hinted_at ELSE s.read_hinted_at END, 0) < {{now}} - $1
          GROUP BY s.id, d.kind, s.push_hinted_at, s.read_hinted_at ORDER BY min(d.due_at) LIMIT 500"
     );
@@ -236,13 +236,29 @@ pub(crate) async fn hold(db: &impl ConnectionTrait, fence: Fence) -> Result<Held
          RETURNING EXISTS (SELECT 1 FROM tidemark_link l WHERE l.stream_id = $1 AND {UNDECIDED}),
              EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.stream_id = $1 AND d.kind = 'read'), fast_until, settled_until,
              EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.state = 'parent'),
-             EXISTS (SELECT 1 FROM tidemark_alias a WHERE a.stream_id = $1)"
+             EXISTS (SELECT 1 FROM tidemark_alias a WHERE a.stream_id = $1), keys_doubted > 0"
     );
     let row = one(db, &sql, vec![fence.stream.into(), fence.number.into(), fence.lease.into()]).await?;
     let row = row.ok_or_else(|| StoreError::LeaseLost { what: format!("stream {}", fence.stream) })?;
     let truth = |at| get::<bool>(&row, at);
     let cursors = Cursors { fast: get(&row, 2)?, settled: get(&row, 3)? };
-    Ok(Held { undecided_creates: truth(0)?, read_debts: truth(1)?, children: truth(4)?, cursors, aliases: truth(5)? })
+    Ok(Held {
+        undecided_creates: truth(0)?,
+        read_debts: truth(1)?,
+        children: truth(4)?,
+        cursors,
+        aliases: truth(5)?,
+        keys_doubted: truth(6)?,
+    })
+}
+
+/// Keys of the stream's rows may have been given out twice since a restore.
+pub async fn doubts_keys(store: &Store, stream: i64) -> Result<bool, StoreError> {
+    keys_doubted(&store.db, stream).await
+}
+
+pub(crate) async fn keys_doubted(db: &impl ConnectionTrait, stream: i64) -> Result<bool, StoreError> {
+    scalar(db, "SELECT keys_doubted > 0 FROM tidemark_stream WHERE id = $1", vec![stream.into()]).await
 }
 
 /// A create whose record may be there although nobody has heard of it: it was sent without a known outcome, or is about to be.
@@ -264,6 +280,7 @@ pub(crate) struct Held {
     pub(crate) cursors: Cursors,
     /// Records of the stream were merged away.
     pub(crate) aliases: bool,
+    pub(crate) keys_doubted: bool,
 }
 
 /// The poll is done: nothing is owed until the next tick.

@@ -6,11 +6,13 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::brake::GO;
+use tidemark_core::link::LinkState;
 use tidemark_core::page::KnownLink;
+use tidemark_core::push::is_somebody_else;
 use tidemark_core::record::{Row, RowKey};
 use tidemark_core::sweep::{row_owes, vanished_row_owes};
 
-use crate::debts::{Kind, owe};
+use crate::debts::{self, Kind, owe};
 use crate::dialect::{in_list, list};
 use crate::links::{self, By};
 use crate::query::{all, get, one, run};
@@ -107,6 +109,15 @@ async fn walk_rows(tx: &Tx, mapped: &Mapped, position: Option<&str>, limit: u64,
     };
     let owing: Vec<(String, String)> = rows.iter().filter_map(owes).collect();
     owe_found(tx, mapped, &owing, "push owed", &told).await?;
+    // Nobody told of an update, and nothing that names the thing is as it was: its key may have been used again behind the triggers.
+    let is_another = |row: &&Row| {
+        let link = links.get(&row.key).map(|link| &link.view).filter(|link| link.state == LinkState::Linked);
+        !spec.match_on.is_empty() && !told.of(row.key.as_str()) && link.is_some_and(|link| is_somebody_else(spec, link, row))
+    };
+    let others: Vec<&str> = rows.iter().filter(is_another).map(|row| row.key.as_str()).collect();
+    if !others.is_empty() {
+        debts::reborn(tx, mapped.id, others.into_iter()).await?;
+    }
     // Past the last row the links begin.
     let (position, link) = if (rows.len() as u64) < limit {
         (Some(String::new()), Some(0_i64))

@@ -208,6 +208,7 @@ fn tuning(hang_after: Duration) -> Tuning {
         keep_callouts: Duration::from_secs(3_600),
         keep_windows: Duration::from_secs(3_600),
         keep_lineage: Duration::from_secs(3_600),
+        restore_guard: Duration::from_secs(86_400),
         hang_after,
     }
 }

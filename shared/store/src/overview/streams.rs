@@ -45,6 +45,9 @@ pub struct StreamOverview {
     /// Who reads the stream now; `None` when nobody holds a live lease.
     pub reader: Option<String>,
     pub walk_owed: bool,
+    /// Since when nothing is sent for it, and why: the database may be a restored one.
+    pub held_at: Option<Millis>,
+    pub held_why: Option<String>,
     /// How capture stands on its table: `installed`, `missing`, `impossible` (a view), or nobody has looked.
     pub capture: Option<String>,
     pub excluded: i64,
@@ -120,7 +123,7 @@ pub struct ReadingWindow {
 pub async fn streams(store: &Store) -> Result<Vec<StreamOverview>, StoreError> {
     let sql = "SELECT s.id, s.name, s.connection, s.object, s.table_name, s.state, s.reason, c.connector, COALESCE(c.state, 'missing'), c.reason,
             COALESCE(c.clock_offset_ms, 0), s.fast_until, s.settled_until, s.fresh_at, {now}, s.loaded_at, s.due_at, s.poll_owed_at, s.poll_attempts,
-            s.poll_class, s.poll_error, CASE WHEN s.lease_until > {now} THEN COALESCE(s.lease_owner, 'a worker') END, s.walk_owed, s.excluded, s.conflicts, s.capture
+            s.poll_class, s.poll_error, CASE WHEN s.lease_until > {now} THEN COALESCE(s.lease_owner, 'a worker') END, s.walk_owed, s.excluded, s.conflicts, s.capture, s.held_at, s.held_why
         FROM tidemark_stream s LEFT JOIN tidemark_connection c ON c.name = s.connection ORDER BY s.name LIMIT 1000";
     let mut streams: Vec<StreamOverview> = all(&store.db, sql, vec![]).await?.iter().map(read).collect::<Result<_, _>>()?;
     let at: HashMap<i64, usize> = streams.iter().enumerate().map(|(at, stream)| (stream.id, at)).collect();
@@ -165,6 +168,8 @@ fn read(row: &QueryResult) -> Result<StreamOverview, StoreError> {
         excluded: get(row, 23)?,
         conflicts: get(row, 24)?,
         capture: get(row, 25)?,
+        held_at: get(row, 26)?,
+        held_why: get(row, 27)?,
         open_conflicts: 0,
         links: 0,
         owed_pushes: 0,

@@ -1,0 +1,126 @@
+//! Holds what every stream would send while the database may be a restored one: until each was read again, compared and swept, and a person has looked at what would
+//! be sent. Reading goes on. Judges nothing: who looks decides whether to begin, a person when it ends.
+
+use sea_orm::QueryResult;
+use serde::Serialize;
+use tidemark_core::Millis;
+
+use crate::debts::Kind;
+use crate::dialect::{in_list, list};
+use crate::environment::Environment;
+use crate::query::{all, get, run};
+use crate::{Store, StoreError, acts};
+use sea_orm::ConnectionTrait;
+
+/// Holds every stream, unless somebody else was quicker or the pulse has moved since `environment` was loaded. The pulse goes on from the most that was seen of it.
+/// What is read anew is read from the cursors, which are as old as everything else here, and by a sweep of both sides that begins now.
+pub(crate) async fn begin(
+    store: &Store,
+    environment: &Environment,
+    most: i64,
+    timeline: Option<i64>,
+    why: &str,
+) -> Result<bool, StoreError> {
+    let tx = store.begin().await?;
+    let sql = "UPDATE tidemark_environment SET beats = $1, beat_at = {now}, timeline = COALESCE($2, timeline) WHERE id = 1 AND beats = $3 AND COALESCE(beat_at, -1) = $4";
+    let loaded = environment.pulse.beats.into();
+    let values = vec![most.into(), timeline.into(), loaded, environment.beat_at.unwrap_or(-1).into()];
+    if run(&tx, sql, values).await? != 1 {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    hold(&tx, why).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Holds every stream because a person adopts a place at which nobody remembers the database.
+pub async fn at_new_place(store: &Store, why: &str) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    run(&tx, "UPDATE tidemark_environment SET beat_at = {now} WHERE id = 1", vec![]).await?;
+    hold(&tx, why).await?;
+    tx.commit().await
+}
+
+/// A stream that waits for its go has sent nothing, and has a plan of its own.
+async fn hold(tx: &impl ConnectionTrait, why: &str) -> Result<(), StoreError> {
+    run(tx, "UPDATE tidemark_stream SET keys_doubted = 1", vec![]).await?;
+    let sql =
+        "UPDATE tidemark_stream SET held_at = {now}, held_why = $1, fence = fence + 1, lease_until = NULL, walk_owed = 1, walk_position = NULL, walk_links = NULL, walk_pass = NULL,
+            poll_owed_at = COALESCE(poll_owed_at, {now}), settled_due_at = 0, sweep_attempts = 0, sweep_error = NULL, sweep_hinted_at = NULL,
+            sweep_owed_at = CASE WHEN loaded_at IS NULL THEN NULL ELSE {now} END, sweep_begun_at = CASE WHEN loaded_at IS NULL THEN NULL ELSE {now} END
+        WHERE state <> 'plan_ready'";
+    run(tx, sql, vec![why.into()]).await?;
+    let sql =
+        "UPDATE tidemark_window SET state = 'abandoned', ended_at = {now}, seal = 'it began before the database was restored'
+        WHERE reader = 'sweep' AND state IN ('open', 'drained')";
+    run(tx, sql, vec![]).await?;
+    acts::record_in(tx, "tidemark", "hold", "every stream", Some(why)).await
+}
+
+/// A stream that sends nothing until a person says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Held {
+    #[serde(skip)]
+    pub id: i64,
+    pub stream: String,
+    pub state: String,
+    pub since: Millis,
+    pub why: String,
+    /// Its window was read to the present.
+    pub read: bool,
+    /// Every row was compared.
+    pub compared: bool,
+    /// Every record was read, by a sealed sweep or by the first load.
+    pub swept: bool,
+    /// How the last sweep since then ended.
+    pub sweep: Option<String>,
+    /// Changes that wait.
+    pub owed: i64,
+}
+
+impl Held {
+    /// Everything there is to know of the other side is known.
+    pub fn is_ready(&self) -> bool {
+        self.read && self.compared && self.swept
+    }
+}
+
+/// The streams that are held, by name.
+pub async fn list_held(store: &Store) -> Result<Vec<Held>, StoreError> {
+    let sql = "SELECT s.id, s.name, s.state, s.held_at, COALESCE(s.held_why, ''), COALESCE(s.fresh_at >= s.held_at, false), s.walk_owed = 0,
+            COALESCE(s.loaded_at >= s.held_at, false) OR EXISTS (
+                SELECT 1 FROM tidemark_window w WHERE w.stream_id = s.id AND w.reader = 'sweep' AND w.started_at >= s.held_at AND w.seal = 'sealed' AND w.state = 'completed'),
+            (SELECT w.seal FROM tidemark_window w WHERE w.stream_id = s.id AND w.reader = 'sweep' AND w.started_at >= s.held_at AND w.seal IS NOT NULL ORDER BY w.id DESC LIMIT 1),
+            (SELECT count(*) FROM tidemark_debt d WHERE d.stream_id = s.id AND d.kind = $1 AND d.state <> 'parked')
+        FROM tidemark_stream s WHERE s.held_at IS NOT NULL ORDER BY s.name LIMIT 1000";
+    let read = |row: &QueryResult| {
+        Ok(Held {
+            id: get(row, 0)?,
+            stream: get(row, 1)?,
+            state: get(row, 2)?,
+            since: get(row, 3)?,
+            why: get(row, 4)?,
+            read: get(row, 5)?,
+            compared: get(row, 6)?,
+            swept: get(row, 7)?,
+            sweep: get(row, 8)?,
+            owed: get(row, 9)?,
+        })
+    };
+    all(&store.db, sql, vec![Kind::Push.word().into()]).await?.iter().map(read).collect()
+}
+
+/// A person lets these streams send again; recorded with the act itself.
+pub async fn release(store: &Store, held: &[&Held], who: &str, reason: Option<&str>) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    let ids: Vec<String> = held.iter().map(|held| held.id.to_string()).collect();
+    let backend = tx.get_database_backend();
+    let sql = format!("UPDATE tidemark_stream SET held_at = NULL, held_why = NULL WHERE id {}", in_list(backend, 1, "bigint"));
+    run(&tx, &sql, vec![list(backend, ids.iter().map(String::as_str))]).await?;
+    for one in held {
+        let what = format!("{}: {} owed changes go out", one.stream, one.owed);
+        acts::record_in(&tx, who, "adopt", &what, reason).await?;
+    }
+    tx.commit().await
+}

@@ -1,0 +1,431 @@
+//! A restored backup does not know what happened since: nothing is sent from it until every stream was read again and a person has looked. A copy is not worked on at all.
+
+use eyre::OptionExt;
+use tidemark_core::Millis;
+use tidemark_core::environment::Place;
+use tidemark_sandbox::ObjectType::{Contacts, Deals};
+use tidemark_store::environment::{Whereabouts, beat, load, look, place, timeline, whereabouts};
+use tidemark_store::{Store, debts, holds};
+use tidemark_tests::backup::Backup;
+use tidemark_tests::deadline::until;
+use tidemark_tests::house::{House, PATIENCE};
+use tidemark_tests::{Kind, Rig, Setup, on_both_databases};
+use tidemark_worker::would_send::would_send;
+
+const CONTACTS: &str = "hubspot.contacts";
+const DEALS: &str = "hubspot.deals";
+const GUARD: Millis = 86_400_000;
+
+/// A rig whose environment is adopted and whose pulse has moved, with Ana on both sides.
+async fn shop(kind: Kind) -> eyre::Result<Rig> {
+    let rig = Rig::start(kind).await?;
+    assert_eq!(whereabouts(&rig.store).await?, Whereabouts::Home);
+    rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '2026-01-01 00:00:00')").await?;
+    rig.db.run("INSERT INTO orders (number, customer_id, status, total_cents) VALUES ('R-1', 1, 'accepted', 100)").await?;
+    rig.settle().await?;
+    beat(&rig.store).await?;
+    Ok(rig)
+}
+
+/// A beat, as the witness outside repeats it.
+async fn witness(store: &Store) -> eyre::Result<String> {
+    Ok(beat(store).await?.ok_or_eyre("nothing is adopted")?.to_string())
+}
+
+/// How often the CRM was asked to write something.
+fn writes(rig: &Rig) -> usize {
+    let calls = rig.crm.crm().calls();
+    let writes =
+        |path: &str| ["/batch/upsert", "/batch/create", "/batch/update", "/batch/archive"].iter().any(|end| path.ends_with(end));
+    calls.iter().filter(|call| writes(&call.path)).count()
+}
+
+/// Everything is read again and swept; then a person adopts.
+async fn read_again_and_adopt(rig: &Rig) -> eyre::Result<()> {
+    read_again(rig).await?;
+    let held = holds::list_held(&rig.store).await?;
+    assert!(held.iter().all(holds::Held::is_ready), "{held:?}");
+    holds::release(&rig.store, &held.iter().collect::<Vec<_>>(), "ann", None).await?;
+    Ok(())
+}
+
+async fn read_again(rig: &Rig) -> eyre::Result<()> {
+    for stream in [CONTACTS, DEALS] {
+        rig.catch_up(stream).await?;
+        rig.sweep(stream).await?;
+        rig.catch_up(stream).await?;
+        rig.read(stream).await?;
+    }
+    Ok(())
+}
+
+/// What pushes and reads are parked for.
+async fn parked(rig: &Rig, kind: &str) -> eyre::Result<Vec<String>> {
+    let sql = format!("SELECT cause FROM {} WHERE state = 'parked' AND kind = '{kind}' ORDER BY id", rig.db.own("tidemark_debt"));
+    Ok(rig.db.rows(&sql).await?.into_iter().flatten().flatten().collect())
+}
+
+on_both_databases! {
+    async fn h32_what_a_restored_backup_owes_is_held_until_everything_was_read_again_and_a_person_says_so(kind) {
+        let rig = shop(kind).await?;
+        // Owed when the backup is taken, sent after it, and then edited in the CRM.
+        rig.db.run("UPDATE customers SET first_name = 'Anna', phone = '1'").await?;
+        tidemark_worker::relay_once(&rig.ctx).await?;
+        let backup = Backup::of(&rig.db).await?;
+        rig.settle().await?;
+        let id = rig.db.one("SELECT hubspot_id FROM customers").await?.ok_or_eyre("no id")?;
+        rig.crm.crm().edit(Contacts, &id, &[("phone", "2")])?;
+        rig.settle().await?;
+        let witness = witness(&rig.store).await?;
+        backup.restore(&rig.db).await?;
+
+        let process = rig.second_store().await?;
+        let why = look(&process, Some(&witness), GUARD).await?.ok_or_eyre("nobody noticed")?;
+        assert!(why.contains("restored"), "{why}");
+        assert_eq!(look(&process, Some(&witness), GUARD).await?, None, "it is told once");
+        let sent = writes(&rig);
+        rig.debts_due(CONTACTS).await?;
+        rig.push(CONTACTS).await?;
+        let hints = tidemark_store::streams::due_work(&rig.store, 0).await?;
+        assert!(hints.iter().all(|work| work.kind != tidemark_core::hint::HintKind::Push), "{hints:?}");
+        let held = holds::list_held(&rig.store).await?;
+        let [contacts, deals] = held.as_slice() else { eyre::bail!("both streams are held: {held:?}") };
+        assert_eq!((contacts.stream.as_str(), contacts.owed, contacts.is_ready(), deals.is_ready()), (CONTACTS, 1, false, false));
+        assert_eq!(contacts.why, why);
+
+        read_again(&rig).await?;
+        rig.push(CONTACTS).await?;
+        assert_eq!(writes(&rig), sent, "nothing was sent meanwhile");
+        let conflicts = rig.db.one(&format!("SELECT CAST(conflicts AS TEXT) FROM {} WHERE name = '{CONTACTS}'", rig.db.own("tidemark_stream"))).await?;
+        assert_eq!(conflicts.as_deref(), Some("1"), "what somebody wrote into the CRM since was read before anything could overwrite it");
+        let held = holds::list_held(&rig.store).await?;
+        assert!(held.iter().all(holds::Held::is_ready), "{held:?}");
+        let would = would_send(&rig.store, rig.stream(CONTACTS)?).await?;
+        assert_eq!((would.creates.count, would.archives.count), (0, 0), "{would:?}");
+        holds::release(&rig.store, &held.iter().collect::<Vec<_>>(), "ann", Some("looked at it")).await?;
+        let acts = format!("{} WHERE verb IN ('hold', 'adopt')", rig.db.own("tidemark_act"));
+        assert_eq!(rig.db.count(&acts).await?, 3);
+        rig.push(CONTACTS).await?;
+        rig.push(CONTACTS).await?;
+        let ana = rig.record("contacts", &id).await?;
+        assert_eq!((ana["firstname"].as_str(), ana["phone"].as_str()), ("Anna", "2"));
+        Ok(())
+    }
+
+    async fn h32_nothing_is_sent_from_a_database_that_was_put_back_under_a_running_worker(kind) {
+        let rig = shop(kind).await?;
+        rig.db.run("UPDATE customers SET first_name = 'Anna'").await?;
+        tidemark_worker::relay_once(&rig.ctx).await?;
+        let backup = Backup::of(&rig.db).await?;
+        rig.settle().await?;
+        beat(&rig.store).await?;
+        backup.restore(&rig.db).await?;
+        // Before anybody has looked: the worker itself remembers.
+        let sent = writes(&rig);
+        rig.push(CONTACTS).await?;
+        assert_eq!((writes(&rig), rig.debts("waiting").await?), (sent, 1));
+        assert_eq!(beat(&rig.store).await?, None, "nor does its pulse go on as if nothing had been");
+        assert!(look(&rig.store, None, Millis::MAX).await?.is_some());
+        assert_eq!(holds::list_held(&rig.store).await?.len(), 2);
+        read_again_and_adopt(&rig).await?;
+        rig.settle().await?;
+        Ok(())
+    }
+
+    async fn h32_a_long_silence_is_held_like_a_restore(kind) {
+        let rig = shop(kind).await?;
+        assert_eq!(look(&rig.store, None, GUARD).await?, None);
+        let environment = rig.db.own("tidemark_environment");
+        rig.db.run(&format!("UPDATE {environment} SET beat_at = beat_at - 2 * {GUARD}")).await?;
+        let why = look(&rig.second_store().await?, None, GUARD).await?.ok_or_eyre("nobody noticed")?;
+        assert!(why.contains("nothing ran on this database for 48 h"), "{why}");
+        assert_eq!(holds::list_held(&rig.store).await?.len(), 2);
+        Ok(())
+    }
+
+    async fn h32_a_witness_that_is_lost_or_speaks_of_another_database_is_no_restore(kind) {
+        let rig = shop(kind).await?;
+        for witness in [None, Some(""), Some("another 999999"), Some("nonsense")] {
+            assert_eq!(look(&rig.second_store().await?, witness, GUARD).await?, None, "{witness:?}");
+        }
+        assert_eq!(holds::list_held(&rig.store).await?, []);
+        Ok(())
+    }
+
+    async fn h32_a_key_given_out_again_never_overwrites_the_record_of_the_row_that_was_lost(kind) {
+        let rig = shop(kind).await?;
+        let backup = Backup::of(&rig.db).await?;
+        rig.db.run("INSERT INTO orders (number, customer_id, status, total_cents) VALUES ('R-2', 1, 'accepted', 200)").await?;
+        rig.settle().await?;
+        let lost = record_of(&rig, "R-2").await?;
+        let witness = witness(&rig.store).await?;
+        backup.restore(&rig.db).await?;
+        // The shop goes on, and gives the number of the lost row to another order.
+        rig.db.run("INSERT INTO orders (number, customer_id, status, total_cents) VALUES ('R-3', 1, 'accepted', 300)").await?;
+        assert_eq!(rig.db.one("SELECT number FROM orders WHERE id = 2").await?.as_deref(), Some("R-3"));
+        look(&rig.second_store().await?, Some(&witness), GUARD).await?.ok_or_eyre("nobody noticed")?;
+        read_again_and_adopt(&rig).await?;
+        for _ in 0..2 {
+            rig.debts_due(DEALS).await?;
+            rig.push(DEALS).await?;
+        }
+        let deal = rig.record("deals", &lost).await?;
+        assert_eq!((deal["dealname"].as_str(), deal["amount"].as_str()), ("R-2", "2.00"), "it is as it was");
+        let [cause] = &parked(&rig, "push").await?[..] else { eyre::bail!("one waits: {:?}", parked(&rig, "push").await?) };
+        assert!(cause.contains(&format!("record {lost} is in the way")) && cause.contains("key of row 2"), "{cause}");
+        // A person looks: the lost order stays in the CRM as it is, and the new one gets a record of its own.
+        rig.crm.crm().edit(Deals, &lost, &[("tidemark_key", "")])?;
+        retry_all(&rig).await?;
+        rig.settle().await?;
+        let mut deals: Vec<String> = rig.records("deals").await?.into_values().filter_map(|deal| deal.get("dealname").cloned()).collect();
+        deals.sort();
+        assert_eq!(deals, ["R-1", "R-2", "R-3"]);
+        Ok(())
+    }
+
+    async fn h32_a_record_whose_key_was_given_out_again_is_not_bound_to_the_new_row(kind) {
+        let rig = shop(kind).await?;
+        let backup = Backup::of(&rig.db).await?;
+        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('bo@acme.test', 'Bo', '2026-01-01 00:00:00')").await?;
+        rig.settle().await?;
+        let witness = witness(&rig.store).await?;
+        backup.restore(&rig.db).await?;
+        let cy = "INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('cy@acme.test', 'Cy', '2026-01-01 00:00:00')";
+        rig.db.run(cy).await?;
+        look(&rig.second_store().await?, Some(&witness), GUARD).await?.ok_or_eyre("nobody noticed")?;
+        read_again_and_adopt(&rig).await?;
+        rig.debts_due(CONTACTS).await?;
+        rig.push(CONTACTS).await?;
+        assert_eq!(rig.db.one("SELECT email FROM customers WHERE id = 2").await?.as_deref(), Some("cy@acme.test"));
+        let emails = |records: std::collections::BTreeMap<String, std::collections::BTreeMap<String, String>>| {
+            let mut emails: Vec<String> = records.into_values().filter_map(|record| record.get("email").cloned()).collect();
+            emails.sort();
+            emails
+        };
+        assert_eq!(emails(rig.records("contacts").await?), ["ana@acme.test", "bo@acme.test"], "nobody became somebody else");
+        assert_eq!((parked(&rig, "read").await?.len(), parked(&rig, "push").await?.len()), (1, 1));
+        // Cleared, Bo is read again and becomes a row once more, and Cy a record.
+        let records = rig.records("contacts").await?;
+        let (bo, _) = records.iter().find(|(_, record)| record["email"] == "bo@acme.test").ok_or_eyre("no Bo")?;
+        rig.crm.crm().edit(Contacts, bo, &[("tidemark_key", "")])?;
+        retry_all(&rig).await?;
+        rig.settle().await?;
+        assert_eq!(emails(rig.records("contacts").await?), ["ana@acme.test", "bo@acme.test", "cy@acme.test"]);
+        assert_eq!(rig.db.count("customers").await?, 3);
+        Ok(())
+    }
+
+    async fn h32_a_row_that_was_there_when_the_backup_was_taken_finds_its_record_by_key_and_name(kind) {
+        let rig = shop(kind).await?;
+        rig.db.run("INSERT INTO orders (number, customer_id, status, total_cents) VALUES ('R-2', 1, 'accepted', 200)").await?;
+        tidemark_worker::relay_once(&rig.ctx).await?;
+        let backup = Backup::of(&rig.db).await?;
+        rig.settle().await?;
+        let witness = witness(&rig.store).await?;
+        backup.restore(&rig.db).await?;
+        look(&rig.second_store().await?, Some(&witness), GUARD).await?.ok_or_eyre("nobody noticed")?;
+        read_again_and_adopt(&rig).await?;
+        rig.settle().await?;
+        assert_eq!(rig.records("deals").await?.len(), 2, "its record was made after the backup, and is not made twice");
+        assert_eq!(parked(&rig, "push").await?, [""; 0]);
+        Ok(())
+    }
+
+    async fn a_stream_that_waits_for_its_go_is_not_held(kind) {
+        let rig = shop(kind).await?;
+        rig.db.run(&format!("UPDATE {} SET state = 'plan_ready' WHERE name = '{DEALS}'", rig.db.own("tidemark_stream"))).await?;
+        let backup = Backup::of(&rig.db).await?;
+        let witness = witness(&rig.store).await?;
+        backup.restore(&rig.db).await?;
+        assert!(look(&rig.store, Some(&witness), GUARD).await?.is_some());
+        let held: Vec<String> = holds::list_held(&rig.store).await?.into_iter().map(|held| held.stream).collect();
+        assert_eq!(held, [CONTACTS]);
+        Ok(())
+    }
+
+    async fn h33_the_first_start_adopts_its_place_and_another_place_is_told(kind) {
+        let rig = Rig::start(kind).await?;
+        assert_eq!(load(&rig.store).await?, None);
+        for _ in 0..2 {
+            assert_eq!(whereabouts(&rig.store).await?, Whereabouts::Home);
+        }
+        let environment = rig.db.own("tidemark_environment");
+        assert_eq!(rig.db.count(&environment).await?, 1);
+        let elsewhere = r#"{"kind":"sqlite","file":"/another/orders.db","inode":7}"#;
+        rig.db.run(&format!("UPDATE {environment} SET place = '{elsewhere}'")).await?;
+        let Whereabouts::Elsewhere { known, now } = whereabouts(&rig.store).await? else { eyre::bail!("nobody noticed") };
+        assert_eq!(known.map(|known| known.to_string()).as_deref(), Some("SQLite file /another/orders.db (inode 7)"));
+        tidemark_store::environment::adopt_place(&rig.store, &now, "ann", None).await?;
+        assert_eq!(whereabouts(&rig.store).await?, Whereabouts::Home);
+        Ok(())
+    }
+
+    async fn heavy_h33_a_copy_is_not_worked_on_until_somebody_adopts_it(kind) {
+        let house = House::open(kind, Setup::default(), &[]).await?;
+        house.tidemark(&["agree"]).await?.good()?;
+        let copy = copy_of(&house).await?;
+        let calls = house.rig.crm.crm().calls().len();
+        // A copy's queue may be anybody's.
+        let verbs: &[&str] = if kind == Kind::Postgres { &["agree", "scheduler", "worker", "up"] } else { &["agree", "up"] };
+        for verb in verbs {
+            let ended = house.tidemark(&["--config", &copy, verb]).await?;
+            assert_eq!(ended.code, Some(1), "{verb}: {}{}", ended.stdout, ended.stderr);
+            for words in ["at another place", "tidemark environment adopt", "a token of another account"] {
+                assert!(ended.stderr.contains(words), "{verb}: {words:?} is missing in {}", ended.stderr);
+            }
+        }
+        assert_eq!(house.rig.crm.crm().calls().len(), calls, "no call was made");
+        let said = house.tidemark(&["--config", &copy, "environment", "--json"]).await?.good()?;
+        let said: serde_json::Value = serde_json::from_str(&said)?;
+        assert_eq!((&said["elsewhere"], &said["witnessed"]), (&true.into(), &serde_json::Value::Null), "{said}");
+        let adopted = house.tidemark(&["--config", &copy, "environment", "adopt", "--reason", "moved"]).await?.good()?;
+        assert!(adopted.contains("nobody beside the queue remembers"), "what cannot be told from a restore is held: {adopted}");
+        house.tidemark(&["--config", &copy, "agree"]).await?.good()?;
+        let said = house.tidemark(&["--config", &copy, "environment"]).await?.good()?;
+        assert!(said.contains("HELD") && !said.contains("ANOTHER"), "{said}");
+        Ok(())
+    }
+
+    async fn heavy_h33_a_database_that_moved_with_its_witness_holds_nothing(kind) {
+        let mut house = House::open(kind, Setup::default(), &[]).await?;
+        enter(&house, "ana@acme.test").await?;
+        let processes: &[&str] = if kind == Kind::Postgres { &["scheduler-1", "worker-1"] } else { &["up-1"] };
+        work_until_beaten(&mut house, processes).await?;
+        let elsewhere = r#"{"kind":"sqlite","file":"/old/orders.db","inode":7}"#;
+        house.rig.db.run(&format!("UPDATE {} SET place = '{elsewhere}'", house.rig.db.own("tidemark_environment"))).await?;
+        let ended = house.tidemark(&["agree"]).await?;
+        assert!(ended.code == Some(1) && ended.stderr.contains("/old/orders.db"), "{}", ended.stderr);
+        let said = house.tidemark(&["environment", "adopt"]).await?.good()?;
+        assert!(said.contains("Nothing was lost on the way"), "{said}");
+        assert_eq!(holds::list_held(&house.rig.store).await?, []);
+        house.tidemark(&["agree"]).await?.good()?;
+        let said = house.tidemark(&["environment", "adopt"]).await?.good()?;
+        assert!(said.contains("There is nothing to adopt"), "{said}");
+        Ok(())
+    }
+
+    async fn heavy_h32_a_restored_backup_is_noticed_when_it_is_started(kind) {
+        let mut house = House::open(kind, Setup::default(), &[]).await?;
+        let processes: &[&str] = if kind == Kind::Postgres { &["scheduler-1", "worker-1"] } else { &["up-1"] };
+        enter(&house, "ana@acme.test").await?;
+        work_until_beaten(&mut house, processes).await?;
+        let backup = Backup::of(&house.rig.db).await?;
+        enter(&house, "bo@acme.test").await?;
+        work_until_beaten(&mut house, processes).await?;
+        backup.restore(&house.rig.db).await?;
+
+        // The shop goes on: the key that Bo had is given to somebody else.
+        enter(&house, "cy@acme.test").await?;
+        for name in processes {
+            house.start(name)?;
+        }
+        let ready = until("everything was read again", PATIENCE, async || {
+            let said: serde_json::Value = serde_json::from_str(&house.tidemark(&["environment", "--json"]).await?.good()?)?;
+            let held = said["held"].as_array().ok_or_eyre("no list")?;
+            let is = |one: &serde_json::Value, what: &str| one[what] == true;
+            let ready = held.len() == 2 && held.iter().all(|one| is(one, "read") && is(one, "compared") && is(one, "swept"));
+            Ok(ready.then(|| said.clone()))
+        });
+        let ready = ready.await;
+        let said = house.explain(ready)?;
+        assert!(said["next"].as_str().is_some_and(|next| next.contains("lets it go")), "{said}");
+        let told = house.services.iter().filter(|service| service.log().contains("nothing is sent: the database is a restored one")).count();
+        assert_eq!(told, 1, "told once, by whoever looked first");
+        assert_eq!(emails(&house), ["ana@acme.test", "bo@acme.test"], "Cy is held");
+        assert_eq!(house.rig.db.one("SELECT email FROM customers WHERE id = 2").await?.as_deref(), Some("cy@acme.test"), "and has not become Bo");
+        house.tidemark(&["environment", "adopt"]).await?.good()?;
+        enter(&house, "dee@acme.test").await?;
+        let sent = until("Dee is sent", PATIENCE, async || Ok(emails(&house).contains(&"dee@acme.test".to_owned()).then_some(())));
+        let sent = sent.await;
+        house.explain(sent)?;
+        assert_eq!(emails(&house), ["ana@acme.test", "bo@acme.test", "dee@acme.test"], "the key that Cy was given waits for a person");
+        Ok(())
+    }
+}
+
+/// What a role may not ask for is no part of its place, and nothing else depends on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_with_the_least_rights_has_a_place_and_a_pulse_on_postgres() -> eyre::Result<()> {
+    let rig = Rig::with(Kind::Postgres, Setup { own_role: true, ..Setup::default() }).await?;
+    assert_eq!(whereabouts(&rig.store).await?, Whereabouts::Home);
+    for function in ["pg_control_system()", "pg_control_checkpoint()"] {
+        rig.db.run(&format!("REVOKE EXECUTE ON FUNCTION {function} FROM public")).await?;
+    }
+    let now = place(&rig.store).await?;
+    assert!(matches!(now, Place::Postgres { system: None, oid: 1.., .. }), "{now}");
+    assert_eq!(timeline(&rig.store).await?, None);
+    assert_eq!(whereabouts(&rig.store).await?, Whereabouts::Home);
+    let witness = witness(&rig.store).await?;
+    assert_eq!(look(&rig.second_store().await?, Some(&witness), GUARD).await?, None);
+    Ok(())
+}
+
+async fn record_of(rig: &Rig, number: &str) -> eyre::Result<String> {
+    let sql = format!("SELECT hubspot_id FROM orders WHERE number = '{number}'");
+    rig.db.one(&sql).await?.ok_or_eyre("no record")
+}
+
+/// A person retries everything that is parked.
+async fn retry_all(rig: &Rig) -> eyre::Result<()> {
+    let sql = format!("SELECT CAST(id AS TEXT) FROM {} WHERE state = 'parked' ORDER BY id", rig.db.own("tidemark_debt"));
+    for id in rig.db.rows(&sql).await?.into_iter().flatten().flatten() {
+        debts::retry(&rig.store, id.parse()?).await?;
+    }
+    Ok(())
+}
+
+/// Another file on SQLite. On PostgreSQL a copy is what finds another number in its own row: the copy of a database, and a database that is called the same, have another.
+async fn copy_of(house: &House) -> eyre::Result<String> {
+    let folder = house.rig.db.folder.path();
+    let (copy, config) = (folder.join("copy.db"), folder.join("copy.toml"));
+    let mut text = house.rig.text.clone();
+    match house.rig.db.kind {
+        Kind::Sqlite => {
+            house.rig.db.run(&format!("VACUUM INTO '{}'", copy.display())).await?;
+            text = text.replace(&house.rig.db.url, &format!("sqlite://{}", copy.display()));
+        }
+        Kind::Postgres => {
+            let environment = house.rig.db.own("tidemark_environment");
+            let oid = "CAST((CAST(place AS JSON)->>'oid') AS BIGINT)";
+            let sql = format!("UPDATE {environment} SET place = replace(place, CAST({oid} AS TEXT), CAST({oid} + 1 AS TEXT))");
+            house.rig.db.run(&sql).await?;
+        }
+    }
+    std::fs::write(&config, text)?;
+    Ok(config.display().to_string())
+}
+
+async fn enter(house: &House, email: &str) -> eyre::Result<()> {
+    house
+        .rig
+        .db
+        .run(&format!("INSERT INTO customers (email, email_confirmed_at) VALUES ('{email}', '2026-01-01 00:00:00')"))
+        .await
+}
+
+/// Runs these processes until both sides agree and the pulse has moved, and stops them.
+async fn work_until_beaten(house: &mut House, processes: &[&str]) -> eyre::Result<()> {
+    let environment = house.rig.db.own("tidemark_environment");
+    let before = house.rig.db.one(&format!("SELECT CAST(beats AS TEXT) FROM {environment}")).await?.unwrap_or_default();
+    for name in processes {
+        house.start(name)?;
+    }
+    house.loaded().await?;
+    house.agreement().await?;
+    let moved = format!("{environment} WHERE CAST(beats AS TEXT) <> '{before}' AND beats > 0");
+    let beaten =
+        until("the pulse has moved", PATIENCE, async || Ok((house.rig.db.count(&moved).await? == 1).then_some(()))).await;
+    house.explain(beaten)?;
+    for mut service in house.services.drain(..) {
+        service.terminate(PATIENCE).await?;
+    }
+    Ok(())
+}
+
+fn emails(house: &House) -> Vec<String> {
+    let crm = house.rig.crm.crm();
+    let mut emails: Vec<String> =
+        crm.list(Contacts).into_iter().filter_map(|record| record.properties.get("email").cloned()).collect();
+    emails.sort();
+    emails
+}
