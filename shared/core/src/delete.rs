@@ -90,6 +90,8 @@ pub struct Case<'a> {
 pub enum Conclusion {
     /// Nothing to conclude: it was concluded before, or never met.
     Nothing,
+    /// Its own row went before it did: only rows that wait for the record are told.
+    Ended,
     /// Asked again; why.
     Wait(&'static str),
     /// The record is gone; the link becomes a tombstone.
@@ -121,6 +123,10 @@ pub fn conclude(spec: &StreamSpec, case: &Case<'_>) -> Conclusion {
         // The delete was established, and a person has decided about the row since.
         (LinkState::Tombstone, Some(Gone::Record)) if case.approved && case.row.is_some() && !case.row_locked => {
             return Conclusion::Gone(follow(spec));
+        }
+        (LinkState::Tombstone, Some(Gone::Row | Gone::Both)) => {
+            let believed = case.word != Word::Merged && doubt(case).is_none();
+            return if believed { Conclusion::Ended } else { Conclusion::Nothing };
         }
         (LinkState::Tombstone | LinkState::Creating | LinkState::Double, _) => return Conclusion::Nothing,
     }

@@ -65,6 +65,18 @@ fn silence_is_no_delete_while_a_known_record_is_silent_too() {
 }
 
 #[test]
+fn h16_a_record_whose_own_row_went_first_ends_the_waiting_of_others_once_it_is_believed_gone() {
+    let (spec, row) = (with(InboundDelete::Delete), row(["Rome", "Ana", "1"]));
+    for gone in [Gone::Row, Gone::Both] {
+        let link = link(LinkState::Tombstone, Some(gone));
+        let absent = || Case { row: None, ..absent(&link, &row) };
+        assert_eq!(conclude(&spec, &absent()), Conclusion::Ended);
+        assert_eq!(conclude(&spec, &Case { witness: Witness::Silent, ..absent() }), Conclusion::Nothing);
+        assert_eq!(conclude(&spec, &Case { word: Word::Merged, ..absent() }), Conclusion::Nothing, "it leads on");
+    }
+}
+
+#[test]
 fn a_record_written_a_moment_ago_is_not_missed_yet() {
     let (mut link, row) = (link(LinkState::Linked, None), row(["Rome", "Ana", "1"]));
     link.written_at = Some(999_995);

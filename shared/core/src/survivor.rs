@@ -30,7 +30,7 @@ pub struct Absorbed {
     pub aliases: Vec<(RemoteId, RemoteId)>,
     /// Links that go on with a survivor, by its id.
     pub rebound: HashMap<RemoteId, KnownLink>,
-    /// Links of survivors whose own row is gone: they give the record up to the row that goes on with it.
+    /// Links whose own row is gone: they give the record up to the row that goes on with it, or to nobody.
     pub released: Vec<i64>,
     pub doubles: Vec<Double>,
     /// Survivors that are read again, because something of theirs is under way.
@@ -53,6 +53,9 @@ fn absorb_one(spec: &StreamSpec, record: &Record, known: &Known, absorbed: &mut 
         return;
     }
     let mut losers: Vec<&KnownLink> = record.absorbed.iter().filter_map(|id| known.links.get(id)).collect();
+    // A row that went before the merge was heard of: its record is another's now, and nothing of it is left to archive or to wait for.
+    let rowless = losers.iter().filter(|loser| Some(loser.id) != own.map(|own| own.id) && has_lost_its_row(loser, known));
+    absorbed.released.extend(rowless.map(|loser| loser.id));
     losers.retain(|loser| Some(loser.id) != own.map(|own| own.id) && goes_on(spec, loser, known));
     losers.sort_by_key(|loser| loser.id);
     losers.dedup_by_key(|loser| loser.id);
@@ -93,6 +96,13 @@ fn row_of(spec: &StreamSpec, record: &Record, own: Option<&KnownLink>, known: &K
             candidates.into_iter().find(|own| own.by_external_key && !own.taken).map(|own| own.key.clone())
         }
     }
+}
+
+/// The link lives, and its row does not.
+fn has_lost_its_row(link: &KnownLink, known: &Known) -> bool {
+    let is_there = |key: &RowKey| known.rows.contains_key(key) || known.locked.contains(key);
+    let unmoved = !link.view.push_leased && link.remote_id.as_ref().is_none_or(|id| !known.moved.contains(id));
+    link.view.state == LinkState::Linked && unmoved && link.row_key.as_ref().is_some_and(|key| !is_there(key))
 }
 
 /// The link's row is there and is still the same thing. A tombstone counts: the record seemed to be gone before its survivor was heard of.

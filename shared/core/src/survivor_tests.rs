@@ -185,3 +185,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn h16_a_row_that_went_before_the_merge_was_heard_of_gives_its_record_up() {
+    let links = [link(1, "7", "a", LinkState::Linked), link(2, "8", "b", LinkState::Linked)];
+    let mut known = known(&links);
+    known.rows.remove(&RowKey::new("7"));
+    let absorbed = absorb(&spec(), &[record("b", "1", &["a"])], &known);
+    assert_eq!((absorbed.released, absorbed.doubles.len(), absorbed.rebound.len()), (vec![1], 0, 0));
+    known.links.get_mut(&RemoteId::new("a")).unwrap().view.push_leased = true;
+    assert!(absorb(&spec(), &[record("b", "1", &["a"])], &known).released.is_empty(), "what is on its way settles first");
+}

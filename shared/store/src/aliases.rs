@@ -109,6 +109,9 @@ pub(crate) async fn double(tx: &Tx, link: i64) -> Result<bool, StoreError> {
 
 /// Records are gone from the CRM: rows that waited for one of them wait for nothing any more.
 pub(crate) async fn end(tx: &Tx, stream: i64, gone: &[&str]) -> Result<(), StoreError> {
+    if gone.is_empty() {
+        return Ok(());
+    }
     let heirs = awaited(tx, stream, gone.iter().copied()).await?;
     if heirs.is_empty() {
         return Ok(());

@@ -62,7 +62,7 @@ pub(crate) async fn settle(
         claims.iter().filter(|claim| claim.passed.as_deref() == Some(GONE)).map(|claim| claim.subject.as_str()).collect();
     let (rows, locked) = load_rows(tx, mapped, links).await?;
     let mut acts = Acts::default();
-    let (mut asked, mut items) = (Vec::new(), Vec::new());
+    let (mut asked, mut items, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     let passed: HashMap<&str, &str> =
         claims.iter().filter_map(|claim| Some((claim.subject.as_str(), claim.passed.as_deref()?))).collect();
     for link in links {
@@ -81,6 +81,7 @@ pub(crate) async fn settle(
         };
         match conclude(&mapped.spec, &case) {
             Conclusion::Nothing => {}
+            Conclusion::Ended => ended.push(id.as_str()),
             Conclusion::Wait(why) => drop(concluded.waiting.insert(id.0.clone(), why)),
             Conclusion::Gone(act @ (RowAct::Mark | RowAct::Delete)) => {
                 let passed = case.approved || passes(passed.get(id.as_str()).copied(), Act::Delete);
@@ -105,6 +106,7 @@ pub(crate) async fn settle(
         }
     }
     acts.carry_out(tx, mapped, &mut concluded).await?;
+    aliases::end(tx, mapped.id, &ended).await?;
     Ok(concluded)
 }
 

@@ -165,4 +165,26 @@ on_both_databases! {
         }
         Ok(())
     }
+
+    async fn h16_a_row_that_waits_for_a_record_waits_no_more_when_it_is_deleted_after_its_own_row(kind) {
+        for redirect in [true, false] {
+            let (rig, lost) = agreed(kind, redirect).await?;
+            let crm = rig.crm.crm();
+            let survivor = crm.create(Contacts, &[("email", "bo@acme.test")])?;
+            crm.create(Contacts, &[("email", "witness@acme.test")])?;
+            rig.settle().await?;
+            crm.merge(Contacts, &survivor, &lost)?;
+            rig.catch_up(CONTACTS).await?;
+            assert_eq!(parked(&rig).await?.len(), 1);
+            rig.db.run("UPDATE orders SET customer_id = NULL").await?;
+            crm.delete(Contacts, &survivor)?;
+            rig.db.run(&format!("DELETE FROM customers WHERE hubspot_id = '{survivor}'")).await?;
+            rig.settle().await?;
+            let contacts = rig.stream(CONTACTS)?.id;
+            let owed = rig.db.count(&format!("{} WHERE stream_id = {contacts} AND subject = '1' AND kind = 'push'", rig.db.own("tidemark_debt"))).await?;
+            let state = rig.db.one(&format!("SELECT state FROM {} WHERE stream_id = {contacts} AND remote_id = '{lost}'", rig.db.own("tidemark_link"))).await?;
+            assert_eq!((owed, state.as_deref()), (0, Some("tombstone")), "redirect: {redirect}");
+        }
+        Ok(())
+    }
 }
