@@ -7,7 +7,7 @@ use tidemark_tests::simulation::{Coverage, RACES, Verdict, run};
 /// What two cores live through in well under two minutes.
 const SEEDS: u64 = 100;
 /// How often each race has to happen in them, at least; most happen hundreds of times.
-const OFTEN: u64 = 40;
+const OFTEN: u64 = 60;
 
 fn told(verdict: &Verdict) -> String {
     let seed = verdict.seed;

@@ -28,23 +28,33 @@ pub use outcome::Outcome;
 pub use run::{WorkerError, run};
 
 use tidemark_core::hint::{Hint, HintKind};
+use tidemark_store::rows::Mapped;
+use tidemark_store::{StoreError, streams};
 
 /// Does what a hint points at, if it is still there to do.
 pub async fn handle(ctx: &Context, hint: Hint) -> Outcome {
     let Some(mapped) = ctx.stream(hint.stream) else { return Outcome::Skipped("no such stream in this configuration") };
-    let result = match hint.kind {
-        HintKind::Poll => poll::handle(ctx, mapped).await,
-        HintKind::Push => push::handle(ctx, mapped).await,
-        HintKind::Read => read::handle(ctx, mapped).await,
-        HintKind::Sweep => sweep::handle(ctx, mapped).await,
-    };
-    match result {
+    match work(ctx, mapped, hint.kind).await {
         Ok(outcome) => outcome,
         Err(error) => Outcome::Broken(error),
     }
 }
 
+async fn work(ctx: &Context, mapped: &Mapped, kind: HintKind) -> Result<Outcome, StoreError> {
+    // A base that is stored under the old mapping forgets what is new in it: the work is left to those who know the new one.
+    if !streams::is_in_force(&ctx.store, mapped).await? {
+        tracing::warn!("{} was mapped anew since this worker started: start it again", mapped.spec.name);
+        return Ok(Outcome::Skipped("another mapping is in force: this worker has to be started again"));
+    }
+    match kind {
+        HintKind::Poll => poll::handle(ctx, mapped).await,
+        HintKind::Push => push::handle(ctx, mapped).await,
+        HintKind::Read => read::handle(ctx, mapped).await,
+        HintKind::Sweep => sweep::handle(ctx, mapped).await,
+    }
+}
+
 /// One run of the relay, for tests and for the loop that owns it.
-pub async fn relay_once(ctx: &Context) -> Result<usize, tidemark_store::StoreError> {
+pub async fn relay_once(ctx: &Context) -> Result<usize, StoreError> {
     relay::once(ctx).await
 }

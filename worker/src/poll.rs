@@ -47,8 +47,8 @@ enum Ended {
 
 /// Polls one stream once.
 pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, StoreError> {
-    let Some((fence, stream)) = streams::claim_poll(&ctx.store, mapped.id, &ctx.tuning.name, ctx.lease()).await? else {
-        return Ok(Outcome::Skipped("nothing owed, or another worker reads it"));
+    let Some((fence, stream)) = streams::claim_poll(&ctx.store, mapped, &ctx.tuning.name, ctx.lease()).await? else {
+        return Ok(Outcome::Skipped("nothing owed, another worker reads it, or another mapping is in force"));
     };
     let connection = ctx.connection(mapped)?;
     let attempt = u32::try_from(stream.poll_attempts).unwrap_or(0) + 1;

@@ -68,10 +68,14 @@ pub enum Bug {
     OrphansSent,
     /// Only what a sweep finds is braked.
     BrakesOnlySweeps,
+    /// A changed mapping goes on where the old one stood.
+    ResumesAcrossMappings,
+    /// Whoever still goes by the old mapping reads on.
+    OldMappingReads,
 }
 
 impl Bug {
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::StrictBoundary,
         Self::NoOverlap,
         Self::OurClock,
@@ -104,6 +108,8 @@ impl Bug {
         Self::NoWalk,
         Self::OrphansSent,
         Self::BrakesOnlySweeps,
+        Self::ResumesAcrossMappings,
+        Self::OldMappingReads,
     ];
 }
 

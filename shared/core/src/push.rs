@@ -117,6 +117,13 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
             Some(_) => Plan::Bury,
         };
     };
+    // The row is none of the CRM's business, but the CRM's change of it was its own, and stands.
+    let held = |link: &LinkView| link.base.fields.iter().flatten().any(|known| matches!(known.state, State::Held(_)));
+    let put_right =
+        spec.stale.policy == StaleSave::Ours && linked.is_some_and(|link| link.state == LinkState::Linked && held(link));
+    if !row.is_sendable(spec) && put_right {
+        return Plan::ReadFirst(stale::REASON);
+    }
     if !row.is_sendable(spec) {
         return Plan::NotOurs { why: "send_when does not hold" };
     }

@@ -160,6 +160,9 @@ fn h24_what_is_held_owes_no_push_while_its_row_is_none_of_the_crms_business() {
     let unconfirmed = Row { columns: text("1").into_iter().chain([None]).collect(), ..row("1") };
     let (_, plan) = push(&spec, &held, &unconfirmed, AT + 1_000, AT + GUARD);
     assert!(matches!(plan, Plan::NotOurs { .. }), "nothing is due at once, for ever: {plan:?}");
+    spec.stale.policy = StaleSave::Ours;
+    let (_, plan) = push(&spec, &held, &unconfirmed, AT + 1_000, AT + 2_000);
+    assert_eq!(plan, Plan::ReadFirst(REASON), "the CRM's change of the row stands");
 }
 
 #[test]

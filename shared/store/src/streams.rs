@@ -10,6 +10,7 @@ use tidemark_core::sweep::Cursors;
 use tidemark_core::window::Reader;
 
 use crate::query::{all, get, one, run, scalar};
+use crate::rows::Mapped;
 use crate::{Store, StoreError, brakes};
 
 /// A stream's row, for deciding.
@@ -61,6 +62,10 @@ pub async fn register(store: &Store, spec: &StreamSpec) -> Result<Stream, StoreE
 }
 
 async fn register_anew(store: &Store, spec: &StreamSpec, table: &str, digest: &str) -> Result<(), StoreError> {
+    if planted(Bug::ResumesAcrossMappings) {
+        let sql = "UPDATE tidemark_stream SET mapping_digest = $2 WHERE name = $1";
+        run(&store.db, sql, vec![spec.name.clone().into(), digest.into()]).await?;
+    }
     let tx = store.begin().await?;
     let sql = "INSERT INTO tidemark_stream (name, connection, object, table_name, mapping_digest) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING";
     let (name, connection, object) = (spec.name.clone(), spec.connection.clone(), spec.object.clone());
@@ -104,6 +109,13 @@ pub struct Due {
     pub sweep_begun_at: Option<Millis>,
     /// A sweep is owed or under way.
     pub sweep_owed: bool,
+}
+
+/// Whether this process goes by the mapping that is in force: another may have been started with a changed one.
+pub async fn is_in_force(store: &Store, mapped: &Mapped) -> Result<bool, StoreError> {
+    let sql = "SELECT mapping_digest FROM tidemark_stream WHERE id = $1";
+    let Some(row) = one(&store.db, sql, vec![mapped.id.into()]).await? else { return Ok(false) };
+    Ok(get::<String>(&row, 0)? == mapped.spec.digest() || planted(Bug::OldMappingReads))
 }
 
 /// Streams to tick now, oldest first.
@@ -216,14 +228,26 @@ pub struct Fence {
 }
 
 /// Claims the stream for a poll. `None` when nothing is owed, somebody else reads it, or it is paused.
-pub async fn claim_poll(store: &Store, stream: i64, owner: &str, lease: Millis) -> Result<Option<(Fence, Stream)>, StoreError> {
+pub async fn claim_poll(
+    store: &Store,
+    mapped: &Mapped,
+    owner: &str,
+    lease: Millis,
+) -> Result<Option<(Fence, Stream)>, StoreError> {
+    let stream = mapped.id;
+    // Whoever still goes by the mapping as it was would read everything once more without what is new in it, and move the cursor past it.
+    let in_force = if planted(Bug::OldMappingReads) { "" } else { "AND mapping_digest = $4" };
     let sql = format!(
         "UPDATE tidemark_stream SET fence = fence + 1, lease_owner = $2, lease_until = {{now}} + $3
-         WHERE id = $1 AND state = 'running' AND poll_owed_at <= {{now}} AND (lease_until IS NULL OR lease_until < {{now}})
+         WHERE id = $1 {in_force} AND state = 'running' AND poll_owed_at <= {{now}} AND (lease_until IS NULL OR lease_until < {{now}})
            AND EXISTS (SELECT 1 FROM tidemark_connection c WHERE c.name = tidemark_stream.connection AND c.state = 'running')
          RETURNING {COLUMNS}, fence"
     );
-    let Some(row) = one(&store.db, &sql, vec![stream.into(), owner.into(), lease.into()]).await? else { return Ok(None) };
+    let mut values = vec![stream.into(), owner.into(), lease.into()];
+    if !in_force.is_empty() {
+        values.push(mapped.spec.digest().into());
+    }
+    let Some(row) = one(&store.db, &sql, values).await? else { return Ok(None) };
     Ok(Some((Fence { stream, number: get(&row, 10)?, lease }, read(&row)?)))
 }
 

@@ -14,7 +14,7 @@ const DELETES: u32 = 1;
 pub(crate) fn spec(swarm: &Swarm) -> BrakesSpec {
     let limit = |count| Limit { count, share_permille: 0 };
     match swarm.brakes {
-        true => BrakesSpec { create: limit(3), update: limit(3), blank: limit(2), delete: limit(DELETES) },
+        true => BrakesSpec { create: limit(2), update: limit(2), blank: limit(1), delete: limit(DELETES) },
         false => BrakesSpec::NONE,
     }
 }

@@ -9,6 +9,8 @@ use super::world::World;
 
 /// Turns within which both sides must agree once it is calm.
 const CALM_TURNS: u32 = 25_000;
+/// Turns in which people still merge rows of one record; what comes up later goes on waiting for them.
+const ROWS_MERGED_UNTIL: u32 = 1_600;
 /// Quiet time that must pass without a write, after agreement.
 const SILENCE: Millis = 20_000;
 
@@ -16,6 +18,7 @@ impl World {
     /// Nobody edits, nothing fails: both sides come to agree within a bound, and then nothing is written any more.
     pub(crate) async fn calm(&mut self) -> eyre::Result<Vec<String>> {
         self.note(|| "it is calm".into());
+        self.start_outdated_workers_anew().await?;
         self.face.model().fair = true;
         (self.swarm.drop_hint, self.swarm.double_hint) = (0.0, 0.0);
         self.jobs.values_mut().for_each(|job| job.frozen_until = 0);
@@ -31,6 +34,9 @@ impl World {
             }
             if turn.is_multiple_of(40) {
                 self.answer_brakes().await?;
+            }
+            if turn < ROWS_MERGED_UNTIL && turn.is_multiple_of(40) {
+                self.merge_rows().await?;
             }
             if !turn.is_multiple_of(40) || !self.is_quiet(last_edit).await? {
                 continue;
@@ -64,17 +70,15 @@ impl World {
         self.orders.look().await?;
         self.remember_conflicts().await?;
         let known = self.decisions().await?;
+        let parked = "SELECT s.object, d.kind, d.subject, d.cause FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id WHERE d.state = 'parked'";
+        let parked = self.orders.texts(parked, 4).await?;
+        let (merging, parked): (Vec<_>, Vec<_>) = parked.into_iter().partition(|debt| self.waits_for_its_rows_to_be_merged(debt));
+        self.ledger.waiting = merging.into_iter().filter_map(|debt| debt.get(2).cloned().flatten()).collect();
         let mut breaches = {
             let crm = self.face.model();
             laws::at_rest(&self.orders, &crm, &self.ledger, &known, &self.swarm)
         };
-        let parked = "SELECT s.object, d.kind, d.subject, d.cause FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id WHERE d.state = 'parked'";
-        for debt in self.orders.texts(parked, 4).await? {
-            if self.waits_for_its_rows_to_be_merged(&debt) {
-                continue;
-            }
-            breaches.push(format!("something waits for a person though nothing is wrong: {debt:?}"));
-        }
+        breaches.extend(parked.iter().map(|debt| format!("something waits for a person though nothing is wrong: {debt:?}")));
         Ok(breaches)
     }
 

@@ -10,6 +10,7 @@ use super::laws::{self, Decisions};
 use super::ledger::{Side, StaleSave, Word};
 use super::mapping::{CONTACT, STALE_GUARD};
 use super::orders::{Change, sql};
+use super::people::is_edited;
 use super::world::World;
 
 /// One in so many steps somebody looks at the conflicts.
@@ -18,7 +19,7 @@ const LOOKED_AT_EVERY: u64 = 60;
 const SAVED_EVERY: u64 = 30;
 
 /// One in so many steps somebody merges two rows of one record, if there are any.
-const ROWS_MERGED_EVERY: u64 = 400;
+const ROWS_MERGED_EVERY: u64 = 100;
 
 /// A field of an object that the application loaded before pages changed it.
 #[derive(Debug, Clone)]
@@ -37,6 +38,12 @@ pub(crate) struct OldField {
 
 /// Versions that an old object is behind, at most: Tidemark remembers as many.
 const VERSIONS_MAX: u32 = 4;
+
+impl OldField {
+    pub(crate) fn property(&self) -> Option<&'static str> {
+        CONTACT.iter().find(|(_, column, _)| *column == self.column).map(|(property, _, _)| *property)
+    }
+}
 
 impl World {
     pub(crate) async fn look_after_values(&mut self) -> eyre::Result<()> {
@@ -94,7 +101,7 @@ impl World {
     pub(crate) fn remember_objects(&mut self, changes: &[Change]) {
         // A page is asked for after its job began.
         let replaced_from = self.job_began;
-        for Change { key, column, before, after } in changes.iter().cloned() {
+        for Change { key, column, before, after } in changes.iter().filter(|change| is_edited(change.column)).cloned() {
             for old in self.old.iter_mut().filter(|old| old.key == key && old.column == column) {
                 if old.stands == before {
                     (old.stands, old.versions) = (after.clone(), old.versions + 1);
@@ -142,11 +149,11 @@ impl World {
         let before = edit.as_ref().and_then(|(_, column, _)| self.orders.customers[&key][*column].clone());
         self.orders.person(&format!("UPDATE customers SET {} WHERE id = {key}", set.join(", "))).await?;
         for old in &fields {
-            let Some((property, _, _)) = CONTACT.iter().find(|(_, column, _)| *column == old.column) else { continue };
+            let Some(property) = old.property() else { continue };
             let seq = self.face.model().next_seq();
             let guarded_until = old.replaced_from + STALE_GUARD;
             let save = StaleSave { seq, value: old.loaded.clone(), guarded_until };
-            self.ledger.stale.insert((tag.clone(), (*property).to_owned()), save);
+            self.ledger.stale.insert((tag.clone(), property.to_owned()), save);
         }
         if let Some((property, _, value)) = edit
             && before != value

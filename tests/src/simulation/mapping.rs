@@ -89,7 +89,8 @@ pub(crate) fn streams(swarm: &Swarm) -> Vec<StreamSpec> {
         retry: RetrySpec { first: Duration::from_millis(500), cap: Duration::from_secs(10) },
         fresh_within: Duration::from_secs(60),
     };
-    let contacts = CONTACT.iter().map(|(property, column, owner)| field(property, column, *owner, Transform::Text)).collect();
+    let mapped = CONTACT.iter().filter(|(property, _, _)| Some(*property) != swarm.unmapped);
+    let contacts = mapped.map(|(property, column, owner)| field(property, column, *owner, Transform::Text)).collect();
     let stages = STAGES.iter().map(|(row, record)| ((*row).to_owned(), (*record).to_owned())).collect();
     let mut contact = field("contact", "customer_id", Owner::Orders, Transform::Text);
     contact.references = Some("contacts".into());

@@ -8,8 +8,9 @@ use super::world::World;
 pub(crate) const TWO_ROWS: &str = "two rows, one record";
 
 impl World {
-    /// Somebody merges two persons' records in the CRM.
+    /// Somebody merges two persons' records in the CRM, or one into a record that was made for that a moment before.
     pub(crate) fn merge_records(&mut self) {
+        let made_for_it = self.turns.chance(0.4).then(|| self.add_record(None));
         let mut persons: Vec<(String, String)> = {
             let crm = self.face.model();
             let live =
@@ -20,7 +21,9 @@ impl World {
         if persons.len() < 2 {
             return;
         }
-        let (survivor, stays) = persons.swap_remove(self.turns.index(persons.len()));
+        let newest = (0..persons.len()).max_by_key(|at| persons[*at].0.parse::<u64>().unwrap_or(0)).unwrap_or(0);
+        let survivor = if made_for_it.is_some() { newest } else { self.turns.index(persons.len()) };
+        let (survivor, stays) = persons.swap_remove(survivor);
         let (lost, goes) = persons.swap_remove(self.turns.index(persons.len()));
         if stays == goes {
             return;
@@ -46,6 +49,9 @@ impl World {
         self.note(|| format!("people merge row {goes} into row {stays}"));
         self.orders.person(&format!("UPDATE orders SET customer_id = {stays} WHERE customer_id = {goes}")).await?;
         self.orders.person(&format!("DELETE FROM customers WHERE id = {goes}")).await?;
+        // Whatever was only in the row that goes goes with it.
+        let (person, seq) = (self.ledger.became(&tag).to_owned(), self.face.model().next_seq());
+        self.ledger.merged_at.insert(person, seq);
         self.coverage.count("two rows of one record were merged");
         Ok(())
     }
@@ -55,7 +61,9 @@ impl World {
         let [_, _, Some(row), Some(cause)] = debt else { return false };
         let tag = self.orders.customers.get(row).and_then(|row| row["tag"].as_deref());
         let is_part = |tag: &str| self.ledger.merged.contains_key(tag) || self.ledger.merged_at.contains_key(tag);
-        cause.starts_with(TWO_ROWS) && tag.is_some_and(is_part)
+        // A record that was merged before the row it was made for heard of it belongs to the other's row.
+        let two_rows = cause.starts_with(TWO_ROWS) || cause.ends_with("belongs to another row");
+        two_rows && tag.is_some_and(is_part)
     }
 
     /// A row whose record was merged away goes on as the person of the survivor: what was written into it is theirs from now on.

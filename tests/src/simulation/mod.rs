@@ -19,6 +19,7 @@ mod mapping;
 mod merges;
 mod orders;
 mod people;
+mod remapping;
 mod swarm;
 mod world;
 

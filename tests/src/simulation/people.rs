@@ -12,6 +12,11 @@ use super::world::World;
 const EDITED: [(&str, &str); 5] =
     [("company", "company"), ("email", "email"), ("firstname", "first_name"), ("lastname", "last_name"), ("phone", "phone")];
 
+/// People write into this column of a customer.
+pub(crate) fn is_edited(column: &str) -> bool {
+    EDITED.iter().any(|(_, one)| *one == column)
+}
+
 impl World {
     /// Who is there before the two sides meet.
     pub(crate) async fn populate(&mut self) -> eyre::Result<()> {
@@ -103,7 +108,7 @@ impl World {
         Ok(tag)
     }
 
-    fn add_record(&mut self, tag: Option<String>) {
+    pub(crate) fn add_record(&mut self, tag: Option<String>) {
         let tag = tag.unwrap_or_else(|| format!("p{}", self.number()));
         let mut values = vec![("tag".to_owned(), Some(tag))];
         for (property, _) in EDITED {
@@ -212,6 +217,9 @@ impl World {
         let key = &keys[self.turns.index(keys.len())];
         let tag = self.orders.customers[key]["tag"].clone().unwrap_or_default();
         self.ledger.deleted.insert(tag.clone());
+        // Their record may be another's by now.
+        let became = self.ledger.became(&tag).to_owned();
+        self.ledger.deleted.insert(became);
         if self.orders.customers[key]["remote"].is_some() {
             self.ledger.buried.insert(tag.clone());
         }

@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) jobs: BTreeMap<u64, Job>,
     pub(crate) next_job: u64,
     pub(crate) last_write: Millis,
+    /// A worker that goes by the mapping as it was, and the step at which it is started anew.
+    pub(crate) outdated: Option<(usize, u32)>,
     /// When the job that had the last turn began.
     pub(crate) job_began: Millis,
     /// Objects that the application loaded before pages changed them.
@@ -116,6 +118,7 @@ impl World {
             jobs: BTreeMap::new(),
             next_job: 1,
             last_write: 0,
+            outdated: None,
             job_began: 0,
             old: Vec::new(),
             let_through: BTreeMap::new(),
@@ -198,6 +201,7 @@ impl World {
             self.edit().await?;
         }
         self.look_after_values().await?;
+        self.look_after_the_mapping().await?;
         if under_way && self.turns.chance(0.03) {
             self.freeze();
         }
@@ -215,7 +219,7 @@ impl World {
             260..=299 => self.relay(),
             300..=449 => self.deliver(),
             450..=479 => self.freeze(),
-            490..=499 => self.answer_brakes().await?,
+            485..=499 => self.answer_brakes().await?,
             480..=484 if self.swarm.clock_steps => self.set_the_clock(),
             _ => {}
         }

@@ -31,6 +31,30 @@ fn count(rig: &Rig, path: &str) -> usize {
 }
 
 on_both_databases! {
+    async fn h31_a_worker_that_goes_by_another_mapping_leaves_the_work_to_others(kind) {
+        let (rig, id) = agreed(kind).await?;
+        let stream = rig.db.own("tidemark_stream");
+        let digest = rig.db.one(&format!("SELECT mapping_digest FROM {stream} WHERE name = 'hubspot.contacts'")).await?.ok_or_eyre("no digest")?;
+        // Somebody started a worker with a changed mapping: everything is to be read once more, with what is new in it.
+        rig.db.run(&format!("UPDATE {stream} SET mapping_digest = 'another', fast_until = NULL WHERE name = 'hubspot.contacts'")).await?;
+        rig.crm.crm().edit(Contacts, &id, &[("phone", "2")])?;
+        rig.db.run("UPDATE customers SET first_name = 'Anna'").await?;
+        tidemark_worker::relay_once(&rig.ctx).await?;
+        let calls = rig.crm.crm().calls().len();
+        let mut skipped = Vec::new();
+        for kind in [HintKind::Poll, HintKind::Push, HintKind::Read, HintKind::Sweep] {
+            skipped.push(handle(&rig.ctx, Hint { kind, ..poll_of(&rig).await? }).await);
+        }
+        assert!(skipped.iter().all(|outcome| matches!(outcome, Outcome::Skipped(_))), "{skipped:?}");
+        assert!(streams::claim_poll(&rig.store, rig.stream("hubspot.contacts")?, "late", 60_000).await?.is_none(), "nor does one that looked before");
+        assert_eq!(rig.crm.crm().calls().len(), calls);
+        rig.db.run(&format!("UPDATE {stream} SET mapping_digest = '{digest}' WHERE name = 'hubspot.contacts'")).await?;
+        rig.settle().await?;
+        assert_eq!(rig.db.one("SELECT phone FROM customers").await?.as_deref(), Some("2"));
+        assert_eq!(rig.record("contacts", &id).await?["firstname"], "Anna");
+        Ok(())
+    }
+
     async fn h21_a_walk_that_is_owed_again_while_it_is_under_way_begins_again(kind) {
         let rig = Rig::start(kind).await?;
         for at in 1..=5 {
@@ -39,7 +63,7 @@ on_both_databases! {
         rig.settle().await?;
         let stream = rig.stream("hubspot.contacts")?;
         streams::owe_walk(&rig.store, stream.id).await?;
-        let (fence, _) = streams::claim_poll(&rig.store, stream.id, "walker", 60_000).await?.ok_or_eyre("not claimed")?;
+        let (fence, _) = streams::claim_poll(&rig.store, stream, "walker", 60_000).await?.ok_or_eyre("not claimed")?;
         assert_eq!(walk::step(&rig.store, stream, fence, 2).await?.rows, 2);
         // A statement that touches very many rows leaves a marker; the first rows are behind the walk.
         rig.db.run("UPDATE customers SET first_name = 'New' WHERE email = 'c1@acme.test'").await?;

@@ -20,10 +20,10 @@ on_both_databases! {
 
         // Another process whose name begins alike holds one row and the other stream.
         let others = debts::claim(&rig.store, stream.id, Kind::Push, Which::Due, "one-2/x", lease, 1).await?;
-        let deals = rig.stream("hubspot.deals")?.id;
-        for (id, owner) in [(stream.id, "one"), (deals, "one-2")] {
-            rig.db.run(&format!("UPDATE {} SET poll_owed_at = 0 WHERE id = {id}", rig.db.own("tidemark_stream"))).await?;
-            streams::claim_poll(&rig.store, id, owner, lease).await?.ok_or_eyre("not claimed")?;
+        for (held, owner) in [(stream, "one"), (rig.stream("hubspot.deals")?, "one-2")] {
+            let owed = format!("UPDATE {} SET poll_owed_at = 0 WHERE id = {}", rig.db.own("tidemark_stream"), held.id);
+            rig.db.run(&owed).await?;
+            streams::claim_poll(&rig.store, held, owner, lease).await?.ok_or_eyre("not claimed")?;
         }
         let claims = debts::claim(&rig.store, stream.id, Kind::Push, Which::Due, "one/x", lease, 10).await?;
         assert_eq!((others.len(), claims.len()), (1, 2));

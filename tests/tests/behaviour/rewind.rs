@@ -170,7 +170,7 @@ on_both_databases! {
         let (rig, _) = with_contacts(kind, 1).await?;
         let mapped = rig.stream(CONTACTS)?;
         rig.db.run(&format!("UPDATE {} SET poll_owed_at = 0 WHERE name = '{CONTACTS}'", rig.db.own("tidemark_stream"))).await?;
-        let (fence, stream) = streams::claim_poll(&rig.store, mapped.id, "slow", 60_000).await?.ok_or_eyre("not claimed")?;
+        let (fence, stream) = streams::claim_poll(&rig.store, mapped, "slow", 60_000).await?.ok_or_eyre("not claimed")?;
         let to = back_by(&rig, 3 * HOUR).await?;
         // What it would read from the cursor it saw when it claimed the stream: its end would carry the cursors past the rewind.
         let until = stream.fast_until.ok_or_eyre("not loaded")?;

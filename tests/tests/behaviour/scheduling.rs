@@ -172,7 +172,7 @@ on_both_databases! {
         rig.db.run(&format!("DELETE FROM {debt}")).await?;
 
         rig.db.run(&format!("UPDATE {stream} SET poll_owed_at = 0 WHERE id = {contacts}")).await?;
-        streams::claim_poll(&rig.store, contacts, "worker", 60_000).await?.ok_or_eyre("not claimed")?;
+        streams::claim_poll(&rig.store, rig.stream("hubspot.contacts")?, "worker", 60_000).await?.ok_or_eyre("not claimed")?;
         assert_eq!(due(&rig).await?, [], "somebody reads it");
         rig.db.run(&format!("UPDATE {stream} SET lease_until = {old} WHERE id = {contacts}")).await?;
         assert_eq!(dispatch::once(&rig.store, &queue, DEPTH_MAX).await?, 1, "the reader is gone");
