@@ -152,23 +152,37 @@ impl Rig {
     /// Polls until the fast reader has passed this moment. The CRM tells its time in whole seconds, so that may take one. Its clock is only
     /// estimated, so a cursor may stand a little ahead of it: what happens afterwards in the CRM happens after the cursor.
     pub async fn catch_up(&self, name: &str) -> eyre::Result<Outcome> {
-        let now = self.store.now().await?;
-        let sql =
-            format!("SELECT CAST(COALESCE(fast_until, 0) AS TEXT) FROM {} WHERE name = '{name}'", self.db.own("tidemark_stream"));
-        let (outcome, until) = deadline::until("the reader has passed this moment", Duration::from_secs(20), || async {
+        self.clock_passes_cursor(name).await?;
+        let now = self.crm_now().await?;
+        let outcome = deadline::until("the reader has passed this moment", Duration::from_secs(20), || async {
             let outcome = self.poll(name).await?;
-            let until: i64 = self.db.one(&sql).await?.unwrap_or_default().parse()?;
-            let failed = matches!(outcome, Outcome::Deferred(_));
+            // A database that is busy is no failure: the next poll goes on where this one was.
+            let failed = matches!(&outcome, Outcome::Deferred(words) if words != "the database was busy");
             let has_read = matches!(outcome, Outcome::Done { units: 1.. });
-            Ok((failed || (has_read && until > now)).then_some((outcome, until)))
+            Ok((failed || (has_read && self.cursor(name).await? > now)).then_some(outcome))
         })
         .await?;
-        let offset = self.crm.crm().weather().clock_offset_ms;
-        deadline::until("the CRM's clock has passed the cursor", Duration::from_secs(20), || async {
-            Ok((self.store.now().await? + offset > until).then_some(()))
-        })
-        .await?;
+        self.clock_passes_cursor(name).await?;
         Ok(outcome)
+    }
+
+    async fn clock_passes_cursor(&self, name: &str) -> eyre::Result<()> {
+        deadline::until("the CRM's clock has passed the cursor", Duration::from_secs(20), || async {
+            Ok((self.crm_now().await? > self.cursor(name).await?).then_some(()))
+        })
+        .await
+    }
+
+    /// How far the fast reader is, by the CRM's clock.
+    async fn cursor(&self, name: &str) -> eyre::Result<i64> {
+        let streams = self.db.own("tidemark_stream");
+        let sql = format!("SELECT CAST(COALESCE(fast_until, 0) AS TEXT) FROM {streams} WHERE name = '{name}'");
+        Ok(self.db.one(&sql).await?.unwrap_or_default().parse()?)
+    }
+
+    /// The CRM's own clock.
+    async fn crm_now(&self) -> eyre::Result<i64> {
+        Ok(self.store.now().await? + self.crm.crm().weather().clock_offset_ms)
     }
 
     /// Relays what was captured and pushes what is due.
