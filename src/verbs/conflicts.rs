@@ -8,7 +8,8 @@ use serde::Serialize;
 use tidemark_core::conflict::Side;
 use tidemark_core::record::RowKey;
 use tidemark_core::spec::StreamSpec;
-use tidemark_store::conflicts::{By, Which};
+use tidemark_store::acts::By;
+use tidemark_store::conflicts::Which;
 use tidemark_store::overview::{self, ConflictLine};
 use tidemark_store::{conflicts, streams};
 

@@ -10,8 +10,8 @@ use tidemark_core::rewind::{Back, Cost, Standing, Terms, cost, target};
 use tidemark_core::source::Bucket;
 use tidemark_core::spec::StreamSpec;
 use tidemark_core::window::millis;
-use tidemark_store::rewind::{self, By};
-use tidemark_store::{budget, connections, streams};
+use tidemark_store::acts::By;
+use tidemark_store::{budget, connections, rewind, streams};
 
 use crate::cli::RewindArgs;
 use crate::compose::{House, names};
@@ -59,7 +59,7 @@ pub(crate) async fn run(house: &House, args: &RewindArgs) -> eyre::Result<ExitCo
     if args.apply {
         let reason = args.reason.as_deref().map(|reason| format!("; {reason}")).unwrap_or_default();
         let reason = format!("what was modified since {} is read again{reason}", time(to));
-        if !rewind::rewind(&house.store, stream.id, name, to, By { who: &who(), reason: &reason }).await? {
+        if !rewind::rewind(&house.store, stream.id, name, to, By { who: &who(), reason: Some(&reason) }).await? {
             bail!("{name} is not rewound: its readers were set back meanwhile, before {}", time(to));
         }
     }

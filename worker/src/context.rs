@@ -15,7 +15,7 @@ use tidemark_crm::{Bucket, Crm};
 use tidemark_store::callouts::CalloutRow;
 use tidemark_store::page::Parents;
 use tidemark_store::rows::Mapped;
-use tidemark_store::{Store, StoreError, shape, streams};
+use tidemark_store::{Store, StoreError, registration, shape};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -212,7 +212,7 @@ pub async fn map_streams(store: &Store, specs: &[StreamSpec]) -> Result<Vec<Mapp
     }
     let mut mapped: Vec<Mapped> = Vec::with_capacity(specs.len());
     for (spec, shape) in specs.iter().zip(shapes) {
-        let stream = streams::register(store, spec).await?;
+        let stream = registration::register(store, spec).await?;
         mapped.push(Mapped { id: stream.id, spec: spec.clone(), shape, siblings: Vec::new() });
     }
     let tables: Vec<(i64, String, bool)> =

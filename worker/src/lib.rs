@@ -29,7 +29,7 @@ pub use run::{WorkerError, run};
 
 use tidemark_core::hint::{Hint, HintKind};
 use tidemark_store::rows::Mapped;
-use tidemark_store::{StoreError, streams};
+use tidemark_store::{StoreError, registration};
 
 /// Does what a hint points at, if it is still there to do.
 pub async fn handle(ctx: &Context, hint: Hint) -> Outcome {
@@ -42,7 +42,7 @@ pub async fn handle(ctx: &Context, hint: Hint) -> Outcome {
 
 async fn work(ctx: &Context, mapped: &Mapped, kind: HintKind) -> Result<Outcome, StoreError> {
     // A base that is stored under the old mapping forgets what is new in it: the work is left to those who know the new one.
-    if !streams::is_in_force(&ctx.store, mapped).await? {
+    if !registration::is_in_force(&ctx.store, mapped).await? {
         tracing::warn!("{} was mapped anew since this worker started: start it again", mapped.spec.name);
         return Ok(Outcome::Skipped("another mapping is in force: this worker has to be started again"));
     }

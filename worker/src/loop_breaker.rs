@@ -1,6 +1,7 @@
 //! Holds back pushes that would be one more turn of a loop: another program takes back each time what was sent. Only records that were written a short while ago are looked up.
 
 use tidemark_core::Millis;
+use tidemark_core::brake::names;
 use tidemark_core::loop_breaker::{self, Loop};
 use tidemark_core::push::{Plan, Sent};
 use tidemark_core::window::millis;
@@ -45,7 +46,7 @@ impl Push<'_> {
 /// The link and the fields of a push that may be a turn: an update of a record that was written lately, and that nobody let through.
 fn watched<'a>(prepared: &Prepared, plan: &'a Plan, since: Millis) -> Option<(i64, &'a [Sent])> {
     let Plan::Update { fields, .. } = plan else { return None };
-    let passed = prepared.claim.passed.as_deref().is_some_and(|passed| passed.split(' ').any(|word| word == loop_breaker::CLASS));
+    let passed = names(prepared.claim.passed.as_deref(), loop_breaker::CLASS);
     let link = prepared.link.as_ref().filter(|link| !passed && link.view.written_at.is_some_and(|at| at >= since))?;
     Some((link.id, fields))
 }

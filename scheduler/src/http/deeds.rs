@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tidemark_core::brake::{Act, Direction};
 use tidemark_core::conflict::Side;
-use tidemark_store::conflicts::{By, Which};
+use tidemark_store::acts::By;
+use tidemark_store::conflicts::Which;
 use tidemark_store::{StoreError, acts, brakes, conflicts, connections, debts, overview, streams, sweeps};
 use tracing::info;
 

@@ -112,9 +112,14 @@ pub fn answer(stream: &str, act: Act) -> String {
 /// What a debt says that a first load owes: a person said go to all of it. A first load deletes nothing.
 pub const GO: &str = "go";
 
-/// Whether what a debt was let through for, one word each, covers this act.
+/// Whether what a debt was let through for covers this act.
 pub fn passes(passed: Option<&str>, act: Act) -> bool {
-    passed.is_some_and(|passed| passed.split(' ').any(|word| word == act.class() || (word == GO && act != Act::Delete)))
+    names(passed, act.class()) || (act != Act::Delete && names(passed, GO))
+}
+
+/// Whether what a debt was let through for, one word each, names this class.
+pub fn names(passed: Option<&str>, class: &str) -> bool {
+    passed.is_some_and(|passed| passed.split(' ').any(|word| word == class))
 }
 
 /// What a step does to its row; `row` as it stands. `None` when the row stays as it is.

@@ -27,6 +27,7 @@ pub mod merge;
 pub mod newest;
 pub mod owner;
 pub mod page;
+pub mod policy;
 pub mod push;
 pub mod reading;
 pub mod record;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::loop_breaker::LoopBreaker;
 pub use crate::owner::{Fallback, Owner, RowModified};
+pub use crate::policy::{BrakesSpec, Limit, PollSpec, RetrySpec, StaleSave, StaleSpec, SweepSpec};
 use crate::transform::Transform;
 
 /// Which way values flow. `Out` still reads the CRM: to see drift, never to write rows.
@@ -149,24 +150,6 @@ pub struct Deletes {
     pub inbound: InboundDelete,
 }
 
-/// What becomes of a row value that was put back right after a page had replaced it: an application saved an old object whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StaleSave {
-    /// The CRM's value is applied again.
-    Ours,
-    /// It is held back until the guard is over, and counts as an edit then.
-    Theirs,
-}
-
-/// When a change of a row is taken for a stale save.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StaleSpec {
-    /// How long after a page replaced a value its return is suspect; zero: never.
-    pub guard: Duration,
-    pub policy: StaleSave,
-}
-
 /// Columns by which the application notices that somebody else wrote its row; bumped by each of our writes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Touch {
@@ -189,67 +172,6 @@ pub enum Inbound {
     Full,
     /// The table forbids inserts, or the shop does not want them: only rows that exist are updated.
     UpdateOnly,
-}
-
-/// How often and how far a stream is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PollSpec {
-    /// Time between two polls.
-    pub every: Duration,
-    /// How far the fast reader stays behind the CRM's clock.
-    pub lag: Duration,
-    /// Time between two windows of the settled reader.
-    pub settled_every: Duration,
-    /// How far the settled reader stays behind: at least the CRM's longest commit lag.
-    pub settled_lag: Duration,
-    /// What each window reads again of the one before.
-    pub overlap: Duration,
-    /// Records asked for per page; a connector lowers it to its vendor's cap.
-    pub page_rows_max: u16,
-}
-
-/// How often everything is read, and what it may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SweepSpec {
-    /// Time between the beginnings of two sweeps; `None` when there are none.
-    pub every: Option<Duration>,
-    /// Of the connection's calls, per second and per day, how many in a thousand a sweep may make.
-    pub share_permille: u16,
-}
-
-/// What one brake lets through within a day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limit {
-    /// So many in any case.
-    pub count: u32,
-    /// And so many in a thousand of the stream's linked pairs, where that is more.
-    pub share_permille: u16,
-}
-
-/// What passes without asking a person, by act; the same for rows and for records, each counted alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BrakesSpec {
-    pub create: Limit,
-    pub update: Limit,
-    pub blank: Limit,
-    pub delete: Limit,
-}
-
-impl BrakesSpec {
-    /// Lets everything through.
-    pub const NONE: Self = {
-        let none = Limit { count: u32::MAX, share_permille: 1_000 };
-        Self { create: none, update: none, blank: none, delete: none }
-    };
-}
-
-/// When failed work runs again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RetrySpec {
-    /// Upper bound of the first delay; doubles with each attempt.
-    pub first: Duration,
-    /// Upper bound of every delay.
-    pub cap: Duration,
 }
 
 /// `schema.name`; the schema is absent on SQLite.

@@ -5,6 +5,13 @@ use sea_orm::ConnectionTrait;
 use crate::query::run;
 use crate::{Store, StoreError};
 
+/// Who acts, and why.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    pub who: &'a str,
+    pub reason: Option<&'a str>,
+}
+
 /// Records an act.
 pub async fn record(store: &Store, who: &str, verb: &str, subject: &str, reason: Option<&str>) -> Result<(), StoreError> {
     record_in(&store.db, who, verb, subject, reason).await

@@ -69,18 +69,20 @@ pub(crate) async fn free(
 /// Frees children whose parent was linked while they were being told to wait: neither transaction saw the other, so somebody has to look again. Cheap when nobody
 /// waits.
 pub async fn free_linked(store: &Store) -> Result<u64, StoreError> {
-    let linked = |names_it: &str| {
+    // The code begins with the object and a colon, for a record with one word more.
+    let linked = |column: &str, before: usize| {
         format!(
             "EXISTS (SELECT 1 FROM tidemark_stream child JOIN tidemark_stream parent ON parent.connection = child.connection
-                JOIN tidemark_link l ON l.stream_id = parent.id AND {names_it}
-                WHERE child.id = tidemark_debt.stream_id AND tidemark_debt.code LIKE parent.object || ':%' AND l.state = 'linked')"
+                JOIN tidemark_link l ON l.stream_id = parent.id AND l.{column} = substr(tidemark_debt.code, length(parent.object) + {})
+                WHERE child.id = tidemark_debt.stream_id AND tidemark_debt.code LIKE parent.object || ':%' AND l.state = 'linked')",
+            before + 2
         )
     };
     let sql = format!(
         "UPDATE tidemark_debt SET state = 'waiting', due_at = {{now}} WHERE state = 'parent' AND lease_until IS NULL
            AND (kind = 'push' AND {} OR kind = 'read' AND {})",
-        linked("l.row_key = substr(tidemark_debt.code, length(parent.object) + 2)"),
-        linked("l.remote_id = substr(tidemark_debt.code, length(parent.object) + 9)")
+        linked("row_key", 0),
+        linked("remote_id", unlinked(&RemoteId::new("")).len())
     );
     run(&store.db, &sql, vec![]).await
 }

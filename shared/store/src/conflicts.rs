@@ -8,6 +8,7 @@ use tidemark_core::page::KnownLink;
 use tidemark_core::record::RowKey;
 use tidemark_core::spec::StreamSpec;
 
+use crate::acts::By;
 use crate::debts::{self, Kind};
 use crate::lineage::Notes;
 use crate::query::{all, get, one};
@@ -48,13 +49,6 @@ pub async fn stream_of(store: &Store, link: i64) -> Result<Option<i64>, StoreErr
 pub enum Which {
     Link(i64),
     Row(RowKey),
-}
-
-/// Who decides, for the record.
-#[derive(Debug, Clone, Copy)]
-pub struct By<'a> {
-    pub who: &'a str,
-    pub reason: Option<&'a str>,
 }
 
 /// Decides one field of one link.

@@ -1,7 +1,7 @@
 //! Holds what every stream would send while the database may be a restored one: until each was read again, compared and swept, and a person has looked at what would
 //! be sent. Reading goes on. Judges nothing: who looks decides whether to begin, a person when it ends.
 
-use sea_orm::QueryResult;
+use sea_orm::{ConnectionTrait, QueryResult};
 use serde::Serialize;
 use tidemark_core::Millis;
 
@@ -10,7 +10,6 @@ use crate::dialect::{in_list, list};
 use crate::environment::Environment;
 use crate::query::{all, get, run};
 use crate::{Store, StoreError, acts};
-use sea_orm::ConnectionTrait;
 
 /// Holds every stream, unless somebody else was quicker or the pulse has moved since `environment` was loaded. The pulse goes on from the most that was seen of it.
 /// What is read anew is read from the cursors, which are as old as everything else here, and by a sweep of both sides that begins now.

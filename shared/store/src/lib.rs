@@ -30,6 +30,7 @@ mod page_brakes;
 mod page_rows;
 pub mod push;
 mod query;
+pub mod registration;
 pub mod rehearsal;
 pub mod rewind;
 mod row_writes;

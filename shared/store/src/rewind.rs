@@ -2,6 +2,7 @@
 
 use tidemark_core::Millis;
 
+use crate::acts::By;
 use crate::query::{get, one, run, scalar};
 use crate::{Store, StoreError, acts};
 
@@ -25,13 +26,6 @@ pub async fn known(store: &Store, stream: i64, since: Millis) -> Result<Known, S
     Ok(Known { linked, read: read.map(|read| read.max(linked)) })
 }
 
-/// Who rewinds, and why.
-#[derive(Debug, Clone, Copy)]
-pub struct By<'a> {
-    pub who: &'a str,
-    pub reason: &'a str,
-}
-
 /// Sets both readers back to `to`, each no farther than it has come, and owes a poll. Whoever reads the stream now loses its claim, and what its readers had begun is
 /// abandoned: the end of that window would set the cursor forward again. A sweep goes on where it stands. False when the fast reader is not beyond `to` any more.
 pub async fn rewind(store: &Store, stream: i64, name: &str, to: Millis, by: By<'_>) -> Result<bool, StoreError> {
@@ -45,7 +39,7 @@ pub async fn rewind(store: &Store, stream: i64, name: &str, to: Millis, by: By<'
     }
     let sql = "UPDATE tidemark_window SET state = 'abandoned', ended_at = {now} WHERE stream_id = $1 AND state = 'open' AND reader <> 'sweep'";
     run(&tx, sql, vec![stream.into()]).await?;
-    acts::record_in(&tx, by.who, "rewind", name, Some(by.reason)).await?;
+    acts::record_in(&tx, by.who, "rewind", name, by.reason).await?;
     tx.commit().await?;
     Ok(true)
 }

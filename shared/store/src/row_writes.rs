@@ -181,17 +181,10 @@ pub(crate) async fn set_remote_ids(
     let cells: Vec<Option<&str>> = pairs.iter().flat_map(|(key, id)| [Some(*key), Some(*id)]).collect();
     let (source, values) = table(backend, 1, 2, &cells);
     let value = cast(backend, &mapped.shape, column, 1);
-    let (key, column) = (mapped.key(), quote(column));
+    let column = quote(column);
     let differs = if backend == DbBackend::Postgres { "IS DISTINCT FROM" } else { "IS NOT" };
-    let mut sets = vec![format!("{column} = {value}")];
-    sets.extend(touch::sets(backend, mapped));
-    let sql = format!(
-        "UPDATE {} AS t SET {} FROM {source} WHERE t.{key} = {} AND t.{column} {differs} {value}",
-        mapped.shape.sql(),
-        sets.join(", "),
-        cast(backend, &mapped.shape, &mapped.spec.key, 0)
-    );
-    run(db, &sql, values).await
+    let where_differs = format!("t.{column} {differs} {value}");
+    run(db, &set_column(backend, mapped, &source, &format!("{column} = {value}"), &where_differs), values).await
 }
 
 /// Deletes rows in one statement; the keys of those that were there.
@@ -267,16 +260,22 @@ pub(crate) async fn unmark(db: &impl ConnectionTrait, mapped: &Mapped, column: &
         return Ok(0);
     }
     let (source, values) = table(backend, 1, 2, &cells);
-    let (key, quoted) = (mapped.key(), quote(column));
-    let mut sets = vec![format!("{quoted} = NULL")];
+    let column = quote(column);
+    let is_ours = format!("CAST(t.{column} AS {text}) = v.c1");
+    run(db, &set_column(backend, mapped, &source, &format!("{column} = NULL"), &is_ours), values).await
+}
+
+/// One column of the rows whose keys are the source's first; the application notices.
+fn set_column(backend: DbBackend, mapped: &Mapped, source: &str, set: &str, only_where: &str) -> String {
+    let mut sets = vec![set.to_owned()];
     sets.extend(touch::sets(backend, mapped));
-    let sql = format!(
-        "UPDATE {} AS t SET {} FROM {source} WHERE t.{key} = {} AND CAST(t.{quoted} AS {text}) = v.c1",
+    format!(
+        "UPDATE {} AS t SET {} FROM {source} WHERE t.{} = {} AND {only_where}",
         mapped.shape.sql(),
         sets.join(", "),
+        mapped.key(),
         cast(backend, &mapped.shape, &mapped.spec.key, 0)
-    );
-    run(db, &sql, values).await
+    )
 }
 
 /// Column `c{at}` of the source as the column's own type.

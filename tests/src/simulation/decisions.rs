@@ -3,7 +3,8 @@
 
 use tidemark_core::Millis;
 use tidemark_core::conflict::Side as Take;
-use tidemark_store::conflicts::{By, Which, resolve};
+use tidemark_store::acts::By;
+use tidemark_store::conflicts::{Which, resolve};
 use tidemark_store::pace::Driver;
 
 use super::laws::{self, Decisions};

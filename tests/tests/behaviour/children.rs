@@ -43,6 +43,15 @@ async fn with_companies(kind: Kind) -> eyre::Result<Rig> {
     Rig::with(kind, Setup { prepare, instead: CYCLE, ..Setup::default() }).await
 }
 
+/// A deal and its contact, in the CRM alone.
+fn deal_of(rig: &Rig, email: &str) -> eyre::Result<(String, String)> {
+    let crm = rig.crm.crm();
+    let deal = crm.create(Deals, &[("dealname", "R-1"), ("dealstage", "closedwon"), ("amount", "10")])?;
+    let contact = crm.create(Contacts, &[("email", email)])?;
+    crm.associate((Deals, &deal), (Contacts, &contact))?;
+    Ok((deal, contact))
+}
+
 async fn waits_for(rig: &Rig, record: &str) -> eyre::Result<Option<String>> {
     Ok(debts::waits_for(&rig.store, rig.stream(DEALS)?.id, Debt::Read, record).await?)
 }
@@ -54,10 +63,7 @@ async fn customer_of_order(rig: &Rig) -> eyre::Result<Option<String>> {
 on_both_databases! {
     async fn h40_a_record_becomes_a_row_after_what_it_refers_to(kind) {
         let rig = Rig::with(kind, Setup { instead: DEALS_BOTH_WAYS, ..Setup::default() }).await?;
-        let crm = rig.crm.crm();
-        let deal = crm.create(Deals, &[("dealname", "R-1"), ("dealstage", "closedwon"), ("amount", "10")])?;
-        let contact = crm.create(Contacts, &[("email", "ana@acme.test")])?;
-        crm.associate((Deals, &deal), (Contacts, &contact))?;
+        let (deal, contact) = deal_of(&rig, "ana@acme.test")?;
         rig.catch_up(DEALS).await?;
         assert_eq!(rig.db.count("orders").await?, 0, "there is no customer it could belong to");
         let cause = waits_for(&rig, &deal).await?.ok_or_eyre("nothing waits")?;
@@ -72,9 +78,7 @@ on_both_databases! {
     async fn h40_a_row_keeps_its_parent_until_the_new_one_has_a_row(kind) {
         let rig = Rig::with(kind, Setup { instead: DEALS_BOTH_WAYS, ..Setup::default() }).await?;
         let crm = rig.crm.crm();
-        let ana = crm.create(Contacts, &[("email", "ana@acme.test")])?;
-        let deal = crm.create(Deals, &[("dealname", "R-1"), ("dealstage", "closedwon"), ("amount", "10")])?;
-        crm.associate((Deals, &deal), (Contacts, &ana))?;
+        let (deal, ana) = deal_of(&rig, "ana@acme.test")?;
         rig.catch_up(CONTACTS).await?;
         rig.catch_up(DEALS).await?;
         rig.read(DEALS).await?;
@@ -95,10 +99,7 @@ on_both_databases! {
 
     async fn h40_a_parent_linked_while_its_child_is_told_to_wait_frees_it(kind) {
         let rig = Rig::with(kind, Setup { instead: DEALS_BOTH_WAYS, ..Setup::default() }).await?;
-        let crm = rig.crm.crm();
-        let deal = crm.create(Deals, &[("dealname", "R-1"), ("dealstage", "closedwon"), ("amount", "10")])?;
-        let contact = crm.create(Contacts, &[("email", "ana@acme.test")])?;
-        crm.associate((Deals, &deal), (Contacts, &contact))?;
+        deal_of(&rig, "ana@acme.test")?;
         rig.catch_up(DEALS).await?;
         // The order the two transactions must not be seen in: the parent is linked, and only then the child's wait is stored.
         let debts = rig.db.own("tidemark_debt");

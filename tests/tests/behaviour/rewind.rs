@@ -9,14 +9,15 @@ use tidemark_core::hint::{Hint, HintKind};
 use tidemark_core::window::{Reader, Window};
 use tidemark_sandbox::ForcedAnswer;
 use tidemark_sandbox::ObjectType::Contacts;
-use tidemark_store::rewind::{By, rewind};
+use tidemark_store::acts::By;
+use tidemark_store::rewind::rewind;
 use tidemark_store::{StoreError, overview, streams, windows};
 use tidemark_tests::{Kind, Rig, Setup, TOKEN, deadline, on_both_databases, processes};
 use tidemark_worker::{Outcome, handle};
 
 const CONTACTS: &str = "hubspot.contacts";
 const HOUR: i64 = 3_600_000;
-const BY: By<'static> = By { who: "somebody", reason: "an import wrote old stamps" };
+const BY: By<'static> = By { who: "somebody", reason: Some("an import wrote old stamps") };
 
 async fn with_contacts(kind: Kind, count: usize) -> eyre::Result<(Rig, Vec<String>)> {
     let rig = Rig::start(kind).await?;

@@ -5,7 +5,8 @@ use tidemark_core::conflict::Side;
 use tidemark_core::record::RowKey;
 use tidemark_core::why::{Asked, tell};
 use tidemark_sandbox::ObjectType::Contacts;
-use tidemark_store::conflicts::{By, Which, resolve};
+use tidemark_store::acts::By;
+use tidemark_store::conflicts::{Which, resolve};
 use tidemark_store::why;
 use tidemark_tests::{Kind, Rig, Setup, on_both_databases};
 
