@@ -1,5 +1,3 @@
-# syntax=docker/dockerfile:1
-
 # The image of every Tidemark process: scheduler, worker, sandbox and migrate are verbs of one binary.
 #
 #   docker build --tag tidemark .
