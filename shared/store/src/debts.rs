@@ -234,6 +234,16 @@ pub async fn lease_left(store: &Store, fence: &str) -> Result<Millis, StoreError
     scalar(&store.db, sql, vec![fence.into()]).await
 }
 
+/// The CRM answered what was claimed: whatever is owed again from here on has not failed, and is due when its new cause says. With the failures of before it would be due
+/// at once, each time, before everybody who was owed later.
+pub(crate) async fn answered(db: &impl ConnectionTrait, fence: &str, claims: &[Claim]) -> Result<(), StoreError> {
+    if claims.iter().any(|claim| claim.attempts > 0) {
+        let sql = "UPDATE tidemark_debt SET attempts = 0, class = NULL, code = NULL, cause = NULL, next_step = NULL WHERE lease_fence = $1 AND attempts > 0";
+        run(db, sql, vec![fence.into()]).await?;
+    }
+    Ok(())
+}
+
 /// Pays claims: those whose generation moved meanwhile stay, due as whoever moved it said; the rest are gone.
 pub(crate) async fn pay(db: &impl ConnectionTrait, fence: &str, claims: &[&Claim]) -> Result<u64, StoreError> {
     if claims.is_empty() {

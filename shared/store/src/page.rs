@@ -167,6 +167,7 @@ pub async fn apply_reads(
         passed: reads.claims.iter().filter_map(|claim| Some((claim.subject.as_str(), claim.passed.as_deref()?))).collect(),
         measure: None,
     };
+    debts::answered(&tx, reads.fence, reads.claims).await?;
     let mut applied = apply(&tx, batch).await?;
     applied.counts.rows_changed += i64::try_from(gone.rows_changed).unwrap_or(0);
     // What is owed again was moved to its next generation by `apply`, so that paying leaves it; what was parked is no longer ours to pay.

@@ -7,7 +7,7 @@ use tidemark_core::hint::{Hint, HintKind};
 use tidemark_sandbox::ForcedAnswer;
 use tidemark_sandbox::ObjectType::Contacts;
 use tidemark_tests::deadline::until;
-use tidemark_tests::{Kind, Rig, on_both_databases};
+use tidemark_tests::{Kind, Rig, Setup, on_both_databases};
 use tidemark_worker::{Context, Outcome, handle};
 
 /// Polls into the fault, expects these words in the stream's error, then in calm weather that all arrived.
@@ -46,6 +46,9 @@ async fn job(rig: &Rig, ctx: &Context, kind: HintKind, stream: &str) -> eyre::Re
 async fn ana(rig: &Rig) -> eyre::Result<()> {
     rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('ana@acme.test', 'Ana', '2026-01-01 00:00:00')").await
 }
+
+/// Contacts in a CRM that holds no key of ours.
+const NO_KEY: &[(&str, &str)] = &[("external_key = \"tidemark_key\"\nmatch_on = [\"email\"]", "match_on = [\"email\"]")];
 
 fn html(status: u16) -> ForcedAnswer {
     ForcedAnswer {
@@ -118,6 +121,28 @@ on_both_databases! {
         assert!(rig.db.one(&due).await?.unwrap_or_default().parse::<i64>()? > 0, "later each time");
         rig.settle().await?;
         assert_eq!((rig.db.count("customers").await?, rig.records("contacts").await?.len()), (3, 3));
+        Ok(())
+    }
+
+    async fn a_record_that_failed_once_and_is_asked_for_again_goes_behind_the_others(kind) {
+        let rig = Rig::with(kind, Setup { instead: NO_KEY, ..Setup::default() }).await?;
+        rig.settle().await?;
+        ana(&rig).await?;
+        // Without a key of ours whatever is met from now on may be what this create made.
+        rig.crm.crm().force_next(ForcedAnswer { dropped: true, path_contains: "/contacts/batch/create".into(), ..ForcedAnswer::default() });
+        job(&rig, &rig.ctx, HintKind::Push, "hubspot.contacts").await?;
+        rig.crm.crm().create(Contacts, &[("email", "bo@acme.test")])?;
+        rig.catch_up("hubspot.contacts").await?;
+        let debt = rig.db.own("tidemark_debt");
+        let owed = format!("SELECT CAST(attempts AS TEXT), cause, CASE WHEN due_at > 0 THEN 'later' ELSE 'at once' END FROM {debt} WHERE kind = 'read'");
+        rig.crm.crm().force_next(ForcedAnswer { path_contains: "/contacts/batch/read".into(), ..html(502) });
+        rig.read("hubspot.contacts").await?;
+        let failed = rig.db.rows(&owed).await?;
+        assert_eq!((failed.len(), failed[0][0].as_deref()), (1, Some("1")), "{failed:?}");
+        rig.read("hubspot.contacts").await?;
+        assert_eq!(rig.db.rows(&owed).await?, [[Some("0".to_owned()), None, Some("later".to_owned())]], "it has answered, and is owed anew");
+        rig.settle().await?;
+        assert_eq!((rig.db.count("customers").await?, rig.records("contacts").await?.len()), (2, 2));
         Ok(())
     }
 
