@@ -174,6 +174,19 @@ Examples:
   tidemark rewind hubspot.contacts --by 2h
   tidemark rewind hubspot.contacts --to 2026-11-25T10:00:00Z --apply";
 
+const RELIABILITY: &str = "Needs: the database alone; it asks no CRM. Hours are counted by a running scheduler and kept for retention.call_hours; the calls
+themselves for retention.callouts.
+A first try is the first attempt at a piece of work; it is cured when a later attempt succeeds. An outage lasts from the first
+call that got no usable answer (none, a broken one, 5xx, 429) to the next that did.
+
+Exit codes:
+  0  it was printed
+  1  there is no such connection
+
+Examples:
+  tidemark reliability
+  tidemark reliability hubspot --since 30d --markdown > hubspot.md";
+
 const RESUME: &str = "Needs: the database. Running processes heed it within a tick.
 
 Exit codes:
@@ -346,6 +359,21 @@ pub(crate) enum Verb {
     /// Read again what was modified since an earlier time: say what that costs, or with --apply set the stream's readers back.
     #[command(after_help = REWIND)]
     Rewind(RewindArgs),
+    /// Report how well the CRMs answered: first tries, retries until cured, what is not cured, times, quota, outages.
+    #[command(after_help = RELIABILITY)]
+    Reliability {
+        /// A connection such as `hubspot`; without it all.
+        connection: Option<String>,
+        /// How far back, in whole hours.
+        #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
+        since: Duration,
+        /// Print Markdown, to be filed or sent to the CRM's vendor.
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
+        /// Print JSON for programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// Say go to a new stream whose plan is ready, or let go on what was paused.
     #[command(after_help = RESUME)]
     Resume {

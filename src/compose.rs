@@ -277,6 +277,7 @@ async fn start_scheduler(
         jitter: scheduler.jitter,
         queue_depth_max: u64::from(scheduler.queue_depth_max),
         keep_callouts: retention.callouts,
+        keep_call_hours: retention.call_hours,
         keep_windows: retention.windows,
         keep_lineage: retention.lineage,
         restore_guard: house.config.environment.restore_guard,

@@ -15,12 +15,13 @@ mod m20261125_000006_brakes;
 mod m20261125_000007_arrivals;
 mod m20261125_000008_aliases;
 mod m20261126_000010_environment;
+mod m20261126_000011_call_hours;
 mod step;
 
 use step::Step;
 
 /// Oldest first.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     m20261123_000001_first_tide::STEP,
     m20261125_000001_day_and_capture::STEP,
     m20261125_000002_lineage::STEP,
@@ -31,6 +32,7 @@ const STEPS: [Step; 10] = [
     m20261125_000007_arrivals::STEP,
     m20261125_000008_aliases::STEP,
     m20261126_000010_environment::STEP,
+    m20261126_000011_call_hours::STEP,
 ];
 
 /// All migrations, oldest first.

@@ -9,7 +9,7 @@ use tidemark_core::spec::StreamSpec;
 use tidemark_core::window::millis;
 use tidemark_queue::Queue;
 use tidemark_store::capture::Captured;
-use tidemark_store::{Store, arrivals, callouts, lineage, sweeps, windows, workers};
+use tidemark_store::{Store, arrivals, callouts, lineage, reliability, sweeps, windows, workers};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -25,6 +25,7 @@ pub struct Tuning {
     pub jitter: f64,
     pub queue_depth_max: u64,
     pub keep_callouts: Duration,
+    pub keep_call_hours: Duration,
     pub keep_windows: Duration,
     pub keep_lineage: Duration,
     /// A silence longer than this is taken for a restore.
@@ -173,6 +174,9 @@ async fn housekeeping(store: Store, queue: Queue, tuning: Tuning, shutdown: Canc
 
 async fn tidy(store: &Store, queue: &Queue, tuning: &Tuning) -> Result<(), dispatch::DispatchError> {
     let now = store.now().await?;
+    // Before any call is forgotten, and how the CRM answered with it.
+    reliability::count_hours(store).await?;
+    reliability::prune(store, now - millis(tuning.keep_call_hours)).await?;
     callouts::prune(store, now - millis(tuning.keep_callouts)).await?;
     windows::prune(store, now - millis(tuning.keep_windows)).await?;
     sweeps::prune(store, now - millis(tuning.keep_windows)).await?;

@@ -8,6 +8,7 @@ mod environment;
 mod first_meeting;
 mod migrate;
 mod pause;
+mod reliability;
 pub(crate) mod rewind;
 mod sandbox;
 mod serve;
@@ -56,6 +57,10 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
         Verb::Pause { subject, reason } => pause::pause(&open_migrated(&args.config).await?, &subject, reason.as_deref()).await,
         Verb::Sweep { subject } => sweep::run(&open_migrated(&args.config).await?, &subject).await,
         Verb::Rewind(wish) => rewind::run(&open_migrated(&args.config).await?, &wish).await,
+        Verb::Reliability { connection, since, markdown, json } => {
+            let form = reliability::Form { markdown, json };
+            reliability::run(&open_migrated(&args.config).await?, connection.as_deref(), since, form).await
+        }
         Verb::Resume { subject, act: Some(act), direction } => {
             brake::let_through(&open_migrated(&args.config).await?, &subject, &act, direction.as_deref()).await
         }

@@ -55,6 +55,6 @@ pub(crate) async fn conflicts(State(shared): App, Query(query): Query<ConflictQu
     }
 }
 
-fn unavailable(error: &StoreError) -> Response {
+pub(crate) fn unavailable(error: &StoreError) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": error.words() }))).into_response()
 }

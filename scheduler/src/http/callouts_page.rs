@@ -31,7 +31,7 @@ pub(crate) async fn show(State(shared): App, Query(wish): Query<Wish>) -> Result
     };
     Ok(page.show(&html! {
         h1 { "Callouts" }
-        p.lead { "Every HTTP call to a CRM, the newest first; 200 are shown." }
+        p.lead { "Every HTTP call to a CRM, the newest first; 200 are shown. How well the CRM answers over time: " a href="/reliability" { "reliability" } "." }
         form.filters method="get" action="/callouts" {
             label { "Made for " select name="purpose" {
                 option value="" { "anything" }

@@ -158,7 +158,11 @@ fn connection_row(connection: &ConnectionView) -> Markup {
             }
             td { (connection.account.as_deref().unwrap_or("not asked yet")) small.block { (connection.environment.as_deref().unwrap_or("")) } }
             td.num { (number(connection.calls_hour())) }
-            td.num { @if let Some(percent) = connection.first_try_percent() { (percent) " %" } @else { "–" } }
+            td.num {
+                a href={ "/reliability?connection=" (part(&connection.name)) } aria-label={ "Reliability of " (connection.name) } {
+                    @if let Some(percent) = connection.first_try_percent() { (percent) " %" } @else { "–" }
+                }
+            }
             td { @if failures.is_empty() { span.quiet { "none" } } @else { @for calls in failures { small.block { (number(calls.calls)) " × " (class(calls.class.as_deref().unwrap_or(""))) } } } }
             td.num { @if let Some(left) = connection.quota_left { (number(left)) } @else { "–" } }
             td.acts {

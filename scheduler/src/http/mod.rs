@@ -17,6 +17,7 @@ mod home_page;
 mod login;
 mod metrics;
 mod plan;
+mod reliability_page;
 mod row_page;
 mod snapshot;
 mod stream_card;
@@ -166,12 +167,15 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/debts", get(debts_page::show))
         .route("/conflicts", get(conflicts_page::show))
         .route("/callouts", get(callouts_page::show))
+        .route("/reliability", get(reliability_page::show))
+        .route("/reliability.md", get(reliability_page::as_markdown))
         .route("/acts", get(acts_page::show))
         .route("/acts/{what}/{name}/{verb}", post(deeds::by_form));
     let api = Router::new()
         .route("/api/status", get(api::status))
         .route("/api/debts", get(api::debts))
         .route("/api/conflicts", get(api::conflicts))
+        .route("/api/reliability", get(reliability_page::as_json))
         .route("/api/{what}/{name}/{verb}", post(deeds::by_api));
     Router::new()
         .merge(pages)

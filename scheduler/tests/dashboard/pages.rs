@@ -10,10 +10,11 @@ on_both_databases! {
     hostile_text_is_shown_and_never_obeyed(None);
     an_empty_installation_says_so_in_words(None);
     a_row_says_why_it_is_as_it_is(None);
+    the_reliability_report_is_a_page_markdown_and_json(None);
     a_database_that_is_gone_is_told_in_words(None);
 }
 
-const PAGES: [&str; 6] = ["/", "/debts", "/conflicts", "/streams/hubspot.contacts", "/callouts", "/acts"];
+const PAGES: [&str; 7] = ["/", "/debts", "/conflicts", "/streams/hubspot.contacts", "/callouts", "/reliability", "/acts"];
 
 /// Times that move while a test runs are blanked.
 fn still(text: &str) -> String {
@@ -95,6 +96,25 @@ async fn the_home_page_is_calm_when_all_is_fresh(site: Site) {
         Last hour 0 read, 0 changed
         ");
     }
+}
+
+async fn the_reliability_report_is_a_page_markdown_and_json(site: Site) {
+    let now = site.store.now().await.unwrap();
+    seed::calm(&site.db, now).await;
+    seed::storm(&site.db, now).await;
+    assert!(site.page("/").await.contains("href=\"/reliability?connection=hubspot\""));
+    let text = words(&site.page("/reliability?connection=hubspot&days=1").await);
+    for expect in
+        ["Reliability of the CRMs", "First try: ", "Endpoints", "Calls that did not succeed", "Not cured yet", "a person"]
+    {
+        assert!(text.contains(expect), "{expect:?} is not in\n{text}");
+    }
+    assert!(!text.contains("pipedrive.persons"), "only one connection was asked for:\n{text}");
+    let answer = site.get("/reliability.md?connection=hubspot").await;
+    assert!(answer.headers()["content-disposition"].to_str().unwrap().contains("reliability.md"));
+    assert!(answer.text().await.unwrap().starts_with("# Reliability of the CRMs\n"));
+    let report: serde_json::Value = serde_json::from_str(&site.page("/api/reliability?connection=nobody&days=x").await).unwrap();
+    assert_eq!(report["connections"], serde_json::json!([]));
 }
 
 async fn a_row_says_why_it_is_as_it_is(site: Site) {

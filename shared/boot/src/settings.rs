@@ -288,6 +288,8 @@ impl LogConfig {
 pub struct RetentionConfig {
     /// Rows of HTTP calls.
     pub callouts: Duration,
+    /// Hours of HTTP calls, counted.
+    pub call_hours: Duration,
     /// Completed windows.
     pub windows: Duration,
     /// What happened to rows and records.
@@ -298,9 +300,10 @@ impl RetentionConfig {
     pub(crate) fn read(section: Option<Section<'_>>) -> Option<Self> {
         let mut section = section?;
         let mut kept = |name| section.duration(name, HOUR..=TEN_YEARS).map(|kept| kept.value);
-        let (callouts, windows, lineage) = (kept("callouts"), kept("windows"), kept("lineage"));
+        let (callouts, call_hours) = (kept("callouts"), kept("call_hours"));
+        let (windows, lineage) = (kept("windows"), kept("lineage"));
         section.close();
-        Some(Self { callouts: callouts?, windows: windows?, lineage: lineage? })
+        Some(Self { callouts: callouts?, call_hours: call_hours?, windows: windows?, lineage: lineage? })
     }
 }
 

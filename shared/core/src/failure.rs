@@ -65,6 +65,11 @@ impl Class {
             Self::Malformed => "malformed",
         }
     }
+
+    /// The class of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.word() == word)
+    }
 }
 
 /// One failed call, or one failed item of a batch. The text is fit for logs and pages: no secret, no personal data beyond the CRM's own words.

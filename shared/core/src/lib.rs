@@ -31,6 +31,7 @@ pub mod policy;
 pub mod push;
 pub mod reading;
 pub mod record;
+pub mod reliability;
 pub mod rewind;
 pub mod rule;
 pub mod schedule;

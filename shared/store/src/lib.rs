@@ -32,6 +32,7 @@ pub mod push;
 mod query;
 pub mod registration;
 pub mod rehearsal;
+pub mod reliability;
 pub mod rewind;
 mod row_writes;
 pub mod rows;

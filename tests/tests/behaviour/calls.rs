@@ -60,7 +60,7 @@ on_both_databases! {
 }
 
 /// A worker, and the record of its calls.
-async fn recording_worker(rig: &Rig) -> eyre::Result<(Context, UnboundedReceiver<CalloutRow>)> {
+pub(crate) async fn recording_worker(rig: &Rig) -> eyre::Result<(Context, UnboundedReceiver<CalloutRow>)> {
     let connect = |(spec, secrets): &(ConnectionSpec, Secrets)| {
         Ok::<_, eyre::Report>(Connection::new(spec.clone(), tidemark_crm::connect(spec, secrets)?))
     };

@@ -30,6 +30,7 @@ mod merged;
 mod newest;
 mod own_writes;
 mod politeness;
+mod reliability;
 mod restore;
 mod rewind;
 mod rights;

@@ -207,6 +207,7 @@ fn tuning(hang_after: Duration) -> Tuning {
         queue_depth_max: DEPTH_MAX,
         keep_callouts: Duration::from_secs(3_600),
         keep_windows: Duration::from_secs(3_600),
+        keep_call_hours: Duration::from_secs(3_600),
         keep_lineage: Duration::from_secs(3_600),
         restore_guard: Duration::from_secs(86_400),
         hang_after,
