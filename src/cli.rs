@@ -68,6 +68,32 @@ Exit codes:
 Example, for a database administrator to read first:
   tidemark migrate --plan > plan.sql";
 
+const CAPTURE: &str = "Needs: the database, with tables made by `tidemark migrate`. --plan and --verify change nothing and may run beside a service.
+Capture is the triggers that note which rows the order system changed. Where they are missing every row is compared instead, each
+poll.settled_every: nothing is lost, but it is late.
+
+Exit codes:
+  0  all is as it ought to be; with --plan or --remove: it was printed, or done
+  1  it could not: a table is missing, a right is, or the order system held the table for two seconds
+  2  with --verify or --apply: something is wrong with a trigger, which is named
+
+Examples:
+  tidemark capture --verify
+  tidemark capture --plan > repair.sql
+  tidemark capture --remove --reason \"bulk load tonight\"";
+
+const UNINSTALL: &str = "Needs: the database. Without --apply nothing is changed: it prints every object of Tidemark's in the database and the SQL that
+takes it away, which leaves the order tables as they were found. What is in the CRM stays there.
+With --apply it does so in one transaction, if no scheduler or worker is alive and nothing waits to be sent.
+
+Exit codes:
+  0  it was printed, or with --apply done
+  1  refused, with the reason: nothing was changed
+
+Examples:
+  tidemark uninstall --plan > uninstall.sql
+  tidemark uninstall --apply --database orders --clear-ids";
+
 const CHECK: &str = "Needs: the configuration, and for all but --offline the database, the queue and the CRM. May run beside a service; nothing is changed without --fix.
 Each finding is `ok`, `note` (it works, but look at it) or `error` (it will fail), with what to do about it.
 
@@ -176,7 +202,7 @@ Examples:
 
 const RELIABILITY: &str = "Needs: the database alone; it asks no CRM. Hours are counted by a running scheduler and kept for retention.call_hours; the calls
 themselves for retention.callouts.
-A first try is the first attempt at a piece of work; it is cured when a later attempt succeeds. An outage lasts from the first
+A first try is a call that tries nothing again; what failed is cured when a later attempt at it succeeds. An outage lasts from the first
 call that got no usable answer (none, a broken one, 5xx, 429) to the next that did.
 
 Exit codes:
@@ -256,6 +282,12 @@ pub(crate) enum Verb {
     /// Run the practice CRM: HubSpot's dialect over HTTP, with a page to edit records and set the weather.
     #[command(after_help = SANDBOX)]
     Sandbox(SandboxArgs),
+    /// Look after the triggers that note which rows the order system changed: verify them, put them right, take them away.
+    #[command(after_help = CAPTURE)]
+    Capture(CaptureArgs),
+    /// List everything of Tidemark's in the order database, with the SQL that takes it away; --apply takes it away.
+    #[command(after_help = UNINSTALL)]
+    Uninstall(UninstallArgs),
     /// Check configuration, database, rights, queue and CRM: what will fail, and what to do about it.
     #[command(after_help = CHECK)]
     Check {
@@ -402,6 +434,51 @@ pub(crate) enum EnvironmentAct {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("act").required(true).multiple(false))]
+pub(crate) struct CaptureArgs {
+    /// Print the SQL that puts right what is wrong.
+    #[arg(long, group = "act")]
+    pub(crate) plan: bool,
+    /// Put right what is wrong. Where a trigger had been missing every row is compared once.
+    #[arg(long, group = "act")]
+    pub(crate) apply: bool,
+    /// Name each table and trigger with which something is wrong, and what.
+    #[arg(long, group = "act")]
+    pub(crate) verify: bool,
+    /// Take every trigger away. Changes are then found by comparing every row.
+    #[arg(long, group = "act")]
+    pub(crate) remove: bool,
+    /// Why; it is recorded with the act.
+    #[arg(long, conflicts_with_all = ["plan", "apply", "verify"])]
+    pub(crate) reason: Option<String>,
+    /// Print JSON for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct UninstallArgs {
+    /// Only print; this is the default.
+    #[arg(long, conflicts_with = "apply")]
+    pub(crate) plan: bool,
+    /// Take everything away.
+    #[arg(long, requires = "database")]
+    pub(crate) apply: bool,
+    /// The name of the database that is meant, so that it is no other.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+    /// Empty the columns into which the CRM's ids were written, too.
+    #[arg(long)]
+    pub(crate) clear_ids: bool,
+    /// Although changes wait that were not sent yet.
+    #[arg(long, requires = "apply")]
+    pub(crate) anyway: bool,
+    /// Print JSON for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

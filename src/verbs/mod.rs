@@ -2,6 +2,7 @@
 
 mod agree;
 mod brake;
+mod capture;
 mod check;
 mod conflicts;
 mod environment;
@@ -14,6 +15,7 @@ mod sandbox;
 mod serve;
 mod status;
 mod sweep;
+mod uninstall;
 mod why;
 
 use std::ffi::OsString;
@@ -37,6 +39,8 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
         Verb::Scheduler => serve::run(load(&args.config)?, Roles { scheduler: true, worker: false }).await,
         Verb::Worker => serve::run(load(&args.config)?, Roles { scheduler: false, worker: true }).await,
         Verb::Migrate { plan } => migrate::run(&open(&args.config).await?, plan).await,
+        Verb::Capture(wish) => capture::run(&open_migrated(&args.config).await?, &wish).await,
+        Verb::Uninstall(wish) => uninstall::run(&open(&args.config).await?, &wish).await,
         Verb::Check { fix, offline, json } => check::run(&args.config, check::Options { fix, offline, json }).await,
         Verb::Status { ping: true, .. } => status::answer(&open(&args.config).await?).await,
         Verb::Status { json, ping: false } => status::run(&open_migrated(&args.config).await?, json).await,

@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod base;
 pub mod brake;
 pub mod bug;
+pub mod capture;
 pub mod conflict;
 pub mod crm_clock;
 pub mod cycle;

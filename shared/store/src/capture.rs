@@ -6,8 +6,10 @@
 //! never a failure of the shop. They pass over what we write ourselves ([`crate::terms`]). A statement that touches very many rows leaves one marker instead. On SQLite there is one row-level trigger per event.
 
 use sea_orm::ConnectionTrait;
-use tidemark_core::spec::{InboundDelete, StreamSpec};
+use tidemark_core::capture::Trigger;
+use tidemark_core::spec::{InboundDelete, StreamSpec, TableName};
 
+use crate::capture_state::definition;
 use crate::dialect::{literal, quote};
 use crate::query::{get, one, run, scalar};
 use crate::rows::Mapped;
@@ -49,24 +51,46 @@ pub fn plan(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> Vec<Str
     if shape.is_view {
         return Vec::new();
     }
-    let mut columns: Vec<&str> = Vec::new();
-    for column in specs.iter().flat_map(|spec| spec.distinct_columns()) {
-        if !columns.contains(&column) {
-            columns.push(column);
-        }
-    }
-    columns.sort_unstable();
+    let columns = columns(specs);
     if store.is_postgres() { plan_postgres(store, shape, &first.key, &columns) } else { plan_sqlite(shape, &first.key, &columns) }
 }
 
+/// Whether a table has nothing that could be installed on it.
+pub fn plan_is_empty(shape: &TableShape) -> bool {
+    shape.is_view
+}
+
+/// The names of a table's triggers. PostgreSQL cuts names after 63 bytes, and names that were cut would be one.
 fn names(shape: &TableShape) -> [(&'static str, String); 4] {
-    let name = |event: &str| format!("tidemark_{}_{event}", shape.table.name);
+    let table = &shape.table.name;
+    let stem = match table.len() {
+        0..=45 => table.clone(),
+        _ => format!("{}_{:08x}", &table[..table.floor_char_boundary(36)], hash(table) >> 32),
+    };
+    let name = |event: &str| format!("tidemark_{stem}_{event}");
     [("INSERT", name("insert")), ("UPDATE", name("update")), ("DELETE", name("delete")), ("TRUNCATE", name("truncate"))]
 }
 
-fn plan_postgres(store: &Store, shape: &TableShape, key: &str, columns: &[&str]) -> Vec<String> {
+/// Where our functions find what they name: nowhere that anybody else can put something.
+pub(crate) const SEARCH_PATH: &str = "pg_catalog, pg_temp";
+
+/// One trigger of PostgreSQL with its function, on whichever relation.
+struct Piece {
+    event: &'static str,
+    name: String,
+    /// `tgtype`: the event's bit.
+    kind: u8,
+    /// Transition tables: old, new.
+    transition: [&'static str; 2],
+    /// It passes over what we write ourselves.
+    heard: bool,
+    /// What stands between the function's dollar quotes.
+    body: String,
+}
+
+fn pieces(store: &Store, shape: &TableShape, key: &str, columns: &[&str]) -> Vec<Piece> {
     let log = format!("{}.tidemark_change", quote(&store.schema));
-    let (table, table_name, key) = (shape.sql(), literal(&shape.log_name()), quote(key));
+    let (table_name, key) = (literal(&shape.log_name()), quote(key));
     let changed: Vec<String> =
         columns.iter().map(|column| format!("n.{0}::text IS DISTINCT FROM o.{0}::text", quote(column))).collect();
     let changed = if changed.is_empty() { "false".to_owned() } else { changed.join(" OR ") };
@@ -86,35 +110,98 @@ fn plan_postgres(store: &Store, shape: &TableShape, key: &str, columns: &[&str])
         ),
         format!("{} FROM old_rows o", row("D", "o")),
     ];
-    // Our own writes of the table: a transaction of ours that names it, outside any trigger.
-    let heard = format!("WHEN (pg_trigger_depth() > 0 OR current_setting('{OWN}', true) IS DISTINCT FROM {table_name}) ");
-    let referencing = ["NEW TABLE AS new_rows", "OLD TABLE AS old_rows NEW TABLE AS new_rows", "OLD TABLE AS old_rows"];
-    let counted = ["new_rows", "new_rows", "old_rows"];
-    let mut statements = Vec::new();
-    for (at, (event, name)) in names(shape).into_iter().enumerate() {
-        let function = format!("{}.{}", quote(&store.schema), quote(&name));
+    // Bit of the event, transition tables: old, new; and the one that is counted.
+    let kinds = [
+        (4, ["", "new_rows"], "new_rows"),
+        (16, ["old_rows", "new_rows"], "new_rows"),
+        (8, ["old_rows", ""], "old_rows"),
+        (32, ["", ""], ""),
+    ];
+    let mut pieces = Vec::new();
+    for (at, ((event, name), (kind, transition, counted))) in names(shape).into_iter().zip(kinds).enumerate() {
         let body = match bodies.get(at) {
             Some(body) => format!(
-                "IF (SELECT count(*) FROM (SELECT 1 FROM {} LIMIT {}) c) > {BULK_ROWS} THEN\n      {marker};\n    ELSE\n      {body};\n    END IF",
-                counted[at],
+                "IF (SELECT count(*) FROM (SELECT 1 FROM {counted} LIMIT {}) c) > {BULK_ROWS} THEN\n      {marker};\n    ELSE\n      {body};\n    END IF",
                 BULK_ROWS + 1
             ),
             None => marker.clone(),
         };
+        let body = format!(
+            "\nBEGIN\n  BEGIN\n    {body};\n  EXCEPTION WHEN OTHERS THEN\n    RAISE WARNING 'tidemark: capture of % failed: %', {table_name}, SQLERRM;\n  END;\n  RETURN NULL;\nEND "
+        );
+        pieces.push(Piece { event, name, kind, transition, heard: event != "TRUNCATE", body });
+    }
+    pieces
+}
+
+fn plan_postgres(store: &Store, shape: &TableShape, key: &str, columns: &[&str]) -> Vec<String> {
+    // Our own writes of the table: a transaction of ours that names it, outside any trigger.
+    let table_name = literal(&shape.log_name());
+    let heard = format!("WHEN (pg_trigger_depth() > 0 OR current_setting('{OWN}', true) IS DISTINCT FROM {table_name}) ");
+    let mut statements = Vec::new();
+    for piece in pieces(store, shape, key, columns) {
+        let function = format!("{}.{}", quote(&store.schema), quote(&piece.name));
         statements.push(format!(
-            "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $tidemark$\nBEGIN\n  BEGIN\n    {body};\n  EXCEPTION WHEN OTHERS THEN\n    RAISE WARNING 'tidemark: capture of % failed: %', {table_name}, SQLERRM;\n  END;\n  RETURN NULL;\nEND $tidemark$"
+            "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = {SEARCH_PATH} AS $tidemark${}$tidemark$",
+            piece.body
         ));
-        let referencing = referencing.get(at).map_or(String::new(), |tables| format!("REFERENCING {tables} "));
-        let heard = if event != "TRUNCATE" { heard.as_str() } else { "" };
-        statements.push(format!(
-            "CREATE OR REPLACE TRIGGER {} AFTER {event} ON {table} {referencing}FOR EACH STATEMENT {heard}EXECUTE FUNCTION {function}()",
-            quote(&name)
-        ));
+        let [old, new] = piece.transition;
+        let table = |what: &str, name: &str| if name.is_empty() { String::new() } else { format!("{what} TABLE AS {name} ") };
+        let referencing = match format!("{}{}", table("OLD", old), table("NEW", new)) {
+            tables if tables.is_empty() => tables,
+            tables => format!("REFERENCING {tables}"),
+        };
+        let heard = if piece.heard { heard.as_str() } else { "" };
+        for (_, relation) in shape.relations() {
+            statements.push(format!(
+                "CREATE OR REPLACE TRIGGER {} AFTER {} ON {relation} {referencing}FOR EACH STATEMENT {heard}EXECUTE FUNCTION {function}()",
+                quote(&piece.name),
+                piece.event
+            ));
+        }
     }
     statements
 }
 
+/// The triggers that ought to be there, as the catalogue shows them when they are.
+pub(crate) fn expected(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> Vec<Trigger> {
+    let Some(first) = specs.first().filter(|_| !shape.is_view) else { return Vec::new() };
+    let columns = columns(specs);
+    let trigger = |table: &TableName, name: &str, definition: String| Trigger {
+        table: table.clone(),
+        is_partition: *table != shape.table,
+        name: name.to_owned(),
+        definition,
+        enabled: true,
+    };
+    if store.is_postgres() {
+        let pieces = pieces(store, shape, &first.key, &columns);
+        let on = |table: &TableName| -> Vec<Trigger> {
+            let of = |piece: &Piece| definition(piece.kind, piece.transition, piece.heard, &piece.name, &piece.body);
+            pieces.iter().map(|piece| trigger(table, &piece.name, of(piece))).collect()
+        };
+        return shape.relations().flat_map(|(table, _)| on(table)).collect();
+    }
+    let made = triggers_sqlite(shape, &first.key, &columns);
+    made.into_iter().map(|(name, statement)| trigger(&shape.table, &name, statement)).collect()
+}
+
+/// Every column the mapping reads for any purpose.
+fn columns<'a>(specs: &[&'a StreamSpec]) -> Vec<&'a str> {
+    let mut columns: Vec<&str> = specs.iter().flat_map(|spec| spec.distinct_columns()).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    columns
+}
+
 fn plan_sqlite(shape: &TableShape, key: &str, columns: &[&str]) -> Vec<String> {
+    let made = triggers_sqlite(shape, key, columns);
+    let drop = made.iter().map(|(name, _)| format!("DROP TRIGGER IF EXISTS {}", quote(name)));
+    drop.chain(made.iter().map(|(_, statement)| statement.clone())).collect()
+}
+
+/// Each trigger with the statement that makes it, which is what the catalogue keeps of it.
+fn triggers_sqlite(shape: &TableShape, key: &str, columns: &[&str]) -> Vec<(String, String)> {
     let (table, table_name, key) = (quote(&shape.table.name), literal(&shape.log_name()), quote(key));
     let row = |op: &str, side: &str| {
         format!(
@@ -125,22 +212,16 @@ fn plan_sqlite(shape: &TableShape, key: &str, columns: &[&str]) -> Vec<String> {
     let changed = if changed.is_empty() { "0".to_owned() } else { changed.join(" OR ") };
     let [(_, insert), (_, update), (_, delete), _] = names(shape);
     let rekey = format!("{update}_key");
-    let mut statements: Vec<String> =
-        [&insert, &update, &rekey, &delete].iter().map(|name| format!("DROP TRIGGER IF EXISTS {}", quote(name))).collect();
-    statements.push(format!("CREATE TRIGGER {} AFTER INSERT ON {table} BEGIN {} END", quote(&insert), row("I", "NEW")));
-    statements.push(format!(
-        "CREATE TRIGGER {} AFTER UPDATE ON {table} WHEN NEW.{key} IS OLD.{key} AND ({changed}) BEGIN {} END",
-        quote(&update),
-        row("U", "NEW")
-    ));
-    statements.push(format!(
-        "CREATE TRIGGER {} AFTER UPDATE ON {table} WHEN NEW.{key} IS NOT OLD.{key} BEGIN {} {} END",
-        quote(&rekey),
-        row("D", "OLD"),
-        row("I", "NEW")
-    ));
-    statements.push(format!("CREATE TRIGGER {} AFTER DELETE ON {table} BEGIN {} END", quote(&delete), row("D", "OLD")));
-    statements
+    let made = |name: String, rest: String| {
+        let statement = format!("CREATE TRIGGER {} AFTER {rest} END", quote(&name));
+        (name, statement)
+    };
+    vec![
+        made(insert, format!("INSERT ON {table} BEGIN {}", row("I", "NEW"))),
+        made(update, format!("UPDATE ON {table} WHEN NEW.{key} IS OLD.{key} AND ({changed}) BEGIN {}", row("U", "NEW"))),
+        made(rekey, format!("UPDATE ON {table} WHEN NEW.{key} IS NOT OLD.{key} BEGIN {} {}", row("D", "OLD"), row("I", "NEW"))),
+        made(delete, format!("DELETE ON {table} BEGIN {}", row("D", "OLD"))),
+    ]
 }
 
 /// Installs capture in one transaction; installing again replaces it. Where a trigger had been missing, nobody knows since when: every row is compared once.
@@ -166,9 +247,13 @@ async fn remember(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> R
 
 fn fingerprint(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> String {
     let text = plan(store, shape, specs).join("\n");
-    // Only equality matters: FNV-1a over the statements.
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{hash:016x}")
+    // Only equality matters.
+    format!("{:016x}", hash(&text))
+}
+
+/// FNV-1a.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// How many triggers a captured table has, on either database.
@@ -236,7 +321,7 @@ pub fn grants(store: &Store, shape: &TableShape, spec: &StreamSpec, role: &str) 
         grants.push(format!("GRANT USAGE ON SEQUENCE {sequence} TO {role}"));
     }
     if !shape.is_view {
-        grants.push(format!("GRANT TRIGGER ON {table} TO {role}"));
+        grants.extend(shape.relations().map(|(_, relation)| format!("GRANT TRIGGER ON {relation} TO {role}")));
     }
     grants
 }

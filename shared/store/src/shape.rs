@@ -55,6 +55,8 @@ pub struct TableShape {
     pub overriding: bool,
     /// A view: no triggers, no row locks.
     pub is_view: bool,
+    /// Its partitions and theirs: a statement that names one wakes none of the whole's triggers.
+    pub partitions: Vec<TableName>,
 }
 
 impl TableShape {
@@ -68,6 +70,14 @@ impl TableShape {
             Some(schema) => format!("{}.{}", quote(schema), quote(&self.table.name)),
             None => format!("main.{}", quote(&self.table.name)),
         }
+    }
+
+    /// The same of the table and each of its partitions.
+    pub(crate) fn relations(&self) -> impl Iterator<Item = (&TableName, String)> {
+        std::iter::once(&self.table).chain(&self.partitions).map(|table| match &table.schema {
+            Some(schema) => (table, format!("{}.{}", quote(schema), quote(&table.name))),
+            None => (table, format!("main.{}", quote(&table.name))),
+        })
     }
 
     /// The name the change log uses.
@@ -132,8 +142,20 @@ pub async fn load(store: &Store, spec: &StreamSpec) -> Result<TableShape, StoreE
     }
 }
 
+/// Foreign tables among them have triggers of another kind, and are written elsewhere.
+const PARTITIONS: &str = "WITH RECURSIVE part(oid) AS (
+        SELECT i.inhrelid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2
+        UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN part ON part.oid = i.inhparent)
+    SELECT n.nspname::text, c.relname::text FROM part JOIN pg_class c ON c.oid = part.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relispartition AND c.relkind IN ('r', 'p') ORDER BY 1, 2";
+
 async fn find_postgres(store: &Store, table: TableName, key: &str) -> Result<Option<TableShape>, StoreError> {
-    let names = vec![table.schema.clone().into(), table.name.clone().into()];
+    let names = || vec![table.schema.clone().into(), table.name.clone().into()];
+    let mut partitions = Vec::new();
+    for row in all(&store.db, PARTITIONS, names()).await? {
+        partitions.push(TableName { schema: Some(get(&row, 0)?), name: get(&row, 1)? });
+    }
+    let names = names();
     // The catalogue alone, which needs no right: `check` names a missing one rather than failing for it.
     let sql = "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '',
             EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND i.indpred IS NULL),
@@ -143,7 +165,8 @@ async fn find_postgres(store: &Store, table: TableName, key: &str) -> Result<Opt
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
         WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
-    let mut shape = TableShape { table, columns: Vec::new(), new_key: NewKey::None, overriding: false, is_view: false };
+    let mut shape =
+        TableShape { table, columns: Vec::new(), new_key: NewKey::None, overriding: false, is_view: false, partitions };
     for row in all(&store.db, sql, names).await? {
         let name: String = get(&row, 0)?;
         let (identity, sequence): (String, Option<String>) = (get(&row, 6)?, get(&row, 8)?);
@@ -183,7 +206,8 @@ async fn find_sqlite(store: &Store, table: TableName, key: &str) -> Result<Optio
     for row in all(&store.db, unique, name.clone()).await? {
         uniques.extend(get::<Option<String>>(&row, 0)?);
     }
-    let mut shape = TableShape { table, columns: Vec::new(), new_key: NewKey::None, overriding: false, is_view };
+    let partitions = Vec::new();
+    let mut shape = TableShape { table, columns: Vec::new(), new_key: NewKey::None, overriding: false, is_view, partitions };
     let sql = "SELECT name, type, \"notnull\", dflt_value, hidden, pk, (SELECT count(*) FROM pragma_table_xinfo($1) k WHERE k.pk > 0) FROM pragma_table_xinfo($1)";
     for row in all(&store.db, sql, name).await? {
         let (column, sql_type): (String, String) = (get(&row, 0)?, get(&row, 1)?);
@@ -266,8 +290,11 @@ pub async fn missing_rights(store: &Store, spec: &StreamSpec, shape: &TableShape
     {
         missing.push(MissingRight { words: format!("DELETE on {}", shape.table), only_to_install: false });
     }
-    if !shape.is_view && !scalar::<bool>(&store.db, &of_table("has_table_privilege(c.oid, 'TRIGGER')"), place).await? {
-        missing.push(MissingRight { words: format!("TRIGGER on {}", shape.table), only_to_install: true });
+    for (table, _) in shape.relations().filter(|_| !shape.is_view) {
+        let place = vec![table.schema.clone().unwrap_or_default().into(), table.name.clone().into()];
+        if !scalar::<bool>(&store.db, &of_table("has_table_privilege(c.oid, 'TRIGGER')"), place).await? {
+            missing.push(MissingRight { words: format!("TRIGGER on {table}"), only_to_install: true });
+        }
     }
     Ok(missing)
 }

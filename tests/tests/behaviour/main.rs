@@ -6,6 +6,7 @@ mod brakes;
 mod budget;
 mod calls;
 mod capture;
+mod capture_verbs;
 mod children;
 mod command;
 mod conflicts;
