@@ -72,10 +72,12 @@ pub enum Bug {
     ResumesAcrossMappings,
     /// Whoever still goes by the old mapping reads on.
     OldMappingReads,
+    /// A backup that was put back is taken for the database as it was.
+    RestoreUnnoticed,
 }
 
 impl Bug {
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::StrictBoundary,
         Self::NoOverlap,
         Self::OurClock,
@@ -110,6 +112,7 @@ impl Bug {
         Self::BrakesOnlySweeps,
         Self::ResumesAcrossMappings,
         Self::OldMappingReads,
+        Self::RestoreUnnoticed,
     ];
 }
 

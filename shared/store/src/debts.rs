@@ -220,7 +220,7 @@ pub async fn claim(
     let sql = sql.replace("{of_debt}", if store.is_postgres() { "FOR UPDATE OF d SKIP LOCKED" } else { "" });
     let sql = sql.replace("{chosen}", &chosen);
     let limit = i64::try_from(limit).unwrap_or(100);
-    let seen = store.seen.load(Ordering::SeqCst);
+    let seen = if planted(Bug::RestoreUnnoticed) { 0 } else { store.seen.load(Ordering::SeqCst) };
     let mut values = vec![stream.into(), kind.word().into(), fence.into(), lease.into(), limit.into(), seen.into()];
     values.extend(these);
     let mut claims: Vec<Claim> = all(&store.db, &sql, values).await?.iter().map(read_claim).collect::<Result<_, _>>()?;

@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering;
 
 use tidemark_core::Millis;
+use tidemark_core::bug::{Bug, planted};
 use tidemark_core::environment::{Place, Pulse, Standing, Witnessed, doubt};
 
 use crate::query::{get, one, run, scalar};
@@ -151,6 +152,9 @@ const LOOKS_MAX: u32 = 5;
 pub async fn look(store: &Store, witness: Option<&str>, guard: Millis) -> Result<Option<String>, StoreError> {
     let seen = store.seen.load(Ordering::SeqCst);
     let timeline = timeline(store).await?;
+    if planted(Bug::RestoreUnnoticed) {
+        return Ok(None);
+    }
     for _ in 0..LOOKS_MAX {
         let Some(environment) = load(store).await? else { return Ok(None) };
         let beats = environment.seen_by(witness).max((seen > 0).then_some(seen));

@@ -1,5 +1,7 @@
 //! The end of a seed: nobody edits, nothing fails, and both sides have to come to agree within a bound and then be silent.
 
+use std::time::Duration;
+
 use tidemark_core::Millis;
 use tidemark_store::pace::Driver;
 use tidemark_store::streams;
@@ -34,6 +36,7 @@ impl World {
             }
             if turn.is_multiple_of(40) {
                 self.answer_brakes().await?;
+                self.adopt().await?;
             }
             if turn < ROWS_MERGED_UNTIL && turn.is_multiple_of(40) {
                 self.merge_rows().await?;
@@ -89,8 +92,9 @@ impl World {
             3 | 5 | 7 => self.deliver(),
             _ => {}
         }
-        // Never so fast that a call takes longer than it may only because everybody waits for a turn.
-        let most = if self.turns.ready().is_empty() { 1_000 } else { 100 };
+        // Never so fast that a call takes longer than it may, or a lease ends, only because everybody waits for a turn.
+        let busy = if self.swarm.lease > Duration::from_secs(30) { 300 } else { 100 };
+        let most = if self.turns.ready().is_empty() { 1_000 } else { busy };
         if most == 1_000 || turn.is_multiple_of(12) {
             let next = self.turns.next_moment().map_or(most, |moment| (moment - self.turns.now()).clamp(1, most));
             self.pass(next).await?;
@@ -101,6 +105,6 @@ impl World {
     pub(crate) async fn is_quiet(&self, last_edit: Millis) -> eyre::Result<bool> {
         let quiet = streams::quiet(&self.store).await?;
         let landing = !self.face.model().landings.is_empty();
-        Ok(!landing && quiet.is_quiet_since(last_edit))
+        Ok(!landing && quiet.is_quiet_since(last_edit) && !self.is_held().await?)
     }
 }

@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 
 /// What the fixed seeds must have run, many times each.
-pub const RACES: [&str; 22] = [
+pub const RACES: [&str; 25] = [
+    "a backup was put back",
     "a brake was answered",
     "a call came back too late",
     "a conflict was recorded",
     "a create was read before it was heard of",
     "a hint was lost",
     "a job was overtaken",
+    "a key was given out twice",
     "a page was older than our push",
     "a person decided a conflict",
     "a person was deleted",
     "a process died at work",
     "a process stood still",
+    "a restored database was adopted",
     "a record left its window while it was paged",
     "a write landed late",
     "an answer was lost",

@@ -348,6 +348,14 @@ impl Crm {
         id
     }
 
+    /// People take our key out of a record.
+    pub(crate) fn take_key(&mut self, id: &str) {
+        let stamp = self.stamp();
+        let Some(record) = self.records.get_mut(id) else { return };
+        (record.key, record.stamp) = (None, stamp);
+        self.snapshot(id);
+    }
+
     pub(crate) fn by_key(&self, object: &str, key: &str) -> Option<String> {
         let same = |record: &&Rec| record.object == object && !record.archived && record.key.as_deref() == Some(key);
         self.records.iter().find(|(_, record)| same(record)).map(|(id, _)| id.clone())

@@ -8,8 +8,8 @@ use tidemark_store::streams;
 use tidemark_worker::{Outcome, handle};
 
 use super::driver::JOB;
-use super::mapping;
 use super::world::{Job, Role, World, ended};
+use super::{mapping, restores};
 
 impl World {
     pub(crate) fn at_work(&self, role: Role) -> usize {
@@ -51,7 +51,11 @@ impl World {
         }
         let (store, queue) = (self.store.clone(), Arc::clone(&self.queue));
         let specs = mapping::streams(&self.swarm);
+        let witness = self.swarm.restores.then(|| Arc::clone(&self.witness));
         let round = async move {
+            if let Some(witness) = witness {
+                restores::beat(&store, &witness).await?;
+            }
             tidemark_scheduler::tick::once(&store, &specs, 0.0).await?;
             for work in streams::due_work(&store, 5_000).await? {
                 if streams::mark_hinted(&store, &work).await? {

@@ -233,7 +233,7 @@ fn unheeded(
     swarm: &Swarm,
 ) -> Option<String> {
     let key = (tag.to_owned(), property.to_owned());
-    let word = ledger.words.get(&key).filter(|word| word.informed && word.seq > ledger.judged_from(tag))?;
+    let word = ledger.words.get(&key).filter(|word| word.informed && word.seq > ledger.judged_from(tag, Owner::Hold))?;
     let written = ledger.entries.get(&key).is_some_and(|entries| entries.iter().any(|entry| entry.seq > word.seq));
     let saved = ledger.stale.get(&key).is_some_and(|save| save.seq > word.seq);
     let chosen = if word.side == Side::Rows { &word.row } else { &word.record };
@@ -286,7 +286,7 @@ fn lost(
         && (ledger.conflicts.contains(key)
             || ledger.in_the_gap.contains(key)
             || saved.is_some_and(|save| may_stand(tag, save, ledger, swarm)));
-    let judged_from = if owner == Owner::Crm { 0 } else { ledger.judged_from(tag) };
+    let judged_from = ledger.judged_from(tag, owner);
     if !as_written && !blank && !excused && last.seq > judged_from {
         breaches.push(format!("an edit is lost: {at}; last written {last:?}"));
     }

@@ -64,6 +64,8 @@ pub(crate) struct Ledger {
     pub(crate) words: BTreeMap<Key, Word>,
     /// The last old object that was saved over what a page had written.
     pub(crate) stale: BTreeMap<Key, StaleSave>,
+    /// When the shop's database was last put back to an older state.
+    pub(crate) restored_at: u64,
     /// Written over in the moment between the read of a push and its write: the gap that no CRM without a guard closes.
     pub(crate) in_the_gap: BTreeSet<Key>,
 }

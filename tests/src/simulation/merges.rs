@@ -1,5 +1,7 @@
 //! Two records are merged in the CRM, and where that leaves two rows of one record somebody merges the rows in the shop, sooner or later. Keeps in the ledger who became whom.
 
+use tidemark_core::spec::Owner;
+
 use super::ledger::{Ledger, Side};
 use super::orders::Change;
 use super::world::World;
@@ -96,8 +98,14 @@ impl Ledger {
     }
 
     /// What was written before the last merge of somebody's records is not judged: which of two values stands is the CRM's business.
-    pub(crate) fn judged_from(&self, tag: &str) -> u64 {
-        self.merged_at.get(tag).copied().unwrap_or(0)
+    pub(crate) fn judged_from(&self, tag: &str, owner: Owner) -> u64 {
+        let merged = self.merged_at.get(tag).copied().unwrap_or(0);
+        match owner {
+            Owner::Crm => 0,
+            Owner::Orders => merged,
+            // Both sides wrote it, and the shop has forgotten its part.
+            Owner::Hold | Owner::Newest(_) => merged.max(self.restored_at),
+        }
     }
 
     fn rename(&mut self, goes: &str, stays: &str) {

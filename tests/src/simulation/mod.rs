@@ -20,6 +20,7 @@ mod merges;
 mod orders;
 mod people;
 mod remapping;
+mod restores;
 mod swarm;
 mod world;
 

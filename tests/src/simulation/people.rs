@@ -59,6 +59,8 @@ impl World {
         if self.turns.chance(self.swarm.clashes)
             && let Some((tag, at)) = self.edit_row(None).await?
         {
+            // The same field, or another of the same person: then nothing is in the way of the push, and its page is old.
+            let at = if self.turns.chance(0.5) { at } else { self.turns.index(EDITED.len()) };
             self.edit_record(Some((tag, at)));
         }
         Ok(())
@@ -85,7 +87,7 @@ impl World {
         }
     }
 
-    async fn add_row(&mut self) -> eyre::Result<String> {
+    pub(crate) async fn add_row(&mut self) -> eyre::Result<String> {
         let tag = format!("p{}", self.number());
         let mut cells = vec![("tag", "tag", Some(tag.clone()))];
         for (property, column) in EDITED {
@@ -120,7 +122,7 @@ impl World {
         self.hear_people();
     }
 
-    async fn add_order(&mut self) -> eyre::Result<()> {
+    pub(crate) async fn add_order(&mut self) -> eyre::Result<()> {
         let customers: Vec<String> = self.orders.customers.keys().cloned().collect();
         if customers.is_empty() {
             return Ok(());

@@ -74,6 +74,8 @@ pub(crate) struct Swarm {
     pub(crate) stale_saves: StaleSave,
     /// Narrow brakes, and a person who answers them.
     pub(crate) brakes: bool,
+    /// The order database is put back to an older state now and then.
+    pub(crate) restores: bool,
 }
 
 impl Swarm {
@@ -87,8 +89,8 @@ impl Swarm {
         let index_lag = [0, 10_000, 20_000, 20_000][dice.random_range(0..4)];
         let (clock_steps, sweeps) = (dice.random_bool(0.4), dice.random_bool(0.4));
         let remapped = [None, None, Some("company"), Some("firstname"), Some("phone")][dice.random_range(0..5)];
-        Self {
-            steps: dice.random_range(1_500..2_500),
+        let mut swarm = Self {
+            steps: dice.random_range(800..1_600),
             people: dice.random_range(3..9),
             jobs: dice.random_range(3..7),
             precision,
@@ -117,7 +119,7 @@ impl Swarm {
             deletes: [0, 4, 8][dice.random_range(0..3)],
             merges: if seed < MERGED_FROM { 0 } else { 16 },
             merged_answers: dice.random_bool(0.5),
-            clashes: [0.0, 0.3][dice.random_range(0..2)],
+            clashes: [0.0, 0.5][dice.random_range(0..2)],
             clock_steps,
             sweeps,
             archive_view: dice.random_bool(0.5),
@@ -126,6 +128,12 @@ impl Swarm {
             stale_saves: if dice.random_bool(0.75) { StaleSave::Ours } else { StaleSave::Theirs },
             // What waits behind a brake is pushed less often: where a page may be older than a push, that race comes first.
             brakes: index_lag == 0 && dice.random_bool(0.9),
+            restores: sweeps && dice.random_bool(0.6),
+        };
+        if swarm.restores {
+            // A mapping of yesterday, and a day's count of yesterday, are stories of their own.
+            (swarm.remapped, swarm.brakes) = (None, false);
         }
+        swarm
     }
 }

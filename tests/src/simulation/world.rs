@@ -11,7 +11,7 @@ use tidemark_core::Millis;
 use tidemark_core::hint::Hint;
 use tidemark_store::pace::{Driver, Pace};
 use tidemark_store::rows::Mapped;
-use tidemark_store::{Store, StoreConfig, capture, streams};
+use tidemark_store::{Store, StoreConfig, capture, environment, streams};
 use tidemark_worker::{Connection, Context, Outcome, Tuning, map_streams};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ use super::laws::Decisions;
 use super::ledger::Ledger;
 use super::mapping;
 use super::orders::{LOG_CLOCK, OrderSystem, SCHEMA};
+use super::restores::Backup;
 use super::swarm::Swarm;
 
 static LIVES: AtomicU64 = AtomicU64::new(0);
@@ -70,6 +71,10 @@ pub(crate) struct World {
     pub(crate) last_write: Millis,
     /// A worker that goes by the mapping as it was, and the step at which it is started anew.
     pub(crate) outdated: Option<(usize, u32)>,
+    /// What the order database is put back to one day.
+    pub(crate) backup: Option<Backup>,
+    /// What somebody outside the database remembers of its pulse.
+    pub(crate) witness: Arc<Mutex<Option<String>>>,
     /// When the job that had the last turn began.
     pub(crate) job_began: Millis,
     /// Objects that the application loaded before pages changed them.
@@ -94,6 +99,7 @@ impl World {
         let config = StoreConfig { url, schema: String::new(), orders_schema: String::new(), pool_max: 1 };
         let store = Store::paced(&config, Pace::Driven(Arc::new(turns.clone()))).await?;
         store.migrate().await?;
+        environment::whereabouts(&store).await?;
         // The default of a column knows only the system's clock.
         orders.run(LOG_CLOCK).await?;
         let specs = mapping::streams(&swarm);
@@ -119,6 +125,8 @@ impl World {
             next_job: 1,
             last_write: 0,
             outdated: None,
+            backup: None,
+            witness: Arc::default(),
             job_began: 0,
             old: Vec::new(),
             let_through: BTreeMap::new(),
@@ -202,6 +210,7 @@ impl World {
         }
         self.look_after_values().await?;
         self.look_after_the_mapping().await?;
+        self.look_after_backups().await?;
         if under_way && self.turns.chance(0.03) {
             self.freeze();
         }

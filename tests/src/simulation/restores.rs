@@ -1,0 +1,167 @@
+//! A backup of the order database is taken and put back later, under running workers or after they died: the shop forgets what was done since, the CRM does not. The pulse and
+//! its witness tell; a person lets the pushes go when everything was read again, and takes a key that was given out twice away from the record that had it first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use tidemark_core::Millis;
+use tidemark_store::holds::{self, Held};
+use tidemark_store::{Store, StoreError, debts, environment};
+
+use super::ledger::{Ledger, Side};
+use super::orders::LOG_CLOCK;
+use super::world::World;
+
+/// One in so many steps a backup is taken, and one in so many of the next steps it is put back.
+const TAKEN_EVERY: u64 = 150;
+const PUT_BACK_EVERY: u64 = 250;
+/// One in so many steps somebody looks at what is held.
+const LOOKED_AT_EVERY: u64 = 40;
+
+/// What the order database held, and what the judges knew.
+#[derive(Debug)]
+pub(crate) struct Backup {
+    tables: Vec<String>,
+    seq: u64,
+    ever: BTreeMap<(String, &'static str), BTreeSet<String>>,
+    buried: BTreeSet<String>,
+    /// The pulse, as it stood.
+    beats: i64,
+}
+
+/// One beat of a scheduler, with a witness that outlives the database.
+pub(crate) async fn beat(store: &Store, witness: &Mutex<Option<String>>) -> Result<(), StoreError> {
+    let known = witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    environment::look(store, known.as_deref(), Millis::MAX).await?;
+    if let Some(pulse) = environment::beat(store).await? {
+        *witness.lock().unwrap_or_else(PoisonError::into_inner) = Some(pulse.to_string());
+    }
+    Ok(())
+}
+
+impl World {
+    pub(crate) async fn look_after_backups(&mut self) -> eyre::Result<()> {
+        if !self.swarm.restores {
+            return Ok(());
+        }
+        if self.turns.below(LOOKED_AT_EVERY) == 0 {
+            self.adopt().await?;
+        }
+        match &self.backup {
+            None if self.turns.below(TAKEN_EVERY) == 0 => self.take_backup().await,
+            Some(_) if self.turns.below(PUT_BACK_EVERY) == 0 => self.put_back().await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn beats(&self) -> eyre::Result<i64> {
+        Ok(environment::load(&self.store).await?.map_or(0, |environment| environment.pulse.beats))
+    }
+
+    async fn take_backup(&mut self) -> eyre::Result<()> {
+        let beats = self.beats().await?;
+        if beats == 0 {
+            return Ok(());
+        }
+        let catalogue = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'tidemark!_%' ESCAPE '!' AND name <> 'tidemark_migration' ORDER BY name";
+        let ours = self.orders.texts(catalogue, 1).await?.into_iter().flatten().flatten();
+        let tables: Vec<String> =
+            ["customers", "orders"].map(str::to_owned).into_iter().chain(ours).chain(["sqlite_sequence".to_owned()]).collect();
+        for table in &tables {
+            let copy = format!("DROP TABLE IF EXISTS backup_{table}; CREATE TABLE backup_{table} AS SELECT * FROM {table}");
+            self.orders.run(&copy).await?;
+        }
+        let seq = self.face.model().next_seq();
+        self.backup = Some(Backup { tables, seq, ever: self.orders.ever.clone(), buried: self.ledger.buried.clone(), beats });
+        self.note(|| "a backup is taken".into());
+        // What the shop makes from here on has a key that will be given out again.
+        self.open_for_business().await
+    }
+
+    /// The shop and Tidemark's tables are as they were; what people did in the shop since has never been.
+    async fn put_back(&mut self) -> eyre::Result<()> {
+        let beats = self.beats().await?;
+        // Whoever puts a backup back within a beat is not noticed, and has sent nothing.
+        let Some(backup) = self.backup.take_if(|backup| backup.beats < beats) else { return Ok(()) };
+        if self.turns.chance(0.7) {
+            for worker in 0..self.workers.len() {
+                self.stop(worker).await;
+                self.workers[worker] = self.worker(worker).await?;
+            }
+        }
+        let mut script = "BEGIN; DROP TRIGGER simulated_log; ".to_owned();
+        for table in backup.tables.iter().rev() {
+            script.push_str(&format!("DELETE FROM {table}; "));
+        }
+        // The change log comes after the shop's tables: what the triggers note of the restore goes with it.
+        for table in &backup.tables {
+            script.push_str(&format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM backup_{table}; "));
+        }
+        script.push_str(&format!("{LOG_CLOCK}; COMMIT"));
+        self.note(|| "the backup is put back".into());
+        self.orders.ever = backup.ever;
+        self.orders.person(&script).await?;
+        let (now, there) = {
+            let mut crm = self.face.model();
+            let live = crm.records.values().filter(|record| !record.archived);
+            let there: BTreeSet<String> = live.filter_map(|record| record.get("tag").map(str::to_owned)).collect();
+            (crm.next_seq(), there)
+        };
+        self.ledger.forget_rows(backup.seq..now, &there);
+        self.ledger.buried = backup.buried;
+        self.old.clear();
+        self.coverage.count("a backup was put back");
+        self.open_for_business().await
+    }
+
+    async fn open_for_business(&mut self) -> eyre::Result<()> {
+        if self.turns.chance(0.7) {
+            self.add_row().await?;
+        }
+        self.add_order().await
+    }
+
+    /// A person lets the pushes go once everything was read again, and answers what waits for a key that was given out twice.
+    pub(crate) async fn adopt(&mut self) -> eyre::Result<()> {
+        if !self.swarm.restores {
+            return Ok(());
+        }
+        let held = holds::list_held(&self.store).await?;
+        if !held.is_empty() && held.iter().all(Held::is_ready) {
+            holds::release(&self.store, &held.iter().collect::<Vec<_>>(), "somebody", None).await?;
+            self.note(|| "a person adopts the restored database".into());
+            self.coverage.count("a restored database was adopted");
+        }
+        let parked = "SELECT CAST(id AS TEXT), kind, subject, cause FROM tidemark_debt WHERE state = 'parked' AND cause LIKE '%since a restore%' ORDER BY id";
+        for debt in self.orders.texts(parked, 4).await? {
+            let [Some(id), Some(kind), Some(subject), Some(cause)] = debt.as_slice() else { continue };
+            let in_the_way = cause.strip_prefix("record ").and_then(|text| text.split(' ').next());
+            let record = if kind == "read" { Some(subject.as_str()) } else { in_the_way };
+            if let Some(record) = record {
+                self.note(|| format!("a person takes the key from record {record}"));
+                self.face.model().take_key(record);
+            }
+            debts::retry(&self.store, id.parse()?).await?;
+            self.coverage.count("a key was given out twice");
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn is_held(&self) -> eyre::Result<bool> {
+        Ok(self.swarm.restores && !holds::list_held(&self.store).await?.is_empty())
+    }
+}
+
+impl Ledger {
+    /// What people wrote into rows in this time has never been; a person of whom nothing is left is nobody. Which of two values of a field that both sides may write stands
+    /// now depends on what was sent meanwhile.
+    fn forget_rows(&mut self, gap: std::ops::Range<u64>, there: &BTreeSet<String>) {
+        self.restored_at = gap.end;
+        for entries in self.entries.values_mut() {
+            entries.retain(|entry| entry.side != Side::Rows || !gap.contains(&entry.seq));
+        }
+        self.entries.retain(|(tag, _), entries| !entries.is_empty() || there.contains(tag));
+        self.words.clear();
+        self.stale.values_mut().for_each(|save| save.guarded_until = 0);
+    }
+}
