@@ -284,6 +284,15 @@ fn plan_unknown<'a>(
     }
     let none = Vec::new();
     let candidates = known.candidates.get(&record.id).unwrap_or(&none);
+    let named = candidates.iter().find(|candidate| candidate.by_external_key).map(|candidate| &candidate.key);
+    if let Some(key) = named.filter(|key| known.keys_doubted && is_doubted(spec, record, key, known)) {
+        let property = spec.external_key.as_deref().unwrap_or("the key");
+        let next_step = format!(
+            "make a match key equal if both are the same thing, else clear {property} in record {}; it is read again by itself then",
+            record.id
+        );
+        return Step::Park { cause: doubted_key(key), next_step };
+    }
     match meet(spec, candidates, known.undecided_creates) {
         Meeting::Exclude(reason) => Step::Exclude { reason },
         Meeting::Wait(reason) => Step::OweRead { reason },
@@ -297,14 +306,6 @@ fn plan_unknown<'a>(
         },
         Meeting::Bind(key) if !bound.insert(key.clone()) => {
             Step::Park { cause: format!("two records match row {key}"), next_step: "merge the records in the CRM".into() }
-        }
-        Meeting::Bind(key) if known.keys_doubted && is_doubted(spec, record, &key, known) => {
-            let property = spec.external_key.as_deref().unwrap_or("the key");
-            let next_step = format!(
-                "make a match key equal if both are the same thing, else clear {property} in record {}; it is read again by itself then",
-                record.id
-            );
-            Step::Park { cause: doubted_key(&key), next_step }
         }
         Meeting::Bind(key) => bind(spec, record, key, known, heard),
     }

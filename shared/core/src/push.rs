@@ -118,7 +118,11 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
         };
     };
     // The row is none of the CRM's business, but the CRM's change of it was its own, and stands.
-    let held = |link: &LinkView| link.base.fields.iter().flatten().any(|known| matches!(known.state, State::Held(_)));
+    // What was edited since is an edit, and waits for the row to be sent again.
+    let is_held = |(at, known): (usize, &Option<FieldBase>)| {
+        known.as_ref().is_some_and(|known| matches!(known.state, State::Held(_)) && known.row.as_deref() == row.field(at))
+    };
+    let held = |link: &LinkView| link.base.fields.iter().enumerate().any(is_held);
     let put_right =
         spec.stale.policy == StaleSave::Ours && linked.is_some_and(|link| link.state == LinkState::Linked && held(link));
     if !row.is_sendable(spec) && put_right {

@@ -163,6 +163,12 @@ fn h24_what_is_held_owes_no_push_while_its_row_is_none_of_the_crms_business() {
     spec.stale.policy = StaleSave::Ours;
     let (_, plan) = push(&spec, &held, &unconfirmed, AT + 1_000, AT + 2_000);
     assert_eq!(plan, Plan::ReadFirst(REASON), "the CRM's change of the row stands");
+    let edited = Row { columns: text("5").into_iter().chain([None]).collect(), ..row("5") };
+    let (_, plan) = push(&spec, &held, &edited, AT + 1_000, AT + 2_000);
+    assert!(
+        matches!(plan, Plan::NotOurs { .. }),
+        "an edit since is no stale save, and is not read for again and again: {plan:?}"
+    );
 }
 
 #[test]

@@ -215,6 +215,28 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn h32_a_record_whose_key_was_given_to_a_row_with_a_record_of_its_own_is_not_its_double(kind) {
+        let rig = shop(kind).await?;
+        let backup = Backup::of(&rig.db).await?;
+        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('bo@acme.test', 'Bo', '2026-01-01 00:00:00')").await?;
+        rig.settle().await?;
+        let records = rig.records("contacts").await?;
+        let (bo, _) = records.iter().find(|(_, record)| record["email"] == "bo@acme.test").ok_or_eyre("no Bo")?;
+        let witness = witness(&rig.store).await?;
+        backup.restore(&rig.db).await?;
+        // Cy has a record already, and his row gets the key of the row that was Bo's.
+        rig.crm.crm().create(Contacts, &[("email", "cy@acme.test")])?;
+        let cy = "INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('cy@acme.test', 'Cy', '2026-01-01 00:00:00')";
+        rig.db.run(cy).await?;
+        look(&rig.second_store().await?, Some(&witness), GUARD).await?.ok_or_eyre("nobody noticed")?;
+        read_again_and_adopt(&rig).await?;
+        rig.crm.crm().edit(Contacts, bo, &[("firstname", "Robert")])?;
+        rig.catch_up(CONTACTS).await?;
+        let [cause] = &parked(&rig, "read").await?[..] else { eyre::bail!("one waits: {:?}", parked(&rig, "read").await?) };
+        assert!(cause.contains("given out twice"), "merging the two would make one person of Bo and Cy: {cause}");
+        Ok(())
+    }
+
     async fn h32_a_row_that_was_there_when_the_backup_was_taken_finds_its_record_by_key_and_name(kind) {
         let rig = shop(kind).await?;
         rig.db.run("INSERT INTO orders (number, customer_id, status, total_cents) VALUES ('R-2', 1, 'accepted', 200)").await?;
