@@ -10,6 +10,7 @@ use crate::conflict::Side;
 use crate::delete::Gone;
 use crate::failure::{Class, Failure};
 use crate::link::{LinkState, LinkView};
+use crate::merge::owner;
 use crate::record::{RemoteId, Row, Value};
 use crate::rule::Rule;
 use crate::spec::{Blanks, Check, DeletePolicy, FieldSpec, Owner, RetrySpec, StaleSave, StreamSpec};
@@ -97,6 +98,7 @@ pub struct Subject<'a> {
 
 /// What a row holds cannot be sent.
 const REJECTED: &str = "rejected";
+const OF_THE_CRM: &str = "a field of the CRM was changed in the row";
 /// A row's key may stand for another thing than it did.
 pub const REUSED: &str = "reused";
 
@@ -117,16 +119,10 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
             Some(_) => Plan::Bury,
         };
     };
-    // The row is none of the CRM's business, but the CRM's change of it was its own, and stands.
-    // What was edited since is an edit, and waits for the row to be sent again.
-    let is_held = |(at, known): (usize, &Option<FieldBase>)| {
-        known.as_ref().is_some_and(|known| matches!(known.state, State::Held(_)) && known.row.as_deref() == row.field(at))
-    };
-    let held = |link: &LinkView| link.base.fields.iter().enumerate().any(is_held);
-    let put_right =
-        spec.stale.policy == StaleSave::Ours && linked.is_some_and(|link| link.state == LinkState::Linked && held(link));
-    if !row.is_sendable(spec) && put_right {
-        return Plan::ReadFirst(stale::REASON);
+    if !row.is_sendable(spec)
+        && let Some(why) = linked.and_then(|link| put_right(spec, row, link))
+    {
+        return Plan::ReadFirst(why);
     }
     if !row.is_sendable(spec) {
         return Plan::NotOurs { why: "send_when does not hold" };
@@ -151,6 +147,22 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
         },
         Some(link) => plan_update(spec, row, link, subject),
     }
+}
+
+/// A row that is not sent is none of the CRM's business, but what the CRM wrote into it was its own, and stands.
+fn put_right(spec: &StreamSpec, row: &Row, link: &LinkView) -> Option<&'static str> {
+    if link.state != LinkState::Linked || !spec.direction.writes_rows() {
+        return None;
+    }
+    // A stale save that was edited since is an edit, and waits for the row to be sent again.
+    let stale = |(at, known): (usize, &Option<FieldBase>)| {
+        known.as_ref().is_some_and(|known| matches!(known.state, State::Held(_)) && known.row.as_deref() == row.field(at))
+    };
+    if spec.stale.policy == StaleSave::Ours && link.base.fields.iter().enumerate().any(stale) {
+        return Some(stale::REASON);
+    }
+    let of_the_crm = |(at, field): (usize, &FieldSpec)| owner(spec, field) == Owner::Crm && link.base.row_moved(at, row);
+    spec.fields.iter().enumerate().any(of_the_crm).then_some(OF_THE_CRM)
 }
 
 /// A stream that only reads makes and changes no record: a local change of what it follows is put right by a read.
@@ -273,7 +285,7 @@ fn plan_update(spec: &StreamSpec, row: &Row, link: &LinkView, subject: &Subject<
                     return Plan::ReadFirst("the CRM may have changed a field that is about to be sent");
                 }
                 Owner::Crm if planted(Bug::CrmFieldsSent) => fields.push(Sent { field: at, row: value, record }),
-                Owner::Crm => return Plan::ReadFirst("a field of the CRM was changed in the row"),
+                Owner::Crm => return Plan::ReadFirst(OF_THE_CRM),
             }
         }
     }

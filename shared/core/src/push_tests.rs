@@ -102,6 +102,18 @@ fn a_row_that_send_when_excludes_is_not_sent() {
 }
 
 #[test]
+fn a_field_of_the_crm_is_put_right_in_a_row_that_is_not_sent_too() {
+    let mut spec = spec();
+    spec.send_when = vec![Condition { column: "confirmed".into(), test: Test::Present }];
+    let plan = |city: &str, name: &str| {
+        let columns = vec![Some(city.into()), Some(name.into()), Some("1".into()), None];
+        check(&spec, Some(&Row { key: RowKey::new("7"), columns }), Some(&link(&["Rome", "Ana", "1"])))
+    };
+    assert!(matches!(plan("Oslo", "Ana"), Plan::ReadFirst(_)), "the CRM's word stands, whoever may hear of the row");
+    assert!(matches!(plan("Rome", "Anna"), Plan::NotOurs { .. }));
+}
+
+#[test]
 fn a_child_waits_for_its_parent() {
     let mut spec = spec();
     spec.fields[1] = FieldSpec { references: Some("companies".into()), ..field("name", Owner::Orders) };
