@@ -52,6 +52,9 @@ pub(crate) enum Verb {
     /// List everything of Tidemark's in the order database, with the SQL that takes it away; --apply takes it away.
     #[command(after_help = help::UNINSTALL)]
     Uninstall(UninstallArgs),
+    /// Remove a person on both sides and from everything that is kept, so that nothing brings them back unasked.
+    #[command(after_help = help::ERASE)]
+    Erase(EraseArgs),
     /// Check configuration, database, rights, queue and CRM: what will fail, and what to do about it.
     #[command(after_help = help::CHECK)]
     Check {
@@ -240,6 +243,27 @@ pub(crate) struct UninstallArgs {
     /// Although changes wait that were not sent yet.
     #[arg(long, requires = "apply")]
     pub(crate) anyway: bool,
+    /// Print JSON for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EraseArgs {
+    /// A stream such as `hubspot.contacts`.
+    pub(crate) stream: String,
+    /// The key of the row.
+    #[arg(required_unless_present = "record", conflicts_with = "record")]
+    pub(crate) row: Option<String>,
+    /// The id of the record, where there is no row or its key is not at hand.
+    #[arg(long, value_name = "ID")]
+    pub(crate) record: Option<String>,
+    /// Only say what would go and what is kept.
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Why; it is recorded with the act. Name no person.
+    #[arg(long, conflicts_with = "plan")]
+    pub(crate) reason: Option<String>,
     /// Print JSON for programs.
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,7 +3,8 @@
 pub(super) const EXITS: &str = "Exit codes, of every command:
   0    it did what was asked; for what runs until told to stop: it was told, and stopped in order
   1    it could not: the message names the thing, the place and the remedy
-  2    `agree` and `demo --once`: the sides differ; `check`: something will fail; `match`: something waits for a person
+  2    `agree` and `demo --once`: the sides differ; `check`: something will fail; `match`: something waits for a person;
+       `capture`: something is wrong with a trigger; `erase`: the record is not gone yet
   130  ended at once, by a second Ctrl-C or SIGTERM";
 
 pub(super) const UP: &str = "Needs: the database, the queue, and tables made by `tidemark migrate`. With queue.url = \"embedded\" no other process may use the same queue.
@@ -73,6 +74,21 @@ Exit codes:
 Examples:
   tidemark uninstall --plan > uninstall.sql
   tidemark uninstall --apply --database orders --clear-ids";
+
+pub(super) const ERASE: &str = "Needs: the database and the CRM. Removes one person for good: the row, the record of it in every CRM over the table, what was agreed,
+lineage, and what was said of calls. Kept are the ids, and digests of the match keys under a key of this database.
+The row is deleted first, then the record is archived; if the CRM cannot be reached a worker goes on. If the person shows up
+again on either side, it waits as a parked debt of class `erased`; retrying that is the new consent.
+
+Exit codes:
+  0  it is done; with --plan: it was printed
+  1  refused, and nothing was changed: there is no such thing, something refers to the row, or a push of it is under way
+  2  the row is gone and the record is not yet: it is said why, and tried again by itself
+
+Examples:
+  tidemark erase hubspot.contacts 7 --plan
+  tidemark erase hubspot.contacts 7 --reason \"request of 2026-11-20\"
+  tidemark erase hubspot.contacts --record 501";
 
 pub(super) const CHECK: &str = "Needs: the configuration, and for all but --offline the database, the queue and the CRM. May run beside a service; nothing is changed without --fix.
 Each finding is `ok`, `note` (it works, but look at it) or `error` (it will fail), with what to do about it.

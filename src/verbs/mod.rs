@@ -6,6 +6,7 @@ mod capture;
 mod check;
 mod conflicts;
 mod environment;
+mod erase;
 mod first_meeting;
 mod migrate;
 mod pause;
@@ -39,6 +40,7 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
         Verb::Scheduler => serve::run(load(&args.config)?, Roles { scheduler: true, worker: false }).await,
         Verb::Worker => serve::run(load(&args.config)?, Roles { scheduler: false, worker: true }).await,
         Verb::Migrate { plan } => migrate::run(&open(&args.config).await?, plan).await,
+        Verb::Erase(wish) => erase::run(&open_migrated(&args.config).await?, &wish).await,
         Verb::Capture(wish) => capture::run(&open_migrated(&args.config).await?, &wish).await,
         Verb::Uninstall(wish) => uninstall::run(&open(&args.config).await?, &wish).await,
         Verb::Check { fix, offline, json } => check::run(&args.config, check::Options { fix, offline, json }).await,

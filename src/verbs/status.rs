@@ -6,6 +6,7 @@ use serde::Serialize;
 use tidemark_core::arrival::Report;
 use tidemark_core::spec::{Inbound, StreamSpec};
 use tidemark_core::window::Reader;
+use tidemark_store::erasure::{self, Erasure};
 use tidemark_store::overview::{self, StreamOverview};
 
 use crate::compose::House;
@@ -15,6 +16,8 @@ use crate::verbs::{say, say_json};
 struct Status {
     streams: Vec<StreamStatus>,
     workers: Vec<overview::WorkerRow>,
+    /// People who were erased and whose record is still there, or shows again.
+    erasures: Vec<Erasure>,
 }
 
 #[derive(Serialize)]
@@ -32,7 +35,8 @@ pub(crate) async fn run(house: &House, json: bool) -> eyre::Result<ExitCode> {
         StreamStatus { overview, arrival }
     };
     let streams = overview::streams(&house.store).await?.into_iter().map(status_of).collect();
-    let status = Status { streams, workers: overview::workers(&house.store).await? };
+    let status =
+        Status { streams, workers: overview::workers(&house.store).await?, erasures: erasure::open(&house.store).await? };
     if json {
         say_json(&status)?;
         return Ok(ExitCode::SUCCESS);
@@ -48,6 +52,7 @@ pub(crate) async fn run(house: &House, json: bool) -> eyre::Result<ExitCode> {
             print_plan(spec);
         }
     }
+    status.erasures.iter().for_each(print_erasure);
     if status.streams.is_empty() {
         say("No stream is registered yet: run `tidemark migrate`.");
     }
@@ -113,6 +118,22 @@ fn print(stream: &StreamOverview) {
     say(format_args!("    {}", sweep(stream)));
     if let Some(error) = stream.poll_error.as_ref().or(stream.debt_error.as_ref()) {
         say(format_args!("    last error  {error}"));
+    }
+}
+
+fn print_erasure(one: &Erasure) {
+    let record = one.record.as_deref().unwrap_or("none");
+    match one.again_at {
+        Some(_) => say(format_args!(
+            "erased: record {record} of {} shows in the CRM again and is not taken up: `tidemark erase {} --record {record}`",
+            one.stream, one.stream
+        )),
+        None => say(format_args!(
+            "erased: record {record} of {} is still to be archived, tried {} times{}",
+            one.stream,
+            one.attempts,
+            one.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default()
+        )),
     }
 }
 

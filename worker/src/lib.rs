@@ -6,6 +6,7 @@ pub mod agree;
 mod ask_again;
 mod calls;
 mod context;
+pub mod erase;
 pub mod event;
 pub mod first_meeting;
 mod loop_breaker;

@@ -24,13 +24,15 @@ use crate::context::Context;
 use crate::event::Event;
 use crate::outcome::Outcome;
 use crate::poll::READ_DELAY_MS;
-use crate::{push_create, read};
+use crate::{erase, push_create, read};
 
 /// A child whose parent is not in the CRM is looked at again this often; the parent's own link frees it at once.
 pub(crate) const PARENT_RECHECK_MS: Millis = 60_000;
 
 /// Pays due pushes of one stream, batch after batch, until none is due or the slice is over.
 pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, StoreError> {
+    // Whoever was erased goes before anything else is sent.
+    erase::carry_on(ctx, mapped).await?;
     pay_due(ctx, mapped, Which::Due).await
 }
 

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use tidemark_core::bug::{Bug, planted};
+use tidemark_core::erasure::{CLASS, row_again};
 use tidemark_core::link::LinkState;
 use tidemark_core::meeting::{doubted_key, says_the_same};
 use tidemark_core::page::KnownLink;
@@ -15,7 +16,7 @@ use tidemark_crm::{Bucket, LookUp, WriteKind};
 use tidemark_store::debts::{self, Unpaid};
 use tidemark_store::push::begin_creates;
 use tidemark_store::settle::{Settlement, settle};
-use tidemark_store::{StoreError, links, rows, streams};
+use tidemark_store::{StoreError, erased, links, rows, streams};
 
 use crate::calls::NoAnswer;
 use crate::poll::{READ_DELAY_MS, wanted};
@@ -27,6 +28,7 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
         return Ok(true);
     }
     let (ctx, mapped) = (push.purpose.ctx, push.purpose.stream);
+    let going = hold_erased(push, going).await?;
     let keys: Vec<&str> = going.iter().map(|going| going.prepared.claim.subject.as_str()).collect();
     let won = begin_creates(&ctx.store, mapped, push.fence, &keys, ctx.lease()).await?;
     let doubted = streams::doubts_keys(&ctx.store, mapped.id).await?;
@@ -112,6 +114,36 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
         None => WriteKind::Create,
     };
     push.send(kind, make).await
+}
+
+/// Rows of people who were erased wait for a person's word, before anything is made of them; the rest goes on.
+async fn hold_erased<'a>(push: &Push<'_>, going: Vec<Going<'a>>) -> Result<Vec<Going<'a>>, StoreError> {
+    let (store, mapped) = (&push.purpose.ctx.store, push.purpose.stream);
+    let fields = 0..mapped.spec.fields.len();
+    let value =
+        |going: &'_ Going<'a>, at: usize| going.fields.iter().find(|sent| sent.field == at).and_then(|sent| sent.record.clone());
+    let values: Vec<Vec<Option<String>>> =
+        going.iter().map(|going| fields.clone().map(|at| value(going, at)).collect()).collect();
+    let things: Vec<Vec<Option<&str>>> = values.iter().map(|thing| thing.iter().map(Option::as_deref).collect()).collect();
+    let found = erased::erased(store, mapped, &things).await?;
+    let (mut go_on, mut settlements) = (Vec::with_capacity(going.len()), Vec::new());
+    for (going, found) in going.into_iter().zip(found) {
+        let claim = &going.prepared.claim;
+        match found {
+            None => go_on.push(going),
+            Some((erasures, _)) if claim.passed.as_deref() == Some(CLASS) => {
+                erased::lift(store, &erasures, &format!("row {}", claim.subject)).await?;
+                go_on.push(going);
+            }
+            Some((_, erased_at)) => {
+                let again = row_again(&RowKey::new(claim.subject.as_str()), erased_at);
+                let unpaid = Unpaid::ParkedOwned { class: CLASS, cause: again.cause, next_step: again.next_step };
+                settlements.push(Settlement::Unpaid { claim, unpaid });
+            }
+        }
+    }
+    settle(store, mapped, push.fence, &settlements).await?;
+    Ok(go_on)
 }
 
 /// The record names this row by the key alone, and nothing that was sent for the row can have made it.

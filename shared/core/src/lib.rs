@@ -14,6 +14,7 @@ pub mod crm_clock;
 pub mod cycle;
 pub mod delete;
 pub mod environment;
+pub mod erasure;
 pub mod failure;
 pub mod first_meeting;
 pub mod fit;

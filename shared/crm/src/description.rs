@@ -27,6 +27,8 @@ pub struct Description {
     pub vendor: String,
     pub base: String,
     pub quota_header: Option<String>,
+    /// What the vendor keeps of a record that was archived.
+    pub archive_leaves: Option<String>,
     pub paths: Paths,
     pub errors: ErrorTable,
     environments: BTreeMap<String, String>,
@@ -132,6 +134,7 @@ struct ConnectorText {
     vendor: String,
     base: String,
     quota_header: Option<String>,
+    archive_leaves: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -199,6 +202,7 @@ impl File {
             objects.insert(name, object);
         }
         Ok(Description {
+            archive_leaves: self.connector.archive_leaves,
             vendor: self.connector.vendor,
             base: self.connector.base,
             quota_header: self.connector.quota_header,

@@ -159,6 +159,10 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     /// Fails when the connector does not know the object.
     fn traits(&self, object: &str) -> Result<SourceTraits, Failure>;
     fn limits(&self) -> Vec<BucketLimit>;
+    /// What the CRM keeps of a record that was archived, for whoever has to forget a person.
+    fn archive_leaves(&self) -> Option<&str> {
+        None
+    }
     /// Which bucket reading pages and non-unique look-ups draw on.
     fn search_bucket(&self) -> Bucket;
     /// True when the property can be looked up consistently (`LookUp::unique`).

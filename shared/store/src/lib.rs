@@ -18,6 +18,8 @@ pub mod connections;
 pub mod debts;
 mod dialect;
 pub mod environment;
+pub mod erased;
+pub mod erasure;
 pub mod gone;
 pub mod holds;
 pub mod known;

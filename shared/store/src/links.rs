@@ -112,6 +112,15 @@ pub(crate) struct WalkedLink {
     pub(crate) gone: Option<Gone>,
 }
 
+/// These links as they are now, locked.
+pub(crate) async fn by_ids(db: &impl ConnectionTrait, mapped: &Mapped, ids: &[i64]) -> Result<Vec<KnownLink>, StoreError> {
+    let backend = db.get_database_backend();
+    let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
+    let sql = format!("SELECT {COLUMNS} FROM tidemark_link WHERE id {} ORDER BY id {{lock}}", in_list(backend, 1, "bigint"));
+    let rows = all(db, &sql, vec![list(backend, texts.iter().map(String::as_str))]).await?;
+    rows.iter().map(|row| read(&mapped.spec, row)).collect()
+}
+
 /// Links that have a row's key, in the order of their ids after this one.
 pub(crate) async fn walk(
     db: &impl ConnectionTrait,

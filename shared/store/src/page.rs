@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use tidemark_core::Millis;
 use tidemark_core::brake::Direction;
 use tidemark_core::bug::{Bug, planted};
+use tidemark_core::erasure;
 use tidemark_core::freshness::Heard;
 use tidemark_core::ghost::Ghosts;
 use tidemark_core::lineage::{Source, What};
@@ -32,7 +33,7 @@ use crate::session::Tx;
 use crate::streams::{self, Fence};
 use crate::terms::{self, Terms};
 use crate::windows::{self, OpenWindow, PageCounts};
-use crate::{Store, StoreError, aliases, arrivals, brakes, changes, children, row_writes, sweeps};
+use crate::{Store, StoreError, aliases, arrivals, brakes, changes, children, erased, row_writes, sweeps};
 
 /// One or more pages of a window, one after the other.
 #[derive(Debug)]
@@ -275,6 +276,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         true => steps,
         false => hold_back(tx, mapped, &batch.records, &known, steps, &batch.passed, batch.read_debts).await?,
     };
+    let (steps, again) = erased::hold_back(tx, mapped, &batch.records, &known, steps, &batch.passed).await?;
     let found = match batch.sweep {
         Some(sweep) => sweeps::found(tx, mapped, &batch.records, &known, &steps, sweep.cursors).await?,
         None => Vec::new(),
@@ -287,6 +289,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     let waits = |(record, step): (&Record, &Step<'_>)| Some((record.id.clone(), waits_for(mapped, record, step, &known)?));
     let awaiting: Vec<(RemoteId, Parent)> = batch.records.iter().zip(&steps).filter_map(waits).collect();
     let mut work = Work::default();
+    work.parked.extend(again.into_iter().map(|(id, again)| (id, erasure::CLASS, again.cause, again.next_step)));
     let mut returns = Returns::default();
     let (mut redirected, mut freed): (Vec<RemoteId>, Vec<RowKey>) = (Vec::new(), Vec::new());
     for (record, step) in batch.records.iter().zip(steps) {

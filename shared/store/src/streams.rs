@@ -129,8 +129,15 @@ pub async fn due_work(store: &Store, hint_life: Millis) -> Result<Vec<DueWork>, 
            AND COALESCE(CASE d.kind WHEN 'push' THEN s.push_hinted_at ELSE s.read_hinted_at END, 0) < {{now}} - $1
          GROUP BY s.id, d.kind, s.push_hinted_at, s.read_hinted_at ORDER BY min(d.due_at) LIMIT 500"
     );
-    let mut work = Vec::new();
-    for sql in [polls, debts, sweeps] {
+    // Whoever pays a stream's pushes takes away the records of who was erased, too.
+    let erasures = "SELECT s.id, 'push', count(*), s.push_hinted_at
+         FROM tidemark_erasure e JOIN tidemark_stream s ON s.id = e.stream_id JOIN tidemark_connection c ON c.name = s.connection
+         WHERE e.state = 'begun' AND s.state <> 'paused' AND c.state = 'running' AND e.due_at <= {now} AND (e.lease_until IS NULL OR e.lease_until < {now})
+           AND COALESCE(s.push_hinted_at, 0) < {now} - $1
+         GROUP BY s.id, s.push_hinted_at ORDER BY min(e.due_at) LIMIT 500"
+        .to_owned();
+    let mut work: Vec<DueWork> = Vec::new();
+    for sql in [polls, debts, sweeps, erasures] {
         for row in all(&store.db, &sql, vec![hint_life.into()]).await? {
             let kind = match get::<String>(&row, 1)?.as_str() {
                 "poll" => HintKind::Poll,
@@ -142,7 +149,11 @@ pub async fn due_work(store: &Store, hint_life: Millis) -> Result<Vec<DueWork>, 
                 HintKind::Poll | HintKind::Sweep => 1,
                 HintKind::Push | HintKind::Read => get(&row, 2)?,
             };
-            work.push(DueWork { stream: get(&row, 0)?, kind, units, hinted_at: get(&row, 3)? });
+            let stream = get(&row, 0)?;
+            // A stream may owe pushes and erasures: one hint says both.
+            if !work.iter().any(|one| one.stream == stream && one.kind == kind) {
+                work.push(DueWork { stream, kind, units, hinted_at: get(&row, 3)? });
+            }
         }
     }
     Ok(work)

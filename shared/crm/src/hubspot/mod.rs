@@ -131,6 +131,10 @@ impl Crm for HubSpot {
         self.limits.clone()
     }
 
+    fn archive_leaves(&self) -> Option<&str> {
+        self.description.archive_leaves.as_deref()
+    }
+
     fn search_bucket(&self) -> Bucket {
         Bucket::Search
     }
