@@ -4,6 +4,7 @@
 
 mod contacts;
 mod database;
+mod edits;
 mod fast_crm;
 mod inbound;
 mod machine;
@@ -12,6 +13,7 @@ mod process;
 mod product;
 mod reference;
 mod search;
+mod shop;
 mod summary;
 
 use std::process::ExitCode;
@@ -32,6 +34,7 @@ enum Verb {
     Serve(fast_crm::Options),
     Reference(reference::Options),
     Pages(pages::Options),
+    Edits(edits::Options),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +56,7 @@ fn run(verb: Verb) -> eyre::Result<()> {
             Verb::Serve(options) => fast_crm::run(&options).await,
             Verb::Reference(options) => reference::run(&options).await,
             Verb::Pages(options) => pages::run(&options).await,
+            Verb::Edits(options) => edits::run(&options).await,
         }
     })
 }

@@ -16,7 +16,7 @@ pub(crate) struct Spread {
 
 impl Spread {
     /// `None` when there is nothing to spread.
-    fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
@@ -24,7 +24,7 @@ impl Spread {
         Some(Self { median: f64::midpoint(low, high), min, max })
     }
 
-    fn words(spread: Option<Self>, digits: usize) -> String {
+    pub(crate) fn words(spread: Option<Self>, digits: usize) -> String {
         match spread {
             Some(Self { median, min, max }) => format!("{median:.digits$} ({min:.digits$}-{max:.digits$})"),
             None => "-".to_owned(),
