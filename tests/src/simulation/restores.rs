@@ -2,6 +2,7 @@
 //! its witness tell; a person lets the pushes go when everything was read again, and takes a key that was given out twice away from the record that had it first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use tidemark_core::Millis;
@@ -12,9 +13,10 @@ use super::ledger::{Ledger, Side};
 use super::orders::LOG_CLOCK;
 use super::world::World;
 
-/// One in so many steps a backup is taken, and one in so many of the next steps it is put back.
-const TAKEN_EVERY: u64 = 150;
-const PUT_BACK_EVERY: u64 = 250;
+/// One in so many steps a backup is taken.
+const TAKEN_EVERY: u64 = 80;
+/// Steps until it is put back, at least and at most: what the shop makes meanwhile is sent by then, or is not.
+const PUT_BACK_AFTER: Range<u32> = 150..500;
 /// One in so many steps somebody looks at what is held.
 const LOOKED_AT_EVERY: u64 = 40;
 
@@ -27,6 +29,7 @@ pub(crate) struct Backup {
     buried: BTreeSet<String>,
     /// The pulse, as it stood.
     beats: i64,
+    put_back_at: u32,
 }
 
 /// One beat of a scheduler, with a witness that outlives the database.
@@ -49,7 +52,7 @@ impl World {
         }
         match &self.backup {
             None if self.turns.below(TAKEN_EVERY) == 0 => self.take_backup().await,
-            Some(_) if self.turns.below(PUT_BACK_EVERY) == 0 => self.put_back().await,
+            Some(backup) if self.step >= backup.put_back_at => self.put_back().await,
             _ => Ok(()),
         }
     }
@@ -60,7 +63,8 @@ impl World {
 
     async fn take_backup(&mut self) -> eyre::Result<()> {
         let beats = self.beats().await?;
-        if beats == 0 {
+        // From a database that is held nothing is sent that a restore could undo.
+        if beats == 0 || self.is_held().await? {
             return Ok(());
         }
         let catalogue = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'tidemark!_%' ESCAPE '!' AND name <> 'tidemark_migration' ORDER BY name";
@@ -72,7 +76,10 @@ impl World {
             self.orders.run(&copy).await?;
         }
         let seq = self.face.model().next_seq();
-        self.backup = Some(Backup { tables, seq, ever: self.orders.ever.clone(), buried: self.ledger.buried.clone(), beats });
+        let Range { start, end } = PUT_BACK_AFTER;
+        let put_back_at = self.step + start + u32::try_from(self.turns.below(u64::from(end - start))).unwrap_or(0);
+        self.backup =
+            Some(Backup { tables, seq, ever: self.orders.ever.clone(), buried: self.ledger.buried.clone(), beats, put_back_at });
         self.note(|| "a backup is taken".into());
         // What the shop makes from here on has a key that will be given out again.
         self.open_for_business().await
@@ -155,7 +162,7 @@ impl World {
 impl Ledger {
     /// What people wrote into rows in this time has never been; a person of whom nothing is left is nobody. Which of two values of a field that both sides may write stands
     /// now depends on what was sent meanwhile.
-    fn forget_rows(&mut self, gap: std::ops::Range<u64>, there: &BTreeSet<String>) {
+    fn forget_rows(&mut self, gap: Range<u64>, there: &BTreeSet<String>) {
         self.restored_at = gap.end;
         for entries in self.entries.values_mut() {
             entries.retain(|entry| entry.side != Side::Rows || !gap.contains(&entry.seq));
