@@ -17,6 +17,7 @@ mod faults;
 mod first_meeting;
 mod heavy_browser;
 mod heavy_demo;
+mod heavy_kill_points;
 mod heavy_logs;
 mod heavy_plan_ready;
 mod heavy_processes;

@@ -1,0 +1,145 @@
+//! A worker that is killed at each named point of making a record: before the call, when the CRM has done it and nobody heard, when the answer was heard and is being
+//! settled. Nothing is lost and nothing is made twice. `TIDEMARK_KILL_POINTS` says how often at each point; `scripts/chaos --points 200` does it at length.
+
+use std::collections::BTreeMap;
+
+use eyre::WrapErr;
+use sea_orm::{ConnectionTrait, TransactionTrait};
+use tidemark_sandbox::ForcedAnswer;
+use tidemark_sandbox::ObjectType::Contacts;
+use tidemark_tests::deadline::until;
+use tidemark_tests::house::{House, PATIENCE};
+use tidemark_tests::{Kind, Setup, connect};
+
+/// Kills at each point, when nothing else is said.
+const KILLS: u32 = 2;
+/// For so long the CRM keeps an answer back after it has done what was asked: there is time to kill who waits for it.
+const KEPT_MS: u64 = 900;
+const ENV: [(&str, &str); 2] = [("TIDEMARK__WORKER__LEASE", "3s"), ("TIDEMARK__CONNECTIONS__HUBSPOT__CALL_DEADLINE", "1400ms")];
+
+#[derive(Debug, Clone, Copy)]
+enum Point {
+    /// The link is claimed, a slot for the call is waited for.
+    BeforeCall,
+    /// The CRM has made the record and keeps its answer back.
+    AfterCall,
+    /// The answer was heard; the transaction that writes it down is under way.
+    BeforeSettle,
+}
+
+const POINTS: [Point; 3] = [Point::BeforeCall, Point::AfterCall, Point::BeforeSettle];
+
+/// A create looks for the record by our key, which the CRM holds: none is ever made twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_a_worker_killed_at_any_point_of_a_create_makes_one_record() -> eyre::Result<()> {
+    killed_at_each_point(Setup::default(), "/batch/upsert").await
+}
+
+/// Without a key of ours a lost create is looked for by its match key, once it must show.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_a_worker_killed_at_any_point_of_a_create_without_a_key_makes_one_record() -> eyre::Result<()> {
+    let without_key = Setup {
+        instead: &[("external_key = \"tidemark_key\"\nmatch_on = [\"email\"]", "match_on = [\"email\"]")],
+        ..Setup::default()
+    };
+    killed_at_each_point(without_key, "/batch/create").await
+}
+
+async fn killed_at_each_point(setup: Setup, path: &str) -> eyre::Result<()> {
+    let kills = match std::env::var("TIDEMARK_KILL_POINTS") {
+        Ok(text) => text.parse().wrap_err("TIDEMARK_KILL_POINTS is no number")?,
+        Err(_) => KILLS,
+    };
+    let mut house = House::open(Kind::Postgres, setup, &ENV).await?;
+    house.start("scheduler-1")?;
+    house.start("worker-1")?;
+    house.loaded().await?;
+    let mut expected = BTreeMap::new();
+    for round in 0..kills {
+        for point in POINTS {
+            let name = format!("P{round}{point:?}");
+            kill_at(&mut house, point, &name, path).await.wrap_err_with(|| format!("round {round}, {point:?}"))?;
+            expected.insert(name, 1);
+        }
+    }
+    house.agreement().await?;
+    let mut made: BTreeMap<String, usize> = BTreeMap::new();
+    for mut record in house.rig.crm.crm().list(Contacts) {
+        *made.entry(record.properties.remove("firstname").unwrap_or_default()).or_default() += 1;
+    }
+    assert_eq!(made, expected, "each once");
+    Ok(())
+}
+
+/// Makes a row, kills the worker when it stands at the point, and starts another in its place.
+async fn kill_at(house: &mut House, point: Point, name: &str, path: &str) -> eyre::Result<()> {
+    let insert = format!(
+        "INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('{name}@acme.test', '{name}', '2026-01-01 00:00:00')"
+    );
+    let holder = connect(&house.rig.db.url).await?;
+    let held = holder.begin().await?;
+    match point {
+        // Whoever wants a slot waits; the lock is let go when nobody is left to take it.
+        Point::BeforeCall => {
+            held.execute_unprepared("LOCK TABLE tidemark.tidemark_budget IN EXCLUSIVE MODE").await?;
+            house.rig.db.run(&insert).await?;
+            let debts = format!(
+                "tidemark.tidemark_debt d JOIN customers c ON CAST(c.id AS TEXT) = d.subject WHERE c.first_name = '{name}' AND d.lease_fence IS NOT NULL"
+            );
+            reached(house, "the create is claimed and waits for its slot", &[&debts, &waiter("tidemark_budget")]).await?;
+        }
+        Point::AfterCall => {
+            keep_answer(house, path);
+            house.rig.db.run(&insert).await?;
+            shown(house, name).await?;
+        }
+        Point::BeforeSettle => {
+            keep_answer(house, path);
+            held.execute_unprepared("LOCK TABLE tidemark.tidemark_lineage IN EXCLUSIVE MODE").await?;
+            house.rig.db.run(&insert).await?;
+            shown(house, name).await?;
+            reached(house, "the answer is being settled", &[&waiter("tidemark_lineage")]).await?;
+        }
+    }
+    house.service("worker-1")?.kill_and_restart().await?;
+    held.rollback().await?;
+    holder.close().await?;
+    let landed = format!("customers WHERE first_name = '{name}' AND hubspot_id IS NOT NULL");
+    reached(house, "the create was finished by the next", &[&landed]).await
+}
+
+/// The CRM carries out the next call of this kind at once, and keeps its answer back.
+fn keep_answer(house: &House, path: &str) {
+    let answer = ForcedAnswer { honest: true, delay_ms: KEPT_MS, path_contains: path.into(), ..ForcedAnswer::default() };
+    house.rig.crm.crm().force_next(answer);
+}
+
+/// Somebody waits for a lock on this table of ours.
+fn waiter(table: &str) -> String {
+    format!("pg_locks WHERE NOT granted AND relation = 'tidemark.{table}'::regclass")
+}
+
+async fn reached(house: &mut House, what: &str, conditions: &[&str]) -> eyre::Result<()> {
+    let db = &house.rig.db;
+    let reached = until(what, PATIENCE, async || {
+        for condition in conditions {
+            if db.count(condition).await? == 0 {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    });
+    let reached = reached.await;
+    house.explain(reached)
+}
+
+async fn shown(house: &mut House, name: &str) -> eyre::Result<()> {
+    let crm = house.rig.crm.crm();
+    let shown = until("the CRM has made the record", PATIENCE, async || {
+        let made =
+            crm.list(Contacts).into_iter().any(|record| record.properties.get("firstname").is_some_and(|first| first == name));
+        Ok(made.then_some(()))
+    });
+    let shown = shown.await;
+    house.explain(shown)
+}
