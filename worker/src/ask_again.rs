@@ -10,7 +10,7 @@ use tidemark_core::source::SourceTraits;
 use tidemark_core::window::millis;
 use tidemark_crm::{Bucket, ReadIds};
 use tidemark_store::gone::{Missing, Round};
-use tidemark_store::{StoreError, links};
+use tidemark_store::{StoreError, debts, links};
 
 use crate::calls::{NoAnswer, Purpose};
 use crate::poll::wanted;
@@ -46,6 +46,10 @@ pub(crate) async fn round(
             Err(no) => return Ok(Err(no)),
         }
     }
+    // A witness may be what one of the missing was merged into: it is read, so that this is heard, and the next round asks for one less.
+    let survivors = found.iter().filter(|record| missing.iter().any(|id| record.id != *id && record.absorbed.contains(id)));
+    let survivors: Vec<&str> = survivors.map(|record| record.id.as_str()).collect();
+    debts::owe_reads(store, mapped.id, &survivors, 0).await?;
     answered += witnesses.iter().filter(|id| found.iter().any(|record| record.id == **id)).count();
     round.witness = match (witnesses.len(), answered) {
         (0, _) => Witness::Nobody,

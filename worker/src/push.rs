@@ -9,15 +9,15 @@ use tidemark_core::brake::{Act, act_on_record};
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::Class;
 use tidemark_core::push::{Plan, REUSED, Reference, Sent, Subject, plan};
-use tidemark_core::record::RemoteId;
+use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::window::millis;
 use tidemark_crm::WriteKind;
-use tidemark_store::StoreError;
 use tidemark_store::brakes::{Outgoing, ask_pushes};
 use tidemark_store::debts::{self, Claim, Kind, Unpaid, Which};
 use tidemark_store::push::{self as pushing, Prepared};
 use tidemark_store::rows::Mapped;
 use tidemark_store::settle::{Settlement, settle};
+use tidemark_store::{StoreError, aliases};
 
 use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
 use crate::context::Context;
@@ -187,7 +187,7 @@ impl Push<'_> {
     /// Fields the CRM may change are sent only after a read in the same push: a record that still says what was agreed lets them go, any other is merged first.
     async fn read_in_push(&self, planned: &mut [(&Prepared, Plan)], now: Millis) -> Result<Result<(), NoAnswer>, StoreError> {
         let asks = |(prepared, plan): &(&Prepared, Plan)| match plan {
-            Plan::ReadFirst(_) => prepared.link.as_ref()?.remote_id.clone(),
+            Plan::ReadFirst(_) | Plan::Archive => prepared.link.as_ref()?.remote_id.clone(),
             _ => None,
         };
         let ids: Vec<RemoteId> = planned.iter().filter_map(asks).collect();
@@ -198,15 +198,29 @@ impl Push<'_> {
             Ok(records) => records,
             Err(no) => return Ok(Err(no)),
         };
-        let records: HashMap<&RemoteId, _> = records.iter().map(|record| (&record.id, record)).collect();
+        let by_id: HashMap<&RemoteId, _> = records.iter().map(|record| (&record.id, record)).collect();
         for (prepared, plan) in planned.iter_mut() {
             let Some(link) = prepared.link.as_ref().filter(|_| matches!(plan, Plan::ReadFirst(_))) else { continue };
-            let record = link.remote_id.as_ref().and_then(|id| records.get(id));
+            let record = link.remote_id.as_ref().and_then(|id| by_id.get(id));
             if record.is_some_and(|record| still_agreed(self.purpose.stream, &link.view.base, &record.values)) {
                 *plan = self.plan(prepared, true, now);
             }
         }
+        self.doubt_archives(planned, &records).await?;
         Ok(Ok(()))
+    }
+
+    /// A record is archived only if it is still its row's alone: another's that was merged into it, and that nobody here has heard of, would go with it.
+    async fn doubt_archives(&self, planned: &mut [(&Prepared, Plan)], records: &[Record]) -> Result<(), StoreError> {
+        let contested = aliases::contested(&self.purpose.ctx.store, self.purpose.stream.id, records).await?;
+        for (prepared, plan) in planned.iter_mut().filter(|(_, plan)| *plan == Plan::Archive) {
+            let Some(id) = prepared.link.as_ref().and_then(|link| link.remote_id.as_ref()) else { continue };
+            let record = records.iter().find(|record| record.ids().any(|one| one == id));
+            if record.is_some_and(|record| record.id != *id || contested.contains(&record.id)) {
+                *plan = Plan::ReadFirst("the record was merged with another in the CRM");
+            }
+        }
+        Ok(())
     }
 
     /// When a record that an earlier create of this row made has surely landed and is shown by the search index; `None` when none was sent unheard.
@@ -214,9 +228,13 @@ impl Push<'_> {
         Some(prepared.link.as_ref()?.view.ghosts.until()? + self.commit_lag)
     }
 
-    /// Until when a create must not be sent again: with a key of ours it finds its own record, without one only the search index tells.
+    /// Until when a create must not be sent again: one that was not heard of may land until then, and whatever people write into its record would be overwritten. By a key of
+    /// ours the record is found once it is there, without one only the search index tells.
     pub(crate) fn unheard_until(&self, prepared: &Prepared) -> Option<Millis> {
-        self.purpose.stream.spec.external_key.is_none().then(|| self.shown_by(prepared))?
+        match &self.purpose.stream.spec.external_key {
+            Some(_) => prepared.link.as_ref()?.view.ghosts.until(),
+            None => self.shown_by(prepared),
+        }
     }
 
     /// No further call now: what was not settled waits as the failure demands, and refused credentials pause the connection.

@@ -199,15 +199,7 @@ pub(crate) async fn find_lost(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<
         let claim = &going.prepared.claim;
         let shown = push.shown_by(going.prepared).unwrap_or(now);
         settlements.push(match found.get(&claim.id).map(Vec::as_slice) {
-            Some([record]) => Settlement::Written {
-                claim,
-                sent: Vec::new(),
-                remote_id: record.id.clone(),
-                modified: record.modified,
-                answered: Vec::new(),
-                created: false,
-                complete: false,
-            },
+            Some([record]) => Settlement::Found { claim, remote_id: record.id.clone(), modified: record.modified },
             _ if now > shown => Settlement::Buried { claim, archived: false },
             _ => {
                 let cause = "the row was deleted while its record was being made";

@@ -31,7 +31,8 @@ fn known(records: &[Record], rows: &[Row]) -> Known {
     for record in records {
         let by_key = rows.iter().filter(|row| record.external_key.as_deref() == Some(row.key.as_str()));
         let by_name = rows.iter().filter(|row| row.field(1).is_some() && row.field(1) == record.values[1].as_deref());
-        let candidate = |row: &Row, by_external_key| Candidate { key: row.key.clone(), taken: false, by_external_key };
+        let candidate =
+            |row: &Row, by_external_key| Candidate { key: row.key.clone(), taken: false, by_external_key, creating: false };
         let mut found: Vec<Candidate> = by_key.map(|row| candidate(row, true)).collect();
         if found.is_empty() {
             found = by_name.map(|row| candidate(row, false)).collect();

@@ -62,6 +62,8 @@ pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Mill
             // Mostly what the record was before our push, shown by an index that is behind. But it may be an edit that was committed late, under the stamp it began with.
             if settled || last { Freshness::Doubt("an older stamp came late with other content") } else { Freshness::Stale }
         }
+        // An index that is behind may show what the record was before a read by id met it, under the very stamp that it has kept since.
+        (Some(stamp), Some(seen)) if stamp == seen && commit_lag > 0 => Freshness::Doubt("one stamp, and other content"),
         (Some(stamp), Some(seen)) if stamp > seen + precision => Freshness::New,
         (Some(_), None) => Freshness::New,
         (Some(_) | None, _) => {

@@ -53,6 +53,18 @@ fn what_no_reader_comes_to_again_is_read_by_id_however_young_our_push_is() {
 }
 
 #[test]
+fn h6_one_stamp_with_other_content_is_read_by_id_where_the_index_may_be_behind() {
+    let page = |commit_lag| Heard::Page { asked_at: 5_000, commit_lag, last: false };
+    let other = record(Some(900), "Oslo");
+    assert!(
+        matches!(freshness(&link(Some(900), None), &other, page(500), 1_000), Freshness::Doubt(_)),
+        "it may be what was there before"
+    );
+    assert_eq!(freshness(&link(Some(900), None), &other, page(0), 1_000), Freshness::New, "what is shown is what is there");
+    assert_eq!(freshness(&link(Some(900), None), &other, Heard::ById { asked_at: 5_000 }, 1_000), Freshness::New);
+}
+
+#[test]
 fn nothing_is_merged_while_a_push_is_under_way() {
     let mut link = link(None, None);
     link.push_leased = true;

@@ -27,6 +27,8 @@ pub struct Candidate {
     /// Linked to another record already.
     pub taken: bool,
     pub by_external_key: bool,
+    /// A create of it was begun and not heard of.
+    pub creating: bool,
 }
 
 /// Decides where a record without a link belongs, from the rows that carry its keys.
@@ -49,6 +51,13 @@ pub fn meet(spec: &StreamSpec, candidates: &[Candidate], undecided_creates: bool
         }
         [one] => Meeting::Bind(one.key.clone()),
         many => {
+            // The others have records of their own, and this is what the create of the one made, or will be bound to it when that looks.
+            let mut free = many.iter().filter(|candidate| !candidate.taken);
+            if let (Some(one), None) = (free.next(), free.next())
+                && one.creating
+            {
+                return Meeting::Bind(one.key.clone());
+            }
             let keys: Vec<&str> = many.iter().take(5).map(|candidate| candidate.key.as_str()).collect();
             Meeting::Park(format!("{} rows match this record: {}", many.len(), keys.join(", ")))
         }

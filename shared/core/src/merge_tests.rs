@@ -191,7 +191,8 @@ fn a_stage_that_the_rows_status_already_maps_to_changes_nothing() {
 
 #[test]
 fn an_unknown_record_is_bound_inserted_or_parked_by_who_carries_its_keys() {
-    let candidate = |key: &str, taken, by_external_key| Candidate { key: RowKey::new(key), taken, by_external_key };
+    let candidate =
+        |key: &str, taken, by_external_key| Candidate { key: RowKey::new(key), taken, by_external_key, creating: false };
     assert_eq!(meet(&spec(), &[], false), Meeting::Insert);
     assert_eq!(meet(&spec(), &[candidate("1", false, false)], false), Meeting::Bind(RowKey::new("1")));
     assert_eq!(
@@ -200,6 +201,11 @@ fn an_unknown_record_is_bound_inserted_or_parked_by_who_carries_its_keys() {
     );
     assert!(matches!(meet(&spec(), &[candidate("1", true, false)], false), Meeting::Park(_)));
     assert!(matches!(meet(&spec(), &[candidate("1", false, false), candidate("2", false, false)], false), Meeting::Park(_)));
+    assert!(matches!(meet(&spec(), &[candidate("1", true, false), candidate("2", false, false)], false), Meeting::Park(_)));
+    let begun = Candidate { creating: true, ..candidate("2", false, false) };
+    let made = meet(&spec(), &[candidate("1", true, false), begun.clone()], false);
+    assert_eq!(made, Meeting::Bind(RowKey::new("2")), "it is what its create made");
+    assert!(matches!(meet(&spec(), &[candidate("1", false, false), begun], false), Meeting::Park(_)));
     let without_key = StreamSpec { external_key: None, ..spec() };
     assert!(matches!(meet(&without_key, &[], true), Meeting::Wait(_)));
     let out = StreamSpec { direction: Direction::Out, ..spec() };

@@ -119,6 +119,10 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
             Some(_) => Plan::Bury,
         };
     };
+    // Sent or not, nothing reaches the row any more until it goes on with the survivor, or somebody has been told.
+    if linked.is_some_and(|link| link.state == LinkState::Double) {
+        return Plan::ReadFirst(survivor::REASON);
+    }
     if !row.is_sendable(spec)
         && let Some(why) = linked.and_then(|link| put_right(spec, row, link))
     {
@@ -137,7 +141,6 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
         return problem;
     }
     match linked {
-        Some(link) if link.state == LinkState::Double => Plan::ReadFirst(survivor::REASON),
         None => plan_create(spec, row, subject),
         Some(link) if link.state == LinkState::Creating => plan_create(spec, row, subject),
         Some(link) if subject.reborn && is_somebody_else(spec, link, row) => Plan::Park {

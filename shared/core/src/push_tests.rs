@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::base::Dispute;
 use crate::ghost::Ghosts;
 use crate::merge::tests::{field, spec};
 use crate::record::RowKey;
@@ -219,4 +220,26 @@ fn addresses_are_checked_soberly() {
     for bad in ["", "a", "a@b", "@b.co", "a b@c.de", "a@b..co", "a@b.co\n", "a@@b.co"] {
         assert!(!looks_like_email(bad), "{bad:?}");
     }
+}
+
+#[test]
+fn h16_a_row_that_waits_for_another_rows_record_asks_for_it_though_it_is_not_sent() {
+    let mut spec = spec();
+    spec.send_when = vec![Condition { column: "confirmed".into(), test: Test::Present }];
+    let mut double = link(&["Rome", "Ana", "1"]);
+    double.state = LinkState::Double;
+    assert!(matches!(check(&spec, Some(&row(&["Rome", "Ana", "1"])), Some(&double)), Plan::ReadFirst(_)));
+}
+
+#[test]
+fn h24_what_was_written_after_a_stale_save_into_a_row_that_is_not_sent_owes_no_read() {
+    let mut spec = spec();
+    spec.send_when = vec![Condition { column: "confirmed".into(), test: Test::Present }];
+    let mut link = link(&["Rome", "Ana", "1"]);
+    let before = Dispute { agreed: None, since: Some(0) };
+    link.base.fields[2] =
+        Some(FieldBase { state: State::Held(Box::new(before)), ..FieldBase::agreed(Some("1".into()), Some("2".into())) });
+    assert!(matches!(check(&spec, Some(&row(&["Rome", "Ana", "1"])), Some(&link)), Plan::ReadFirst(_)), "it is put right");
+    let since = check(&spec, Some(&row(&["Rome", "Ana", "3"])), Some(&link));
+    assert_eq!(since, Plan::NotOurs { why: "send_when does not hold" });
 }

@@ -63,7 +63,8 @@ fn absorb_one(spec: &StreamSpec, record: &Record, known: &Known, absorbed: &mut 
         let moved = link.remote_id.as_ref().is_some_and(|id| known.moved.contains(id));
         moved || link.view.push_leased || link.row_key.as_ref().is_some_and(|key| known.locked.contains(key))
     };
-    if losers.iter().any(moving) {
+    // Its own link too: an archive of its record may be under way because its row is gone, and who goes on with the record would lose it.
+    if own.iter().any(moving) || losers.iter().any(moving) {
         absorbed.waiting.insert(record.id.clone());
         return;
     }

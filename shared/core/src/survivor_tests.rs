@@ -95,7 +95,7 @@ fn h16_two_rows_of_one_record_are_never_both_bound() {
 #[test]
 fn h16_a_survivor_that_carries_the_key_of_another_row_is_that_rows() {
     let mut known = known(&[link(1, "7", "L", LinkState::Linked)]);
-    let own = Candidate { key: RowKey::new("9"), taken: false, by_external_key: true };
+    let own = Candidate { key: RowKey::new("9"), taken: false, by_external_key: true, creating: false };
     known.candidates.insert(RemoteId::new("S"), vec![own]);
     known.rows.insert(RowKey::new("9"), Row { key: RowKey::new("9"), columns: values("1") });
     let (known, steps) = decide(&[record("S", "2", &["L"])], known);
@@ -195,4 +195,16 @@ fn h16_a_row_that_went_before_the_merge_was_heard_of_gives_its_record_up() {
     assert_eq!((absorbed.released, absorbed.doubles.len(), absorbed.rebound.len()), (vec![1], 0, 0));
     known.links.get_mut(&RemoteId::new("a")).unwrap().view.push_leased = true;
     assert!(absorb(&spec(), &[record("b", "1", &["a"])], &known).released.is_empty(), "what is on its way settles first");
+}
+
+#[test]
+fn h16_nobody_goes_on_with_a_record_while_a_push_of_its_own_row_is_under_way() {
+    let (mut own, loser) = (link(1, "7", "S", LinkState::Linked), link(2, "8", "L", LinkState::Linked));
+    own.view.push_leased = true;
+    let mut known = known(&[own, loser]);
+    // Its row went, and the record may be archived at this moment.
+    known.rows.remove(&RowKey::new("7"));
+    let (known, steps) = decide(&[record("S", "1", &["L"])], known);
+    assert!(matches!(steps.as_slice(), [Step::OweRead { .. }]), "{steps:?}");
+    assert!(known.absorbed.rebound.is_empty() && known.absorbed.released.is_empty());
 }

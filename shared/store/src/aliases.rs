@@ -1,18 +1,18 @@
 //! Ids of records that were merged away, and the records they lead to. Which link goes on with a survivor is decided by the core.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::lineage::{Source, What};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::survivor::{Absorbed, Double, REASON};
 
-use crate::StoreError;
 use crate::debts::{self, Kind, Parking};
 use crate::dialect::{in_list, list, table};
 use crate::lineage::Notes;
 use crate::query::{all, get, run};
 use crate::session::Tx;
+use crate::{Store, StoreError};
 
 /// Where each of these ids leads, for those that lead anywhere.
 pub(crate) async fn of<'a>(
@@ -30,6 +30,24 @@ pub(crate) async fn of<'a>(
         .iter()
         .map(|row| Ok((RemoteId(get(row, 0)?), RemoteId(get(row, 1)?))))
         .collect()
+}
+
+/// Those of the records that another's row may go on with: others were merged into them, unheard as yet, or wait for them.
+pub async fn contested(store: &Store, stream: i64, records: &[Record]) -> Result<HashSet<RemoteId>, StoreError> {
+    let mut absorbed: Vec<(RemoteId, RemoteId)> = Vec::new();
+    for record in records {
+        absorbed.extend(record.absorbed.iter().map(|lost| (lost.clone(), record.id.clone())));
+    }
+    if absorbed.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let ids: Vec<&str> = absorbed.iter().map(|(lost, _)| lost.as_str()).collect();
+    let known = of(&store.db, stream, ids.into_iter()).await?;
+    let mut contested: HashSet<RemoteId> =
+        absorbed.iter().filter(|(lost, id)| known.get(lost) != Some(id)).map(|(_, id)| id.clone()).collect();
+    let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).collect();
+    contested.extend(awaited(&store.db, stream, ids.into_iter()).await?.into_keys());
+    Ok(contested)
 }
 
 /// Adds to each record what earlier answers said was merged into it: not every answer tells.

@@ -248,15 +248,15 @@ pub(crate) async fn passed_reads<'a>(
     all(db, &sql, vec![stream.into(), list(backend, records)]).await?.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
 }
 
-/// Which of these owed reads wait behind a brake.
-pub(crate) async fn braked_reads<'a>(
+/// Which of these owed reads wait for a person, behind a brake or otherwise.
+pub(crate) async fn parked_reads<'a>(
     db: &impl ConnectionTrait,
     stream: i64,
     records: impl Iterator<Item = &'a str>,
 ) -> Result<HashSet<String>, StoreError> {
     let backend = db.get_database_backend();
     let sql = format!(
-        "SELECT subject FROM tidemark_debt WHERE stream_id = $1 AND kind = 'read' AND state = 'parked' AND class LIKE 'brake_%' AND subject {}",
+        "SELECT subject FROM tidemark_debt WHERE stream_id = $1 AND kind = 'read' AND state = 'parked' AND subject {}",
         in_list(backend, 2, "text")
     );
     all(db, &sql, vec![stream.into(), list(backend, records)]).await?.iter().map(|row| get(row, 0)).collect()

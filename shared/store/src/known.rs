@@ -171,8 +171,10 @@ async fn reborn(tx: &Tx, mapped: &Mapped, known: &Known) -> Result<HashSet<RowKe
 fn existing(known: &Known, keys: BTreeMap<RowKey, bool>) -> Vec<Candidate> {
     let there = keys.into_iter().filter(|(key, _)| known.rows.contains_key(key) || known.locked.contains(key));
     let candidate = |(key, by_external_key): (RowKey, bool)| {
-        let taken = known.links_by_row.get(&key).is_some_and(|link: &KnownLink| link.remote_id.is_some());
-        Candidate { key, taken, by_external_key }
+        let link: Option<&KnownLink> = known.links_by_row.get(&key);
+        let taken = link.is_some_and(|link| link.remote_id.is_some());
+        let creating = link.is_some_and(|link| link.view.state == LinkState::Creating);
+        Candidate { key, taken, by_external_key, creating }
     };
     there.map(candidate).collect()
 }

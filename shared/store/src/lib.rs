@@ -4,7 +4,7 @@
 //! (clock, lists, row locks, catalogues) is named in [`dialect`]. Order tables are read and written in their columns' text form and are always qualified.
 
 pub mod acts;
-mod aliases;
+pub mod aliases;
 pub mod arrivals;
 pub mod brakes;
 pub mod budget;

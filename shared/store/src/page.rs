@@ -79,9 +79,13 @@ pub async fn apply_page(
         precision: page.precision,
         clock: page.clock,
         read_delay: page.read_delay,
-        undecided_creates: held.undecided_creates,
+        // Seldom: the fence told only that something is begun.
+        undecided_creates: held.undecided_creates
+            && mapped.spec.external_key.is_none()
+            && streams::undecided_creates(&tx, mapped).await?,
         keys_doubted: held.keys_doubted,
         read_debts: held.read_debts,
+        claimed: HashSet::new(),
         children: held.children,
         aliases: held.aliases,
         moved: HashSet::new(),
@@ -158,9 +162,10 @@ pub async fn apply_reads(
         clock: reads.clock,
         read_delay: reads.read_delay,
         // With a key of ours on each record a create is told apart; without one a record may be what a create made.
-        undecided_creates: mapped.spec.external_key.is_none() && streams::undecided_creates(&tx, mapped.id).await?,
+        undecided_creates: mapped.spec.external_key.is_none() && streams::undecided_creates(&tx, mapped).await?,
         keys_doubted: streams::keys_doubted(&tx, mapped.id).await?,
-        read_debts: false,
+        read_debts: true,
+        claimed: reads.claims.iter().map(|claim| claim.subject.as_str()).collect(),
         children: true,
         aliases: true,
         moved: moved.clone(),
@@ -207,6 +212,8 @@ struct Batch<'a> {
     undecided_creates: bool,
     keys_doubted: bool,
     read_debts: bool,
+    /// Whose debts the caller pays itself: what is owed again for them stays.
+    claimed: HashSet<&'a str>,
     children: bool,
     aliases: bool,
     moved: HashSet<RemoteId>,
@@ -361,7 +368,8 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     debts::owe(tx, mapped.id, Kind::Push, written.owe_push.iter().map(String::as_str), 0, false).await?;
     if batch.read_debts {
         // A record that is merged now owes nothing any more, parked or not.
-        debts::forget(tx, mapped.id, Kind::Read, written.merged.iter().map(RemoteId::as_str)).await?;
+        let merged = written.merged.iter().map(RemoteId::as_str).filter(|id| !batch.claimed.contains(id));
+        debts::forget(tx, mapped.id, Kind::Read, merged).await?;
     }
     let others = written.lost.iter().chain(&redirected).map(RemoteId::as_str);
     let owed: Vec<&str> = work.owed_reads.iter().copied().chain(others).collect();

@@ -79,6 +79,9 @@ pub async fn prepare(
         [] => HashMap::new(),
         ids => aliases::awaited(&tx, mapped.id, ids.iter().map(String::as_str)).await?,
     };
+    // Whoever waits for a record has to be there to take it over.
+    let heirs = rows::by_keys(&tx, mapped, awaited.values().flatten().map(String::as_str), Lock::Free).await?;
+    let heirs: HashSet<RowKey> = heirs.into_iter().map(|row| row.key).collect();
     let mut parent_ids: Vec<HashMap<RowKey, RemoteId>> = vec![HashMap::new(); mapped.spec.fields.len()];
     for (at, field, object) in mapped.spec.reference_fields() {
         let Some(parent) = parents.get(object) else { continue };
@@ -98,7 +101,8 @@ pub async fn prepare(
         let parents = (0..mapped.spec.fields.len()).map(parent).collect();
         let link = links.remove(&key);
         let record = link.as_ref().and_then(|link| link.remote_id.as_ref());
-        let heir = record.is_some_and(|id| awaited.contains_key(id));
+        let awaited = record.and_then(|id| awaited.get(id));
+        let heir = awaited.is_some_and(|keys| keys.iter().any(|key| heirs.contains(&RowKey::new(key.as_str()))));
         Prepared { link, former: former.remove(&key), row, parents, claim, heir }
     };
     Ok(claims.into_iter().map(prepare).collect())

@@ -21,7 +21,7 @@ use crate::settled_links::{self, LinkSettled, unmark};
 use crate::{Store, StoreError, aliases, brakes, changes, children, row_writes, terms};
 
 /// A push whose record waits for a person is looked at again this much later.
-const BRAKED_MS: Millis = 60_000;
+const PARKED_MS: Millis = 60_000;
 
 /// What came of one claimed push.
 #[derive(Debug)]
@@ -44,6 +44,12 @@ pub enum Settlement<'a> {
         answered: Vec<(String, Value)>,
         created: bool,
         complete: bool,
+    },
+    /// The record of a row that was deleted while it was being made: the delete may reach it now.
+    Found {
+        claim: &'a Claim,
+        remote_id: RemoteId,
+        modified: Option<Millis>,
     },
     /// References were sent: fields and the parents' row keys they now hold.
     Referred {
@@ -79,7 +85,7 @@ pub enum Settlement<'a> {
 impl Settlement<'_> {
     /// Nothing more will be sent for this claim.
     fn is_final(&self) -> bool {
-        !matches!(self, Self::Written { complete: false, .. } | Self::Referred { complete: false, .. })
+        !matches!(self, Self::Written { complete: false, .. } | Self::Found { .. } | Self::Referred { complete: false, .. })
     }
 
     fn claim(&self) -> &Claim {
@@ -87,6 +93,7 @@ impl Settlement<'_> {
             Self::NotOurs { claim }
             | Self::Nothing { claim, .. }
             | Self::Written { claim, .. }
+            | Self::Found { claim, .. }
             | Self::Referred { claim, .. }
             | Self::Buried { claim, .. }
             | Self::ReadFirst { claim, .. }
@@ -141,7 +148,7 @@ async fn foreign_links(
     let created: Vec<&str> = settlements
         .iter()
         .filter_map(|settlement| match settlement {
-            Settlement::Written { claim, remote_id, .. } => {
+            Settlement::Written { claim, remote_id, .. } | Settlement::Found { claim, remote_id, .. } => {
                 let own = links.get(&RowKey::new(claim.subject.as_str())).and_then(|link| link.remote_id.as_ref());
                 (own != Some(remote_id)).then_some(remote_id.as_str())
             }
@@ -257,6 +264,25 @@ impl<'a> Settling<'a> {
                     self.pay(mapped, claim, Some(&base));
                 }
             }
+            Settlement::Found { claim, remote_id, modified } => {
+                let Some(link) = link else { return self.paid.push(claim) };
+                // Another row's record was merged into it before anybody heard of it: it is that row's now, and nothing of this one is left.
+                if foreign.get(remote_id).is_some_and(|other| other.id != link.id) {
+                    self.notes.buried(link, attempt, false);
+                    self.buried.push(Buried { id: link.id, gone: Gone::Both, modified: None, mark: None });
+                    return self.paid.push(claim);
+                }
+                let base = settled(spec, &link.view.base, &[], &[], false);
+                self.notes.sent(spec, link, attempt, &[], &base, false);
+                self.links.push(LinkSettled {
+                    id: link.id,
+                    base: base.to_json(spec),
+                    remote_id: Some(remote_id.clone()),
+                    modified: *modified,
+                    written: true,
+                    open: base.is_open(),
+                });
+            }
             Settlement::Referred { claim, fields, complete } => {
                 let mut base = link.map(|link| link.view.base.clone()).unwrap_or_default();
                 if let Some(link) = link {
@@ -342,19 +368,20 @@ impl<'a> Settling<'a> {
         }
         let (rows, records): (Vec<&str>, Vec<&str>) = self.remote_ids.iter().copied().unzip();
         children::free(tx, &mapped.spec, &rows, &records).await?;
-        debts::owe(tx, mapped.id, Kind::Read, self.reads.iter().map(|(id, _)| *id), 0, true).await?;
-        debts::pay(tx, fence, &self.paid).await?;
+        // Asked before the reads are owed anew: what a person has yet to say is tried again with the push, not with each second.
         if !self.after_reads.is_empty() {
-            let held = brakes::braked_reads(tx, mapped.id, self.after_reads.iter().map(|(_, record, _)| *record)).await?;
-            let cause = "its record waits behind a brake";
+            let held = brakes::parked_reads(tx, mapped.id, self.after_reads.iter().map(|(_, record, _)| *record)).await?;
+            let cause = "its record waits for a person";
             let later = |(claim, record, unpaid): (&'a Claim, &str, Unpaid<'a>)| match unpaid {
                 Unpaid::Later { due_at, .. } if held.contains(record) => {
-                    (claim, Unpaid::Later { due_at: due_at + BRAKED_MS, cause })
+                    (claim, Unpaid::Later { due_at: due_at + PARKED_MS, cause })
                 }
                 unpaid => (claim, unpaid),
             };
             self.unpaid.extend(std::mem::take(&mut self.after_reads).into_iter().map(later));
         }
+        debts::owe(tx, mapped.id, Kind::Read, self.reads.iter().map(|(id, _)| *id), 0, true).await?;
+        debts::pay(tx, fence, &self.paid).await?;
         for (claim, unpaid) in &self.unpaid {
             debts::leave(tx, fence, claim, unpaid).await?;
         }

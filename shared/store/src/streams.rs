@@ -4,9 +4,10 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use tidemark_core::Millis;
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::Failure;
+use tidemark_core::ghost::Ghosts;
 use tidemark_core::hint::HintKind;
 use tidemark_core::sweep::Cursors;
-use tidemark_core::window::Reader;
+use tidemark_core::window::{Reader, millis};
 
 use crate::query::{all, get, one, run, scalar};
 use crate::rows::Mapped;
@@ -256,10 +257,22 @@ pub(crate) async fn keys_doubted(db: &impl ConnectionTrait, stream: i64) -> Resu
 /// A create whose record may be there although nobody has heard of it: it was sent without a known outcome, or is about to be.
 const UNDECIDED: &str = "l.state = 'creating' AND (l.ghosts IS NOT NULL OR l.push_until > {now})";
 
-/// Whether a create of this stream is under way or unresolved.
-pub(crate) async fn undecided_creates(db: &impl ConnectionTrait, stream: i64) -> Result<bool, StoreError> {
-    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM tidemark_link l WHERE l.stream_id = $1 AND {UNDECIDED} LIMIT 1) u");
-    Ok(scalar::<i64>(db, &sql, vec![stream.into()]).await? > 0)
+/// Whether a create of this stream is under way or unresolved. One whose push waits for a person, or is not owed any more, is waited for no longer than its record may take to
+/// show: else no stranger would become a row before somebody has looked.
+pub(crate) async fn undecided_creates(db: &impl ConnectionTrait, mapped: &Mapped) -> Result<bool, StoreError> {
+    let sql = format!(
+        "SELECT l.ghosts, COALESCE(l.push_until, 0) > {{now}} OR EXISTS (SELECT 1 FROM tidemark_debt d
+             WHERE d.stream_id = l.stream_id AND d.kind = 'push' AND d.subject = l.row_key AND d.state <> 'parked'), {{now}}
+         FROM tidemark_link l WHERE l.stream_id = $1 AND {UNDECIDED} ORDER BY l.id"
+    );
+    for row in all(db, &sql, vec![mapped.id.into()]).await? {
+        let (ghosts, goes_on, now): (Option<String>, bool, Millis) = (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
+        let shown = Ghosts::from_json(&mapped.spec, ghosts.as_deref()).until();
+        if goes_on || shown.is_some_and(|until| now <= until + millis(mapped.spec.poll.settled_lag)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What the fence update learned on its way.

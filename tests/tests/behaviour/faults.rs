@@ -98,6 +98,49 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn h12_strangers_wait_for_an_undecided_create_no_longer_than_it_may_take_to_show(kind) {
+        let rig = Rig::with(kind, Setup { instead: NO_KEY, ..Setup::default() }).await?;
+        rig.settle().await?;
+        ana(&rig).await?;
+        rig.crm.crm().force_next(ForcedAnswer { dropped: true, path_contains: "/contacts/batch/create".into(), ..ForcedAnswer::default() });
+        job(&rig, &rig.ctx, HintKind::Push, "hubspot.contacts").await?;
+        // Its push waits for a person now, who may take days.
+        rig.db.run("UPDATE customers SET email = 'no address'").await?;
+        rig.debts_due("hubspot.contacts").await?;
+        rig.push("hubspot.contacts").await?;
+        assert_eq!(rig.debts("parked").await?, 1);
+        rig.crm.crm().create(Contacts, &[("email", "bo@acme.test")])?;
+        rig.catch_up("hubspot.contacts").await?;
+        rig.read("hubspot.contacts").await?;
+        assert_eq!(rig.db.count("customers").await?, 1, "it may be what the create made");
+        until("the stranger becomes a row", Duration::from_secs(30), async || {
+            rig.read("hubspot.contacts").await?;
+            Ok((rig.db.count("customers").await? == 2).then_some(()))
+        })
+        .await
+    }
+
+    async fn h12_a_create_that_may_yet_land_is_not_sent_over_what_people_write_into_its_record(kind) {
+        let rig = Rig::start(kind).await?;
+        rig.settle().await?;
+        let (crm, calm) = (rig.crm.crm(), rig.crm.crm().weather());
+        ana(&rig).await?;
+        crm.set_weather(tidemark_sandbox::Weather { late_landing: 1.0, late_commit_ms: (1_500, 1_500), ..calm.clone() });
+        job(&rig, &rig.ctx, HintKind::Push, "hubspot.contacts").await?;
+        crm.set_weather(calm);
+        rig.debts_due("hubspot.contacts").await?;
+        rig.push("hubspot.contacts").await?;
+        assert!(rig.records("contacts").await?.is_empty(), "looked for, not there yet, and not made by a second call");
+        let cause = rig.db.one(&format!("SELECT cause FROM {} WHERE kind = 'push'", rig.db.own("tidemark_debt"))).await?;
+        assert_eq!(cause.as_deref(), Some("a create was sent and not heard of; its record may show yet"));
+        let id = until("the create lands", Duration::from_secs(20), async || Ok(rig.records("contacts").await?.into_keys().next())).await?;
+        crm.edit(Contacts, &id, &[("phone", "7")])?;
+        rig.settle().await?;
+        assert_eq!((rig.record("contacts", &id).await?["phone"].as_str(), rig.records("contacts").await?.len()), ("7", 1));
+        assert_eq!(rig.db.one("SELECT phone FROM customers").await?.as_deref(), Some("7"));
+        Ok(())
+    }
+
     async fn a_crm_that_cannot_be_reached_loses_nothing_either_way(kind) {
         let rig = Rig::start(kind).await?;
         rig.crm.crm().create(Contacts, &[("email", "only@crm.test")])?;

@@ -1,10 +1,13 @@
 //! Two records are merged in the CRM: the row goes on with the survivor, or two rows wait for a person. Nothing is made twice, nothing is lost.
 
-use eyre::OptionExt;
+use eyre::{OptionExt, WrapErr, bail};
+use tidemark_core::hint::{Hint, HintKind};
 use tidemark_core::why::{Asked, tell};
+use tidemark_sandbox::ForcedAnswer;
 use tidemark_sandbox::ObjectType::{Contacts, Deals};
 use tidemark_store::why;
 use tidemark_tests::{Kind, Rig, Setup, on_both_databases};
+use tidemark_worker::handle;
 
 const CONTACTS: &str = "hubspot.contacts";
 
@@ -18,6 +21,17 @@ async fn agreed(kind: Kind, redirect: bool) -> eyre::Result<(Rig, String)> {
     rig.settle().await?;
     let id = rig.db.one("SELECT hubspot_id FROM customers").await?.ok_or_eyre("no id came back")?;
     Ok((rig, id))
+}
+
+/// Two confirmed customers, both in the CRM; their records.
+async fn two(rig: &Rig) -> eyre::Result<(String, String)> {
+    for name in ["ana", "bo"] {
+        let confirmed = format!("('{name}@acme.test', '2026-01-01 00:00:00')");
+        rig.db.run(&format!("INSERT INTO customers (email, email_confirmed_at) VALUES {confirmed}")).await?;
+        rig.settle().await?;
+    }
+    let (first, second) = (customer(rig, 1).await?[0].clone(), customer(rig, 2).await?[0].clone());
+    Ok((first.ok_or_eyre("no record")?, second.ok_or_eyre("no record")?))
 }
 
 async fn customer(rig: &Rig, id: u32) -> eyre::Result<Vec<Option<String>>> {
@@ -185,6 +199,139 @@ on_both_databases! {
             let state = rig.db.one(&format!("SELECT state FROM {} WHERE stream_id = {contacts} AND remote_id = '{lost}'", rig.db.own("tidemark_link"))).await?;
             assert_eq!((owed, state.as_deref()), (0, Some("tombstone")), "redirect: {redirect}");
         }
+        Ok(())
+    }
+
+    async fn h16_a_row_that_is_not_sent_takes_the_record_of_the_row_that_went(kind) {
+        for redirect in [true, false] {
+            let mut setup = Setup::default();
+            setup.weather.merged_redirect = redirect;
+            let rig = Rig::with(kind, setup).await?;
+            let crm = rig.crm.crm();
+            // Rows that came from the CRM: nobody confirmed their e-mail, so that nothing of them is sent.
+            let lost = crm.create(Contacts, &[("email", "ana@acme.test")])?;
+            rig.settle().await?;
+            let survivor = crm.create(Contacts, &[("email", "bo@acme.test"), ("phone", "2")])?;
+            rig.settle().await?;
+            crm.merge(Contacts, &survivor, &lost)?;
+            rig.catch_up(CONTACTS).await?;
+            assert_eq!(parked(&rig).await?.len(), 1);
+            rig.db.run("UPDATE customers SET first_name = 'Ana' WHERE id = 1").await?;
+            rig.push(CONTACTS).await?;
+            rig.read(CONTACTS).await?;
+            assert_eq!(parked(&rig).await?.len(), 1, "somebody still has to merge the rows");
+            rig.db.run("DELETE FROM customers WHERE id = 2").await?;
+            rig.settle().await?;
+            let expect = [Some(survivor.clone()), Some("2".to_owned()), None];
+            assert_eq!((customer(&rig, 1).await?, parked(&rig).await?.len()), (expect.to_vec(), 0), "redirect: {redirect}");
+        }
+        Ok(())
+    }
+
+    async fn h16_what_was_merged_into_a_record_unheard_is_not_archived_with_it(kind) {
+        for (redirect, goes) in [(true, 2), (false, 2), (true, 1), (false, 1)] {
+            let mut setup = Setup { contacts: "deletes = { outbound = \"archive\" }", ..Setup::default() };
+            setup.weather.merged_redirect = redirect;
+            let rig = Rig::with(kind, setup).await?;
+            let (lost, survivor) = two(&rig).await?;
+            // Somebody merges the two on both sides at once.
+            rig.crm.crm().merge(Contacts, &survivor, &lost)?;
+            rig.db.run(&format!("DELETE FROM customers WHERE id = {goes}")).await?;
+            for _ in 0..3 {
+                rig.debts_due(CONTACTS).await?;
+                rig.push(CONTACTS).await?;
+                rig.read(CONTACTS).await?;
+            }
+            rig.settle().await.wrap_err_with(|| format!("redirect: {redirect}, row {goes} went"))?;
+            let records: Vec<String> = rig.records("contacts").await?.into_keys().collect();
+            assert_eq!(records, std::slice::from_ref(&survivor), "redirect: {redirect}, row {goes} went");
+            assert_eq!(customer(&rig, 3 - goes).await?[0].as_deref(), Some(survivor.as_str()));
+            assert!(parked(&rig).await?.is_empty());
+            // With the last row the record goes too.
+            rig.db.run("DELETE FROM customers").await?;
+            rig.settle().await.wrap_err_with(|| format!("redirect: {redirect}, row {goes} went, and then the other"))?;
+            assert!(rig.records("contacts").await?.is_empty(), "redirect: {redirect}, row {goes} went");
+        }
+        Ok(())
+    }
+
+    async fn h16_a_row_that_went_while_its_record_was_made_leaves_it_to_whose_was_merged_into_it(kind) {
+        let (rig, lost) = agreed(kind, true).await?;
+        let crm = rig.crm.crm();
+        let hasty = rig.worker_with(&[("TIDEMARK__CONNECTIONS__HUBSPOT__CALL_DEADLINE", "500ms")]).await?;
+        rig.db.run("INSERT INTO customers (email, email_confirmed_at) VALUES ('bo@acme.test', '2026-01-01 00:00:00')").await?;
+        crm.force_next(ForcedAnswer { honest: true, delay_ms: 2_000, path_contains: "/batch/upsert".into(), ..ForcedAnswer::default() });
+        tidemark_worker::relay_once(&hasty).await?;
+        handle(&hasty, Hint { kind: HintKind::Push, stream: rig.stream(CONTACTS)?.id }).await;
+        let made: Vec<String> = rig.records("contacts").await?.into_keys().filter(|id| *id != lost).collect();
+        let [survivor] = made.as_slice() else { bail!("one record was to be made: {made:?}") };
+        crm.merge(Contacts, survivor, &lost)?;
+        rig.db.run("DELETE FROM customers WHERE id = 2").await?;
+        rig.settle().await?;
+        assert_eq!(customer(&rig, 1).await?[0].as_ref(), Some(survivor));
+        assert_eq!((parked(&rig).await?, rig.records("contacts").await?.len()), (Vec::new(), 1));
+        Ok(())
+    }
+
+    async fn h16_a_record_is_archived_when_nobody_is_left_who_waits_for_it(kind) {
+        let setup = Setup { contacts: "deletes = { outbound = \"archive\" }", ..Setup::default() };
+        let rig = Rig::with(kind, setup).await?;
+        let (lost, survivor) = two(&rig).await?;
+        rig.crm.crm().merge(Contacts, &survivor, &lost)?;
+        rig.catch_up(CONTACTS).await?;
+        assert_eq!(parked(&rig).await?.len(), 1);
+        rig.db.run("DELETE FROM customers").await?;
+        rig.settle().await?;
+        assert!(rig.records("contacts").await?.is_empty());
+        assert!(parked(&rig).await?.is_empty());
+        Ok(())
+    }
+
+    async fn h16_a_second_record_of_a_row_asks_nobody_any_more_once_the_two_are_merged(kind) {
+            let mut setup = Setup { instead: &[("match_on = [\"email\"]", "match_on = [\"phone\"]")], ..Setup::default() };
+            setup.weather.merged_redirect = true;
+            let rig = Rig::with(kind, setup).await?;
+            rig.db.run("INSERT INTO customers (email, phone, email_confirmed_at) VALUES ('ana@acme.test', '12', '2026-01-01 00:00:00')").await?;
+            rig.settle().await?;
+            let first = customer(&rig, 1).await?[0].clone().ok_or_eyre("no record")?;
+            let crm = rig.crm.crm();
+            let second = crm.create(Contacts, &[("email", "ana@home.test"), ("phone", "12")])?;
+            rig.catch_up(CONTACTS).await?;
+            let cause = "two records, one row: row 1 is linked to another record with the same match key";
+            assert_eq!(parked(&rig).await?, [["read", second.as_str(), cause].map(|text| Some(text.to_owned()))]);
+            // As it was told, somebody merges them; no page tells of it before the record of the row is read.
+            let mut lagging = crm.weather();
+            lagging.index_lag_ms = (3_600_000, 3_600_000);
+            crm.set_weather(lagging);
+            crm.merge(Contacts, &second, &first)?;
+            rig.db.run("UPDATE customers SET first_name = 'Ana'").await?;
+            for _ in 0..3 {
+                rig.debts_due(CONTACTS).await?;
+                rig.push(CONTACTS).await?;
+                rig.read(CONTACTS).await?;
+            }
+            assert_eq!(customer(&rig, 1).await?[0].as_ref(), Some(&second));
+            assert!(parked(&rig).await?.is_empty());
+        Ok(())
+    }
+
+    async fn h16_a_witness_that_took_in_what_is_asked_for_tells_of_the_merge(kind) {
+        let rig = Rig::start(kind).await?;
+        let (lost, survivor) = two(&rig).await?;
+        let crm = rig.crm.crm();
+        // No page tells of it, and the CRM knows nothing of the lost id any more.
+        let mut lagging = crm.weather();
+        lagging.index_lag_ms = (3_600_000, 3_600_000);
+        crm.set_weather(lagging);
+        crm.merge(Contacts, &survivor, &lost)?;
+        rig.db.run("UPDATE customers SET first_name = 'Ana' WHERE id = 1").await?;
+        for _ in 0..4 {
+            rig.debts_due(CONTACTS).await?;
+            rig.push(CONTACTS).await?;
+            rig.read(CONTACTS).await?;
+        }
+        let cause = format!("two rows, one record: record {lost} was merged into {survivor}, which belongs to row 2");
+        assert_eq!(parked(&rig).await?, [["push", "1", cause.as_str()].map(|text| Some(text.to_owned()))]);
         Ok(())
     }
 }

@@ -118,6 +118,25 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn h24_an_edit_after_a_stale_save_in_a_row_that_is_not_sent_is_not_read_for_ever(kind) {
+        let (rig, id) = replaced(kind, "").await?;
+        rig.db.run("UPDATE customers SET phone = '1', email_confirmed_at = NULL").await?;
+        rig.push(CONTACTS).await?;
+        assert_eq!(cause(&rig).await?.as_deref(), Some("looks like a stale save"));
+        rig.db.run("UPDATE customers SET phone = '3'").await?;
+        for _ in 0..3 {
+            rig.debts_due(CONTACTS).await?;
+            rig.push(CONTACTS).await?;
+            rig.read(CONTACTS).await?;
+        }
+        assert_eq!(rig.db.count(&rig.db.own("tidemark_debt")).await?, 0, "nothing is left to ask");
+        assert_eq!(phones(&rig, &id).await?, ("3".to_owned(), "2".to_owned()));
+        rig.db.run("UPDATE customers SET email_confirmed_at = '2026-01-01 00:00:00'").await?;
+        rig.settle().await?;
+        assert_eq!(phones(&rig, &id).await?, ("3".to_owned(), "3".to_owned()), "the edit was kept, and is sent when its row is");
+        Ok(())
+    }
+
     async fn h24_a_person_may_decide_what_is_held(kind) {
         let (rig, id) = replaced(kind, "stale_save = \"theirs\"").await?;
         rig.db.run("UPDATE customers SET phone = '1'").await?;
