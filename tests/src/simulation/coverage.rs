@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// What the fixed seeds must have run, many times each.
-pub const RACES: [&str; 25] = [
+pub const RACES: [&str; 27] = [
     "a backup was put back",
     "a brake was answered",
     "a call came back too late",
@@ -19,6 +19,7 @@ pub const RACES: [&str; 25] = [
     "a process stood still",
     "a restored database was adopted",
     "a record left its window while it was paged",
+    "a row went on with another record",
     "a write landed late",
     "an answer was lost",
     "an edit met a push under way",
@@ -29,6 +30,7 @@ pub const RACES: [&str; 25] = [
     "the mapping changed under a window",
     "the shop's own trigger changed an order",
     "three handlers at once",
+    "two records were merged",
 ];
 
 #[derive(Debug, Clone, Default)]

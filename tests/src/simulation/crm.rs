@@ -11,6 +11,9 @@ use super::swarm::Swarm;
 /// The property that lists the records that were merged into one.
 pub(crate) const MERGED: &str = "merged";
 
+/// The property that holds our key.
+pub(crate) const KEY: &str = "house_key";
+
 /// Who wrote a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Author {
@@ -57,11 +60,12 @@ pub(crate) struct Rec {
 }
 
 impl Rec {
-    /// Its properties, with the one that lists what was merged into it.
+    /// Its properties, with the one that lists what was merged into it and the one that holds our key.
     pub(crate) fn values(&self) -> BTreeMap<String, String> {
         let cells = self.cells.iter().map(|(name, cell)| (name.clone(), cell.value.clone()));
         let merged = (!self.absorbed.is_empty()).then(|| (MERGED.to_owned(), self.absorbed.join(";")));
-        cells.chain(merged).collect()
+        let key = self.key.clone().map(|key| (KEY.to_owned(), key));
+        cells.chain(merged).chain(key).collect()
     }
 
     pub(crate) fn get(&self, property: &str) -> Option<&str> {
@@ -115,6 +119,8 @@ pub(crate) struct Crm {
     turns: Turns,
     pub(crate) records: BTreeMap<String, Rec>,
     next_id: u64,
+    /// When what is being applied was committed, where that is not now.
+    committed_at: Option<Millis>,
     pub(crate) seq: u64,
     pub(crate) landings: Vec<Landing>,
     /// When a record was last served by its id to a job: the order of events.
@@ -136,6 +142,8 @@ pub(crate) struct Crm {
     pub(crate) writes: u64,
     /// Records the house archived, by object.
     pub(crate) archived: BTreeMap<&'static str, i64>,
+    /// Whom the house archived although others had been merged into them, in the moment between its read and its write.
+    pub(crate) archived_in_the_gap: BTreeSet<String>,
     pub(crate) faults: u64,
     pub(crate) fair: bool,
 }
@@ -147,6 +155,7 @@ impl Crm {
             turns,
             records: BTreeMap::new(),
             next_id: 1_000,
+            committed_at: None,
             seq: 0,
             landings: Vec::new(),
             served: BTreeMap::new(),
@@ -160,6 +169,7 @@ impl Crm {
             paging: None,
             writes: 0,
             archived: BTreeMap::new(),
+            archived_in_the_gap: BTreeSet::new(),
             faults: 0,
             fair: false,
         }
@@ -208,8 +218,11 @@ impl Crm {
         let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.landings).into_iter().partition(|one| one.at <= now);
         self.landings = later;
         for landing in due {
+            // However far the clock was set: the index counts from the commit.
+            self.committed_at = Some(landing.at);
             let _ = self.apply(&landing.write, landing.stamp);
         }
+        self.committed_at = None;
     }
 
     /// Applies one write now, under a stamp. The record's id, and whether it is new; `None` when its target is gone.
@@ -237,8 +250,11 @@ impl Crm {
         if let Target::Archive(_) = write.target {
             record.archived = true;
             moved = true;
-            if let Author::House(_) = write.author {
+            if let Author::House(job) = write.author {
                 *self.archived.entry(record.object).or_default() += 1;
+                if self.served.get(&(job, id.clone())).is_some_and(|served| record.absorbed_seq > *served) {
+                    self.archived_in_the_gap.extend(record.get("tag").map(str::to_owned));
+                }
             }
         }
         for (property, value) in &write.values {
@@ -364,7 +380,7 @@ impl Crm {
     fn snapshot(&mut self, id: &str) {
         let lag =
             if self.fair { 0 } else { i64::try_from(self.turns.below(self.swarm.index_lag.unsigned_abs() + 1)).unwrap_or(0) };
-        let now = self.our_now();
+        let now = self.committed_at.unwrap_or_else(|| self.our_now());
         let Some(record) = self.records.get_mut(id) else { return };
         let last = record.snapshots.last().map_or(Millis::MIN, |last| last.indexed_at);
         record.snapshots.push(Snapshot {

@@ -76,7 +76,11 @@ impl World {
         let Some(((_, property), open)) = known.into_iter().find(|(_, one)| one.state == "conflict") else { return Ok(()) };
         let Some(tag) = self.orders.customers.get(key).and_then(|row| row["tag"].clone()) else { return Ok(()) };
         let Some((field, _)) = spec.field(&property) else { return Ok(()) };
-        let take = [Take::Orders, Take::Crm][self.turns.index(2)];
+        // Who somebody is since two records were merged is not for the shop to say.
+        let take = match [Take::Orders, Take::Crm][self.turns.index(2)] {
+            _ if property == "tag" => Take::Crm,
+            take => take,
+        };
         let by = By { who: "somebody", reason: None };
         if resolve(&self.store, stream, &spec, &Which::Link(link.parse()?), field, take, by).await?.is_err() {
             return Ok(());

@@ -16,7 +16,7 @@ use tidemark_crm::{
 };
 use tidemark_store::pace::Driver;
 
-use super::crm::{Author, Crm as Model, Landing, Rec, Target, Write};
+use super::crm::{Author, Crm as Model, KEY, Landing, Rec, Target, Write};
 use super::driver::{JOB, Turns};
 use super::faulty::by_offset;
 
@@ -194,27 +194,21 @@ fn object(name: &str) -> &'static str {
     if name == "deals" { "deals" } else { "contacts" }
 }
 
-pub(crate) fn record(
-    id: &str,
-    stamp: Millis,
-    key: Option<&str>,
-    values: &BTreeMap<String, String>,
-    properties: &[Option<String>],
-) -> Record {
+pub(crate) fn record(id: &str, stamp: Millis, values: &BTreeMap<String, String>, properties: &[Option<String>]) -> Record {
     let absorbed = values.get(super::crm::MERGED).map(|ids| ids.split(';').map(RemoteId::new).collect());
     let value = |property: &Option<String>| values.get(property.as_deref()?).filter(|text| !text.is_empty()).cloned();
     Record {
         id: RemoteId::new(id),
         modified: Some(stamp),
         archived: false,
-        external_key: key.map(str::to_owned),
+        external_key: values.get(KEY).cloned(),
         absorbed: absorbed.unwrap_or_default(),
         values: properties.iter().map(value).collect(),
     }
 }
 
 fn present(id: &str, rec: &Rec, properties: &[Option<String>]) -> Record {
-    record(id, rec.stamp, rec.key.as_deref(), &rec.values(), properties)
+    record(id, rec.stamp, &rec.values(), properties)
 }
 
 #[async_trait]
@@ -252,7 +246,7 @@ impl Crm for Face {
     }
 
     fn is_unique(&self, _: &str, property: &str) -> bool {
-        property == "house_key"
+        property == KEY
     }
 
     async fn account(&self) -> Answer<Account> {
@@ -291,9 +285,7 @@ impl Crm for Face {
                 Some((id, stamp, _)) if more => Next::More(Position(format!("{stamp}:{id}"))),
                 _ => Next::Drained,
             };
-            let key = |id: &str| model.records.get(id).and_then(|rec| rec.key.clone());
-            let records =
-                found.iter().map(|(id, stamp, values)| record(id, *stamp, key(id).as_deref(), values, request.properties));
+            let records = found.iter().map(|(id, stamp, values)| record(id, *stamp, values, request.properties));
             let page = Page { records: records.collect(), next };
             let window = matches!(page.next, Next::More(_)).then_some((request.from, request.until));
             model.served_page(request.object, &found, window);
@@ -349,8 +341,7 @@ impl Crm for Face {
             let matching = all.iter().filter(|(_, _, values)| {
                 values.get(request.property).is_some_and(|value| folded.contains(&value.to_lowercase()))
             });
-            let key = |id: &str| model.records.get(id).and_then(|rec| rec.key.clone());
-            matching.map(|(id, stamp, values)| record(id, *stamp, key(id).as_deref(), values, request.properties)).collect()
+            matching.map(|(id, stamp, values)| record(id, *stamp, values, request.properties)).collect()
         })
         .await
     }
@@ -363,7 +354,7 @@ impl Crm for Face {
             let target = match batch.kind {
                 WriteKind::Create => Target::New,
                 WriteKind::Update => Target::Id(id),
-                WriteKind::Upsert { key_property: "house_key" } => Target::Key(item.key.clone().unwrap_or_default()),
+                WriteKind::Upsert { key_property: KEY } => Target::Key(item.key.clone().unwrap_or_default()),
                 WriteKind::Upsert { key_property } => self.by_natural_key(object, key_property, item),
                 WriteKind::Archive => Target::Archive(id),
             };

@@ -12,9 +12,8 @@ pub(crate) fn by_offset(model: &Model, request: &PageRequest<'_>) -> Page {
     let found = model.search(request.object, request.from, request.until, None);
     let rows = usize::from(request.rows_max);
     let next = if found.len() > offset + rows { Next::More(Position((offset + rows).to_string())) } else { Next::Drained };
-    let key = |id: &str| model.records.get(id).and_then(|rec| rec.key.clone());
     let page = found.iter().skip(offset).take(rows);
-    let records = page.map(|(id, stamp, values)| record(id, *stamp, key(id).as_deref(), values, request.properties));
+    let records = page.map(|(id, stamp, values)| record(id, *stamp, values, request.properties));
     Page { records: records.collect(), next }
 }
 

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use tidemark_store::pace::Driver;
 use tidemark_worker::Outcome;
 
+use super::crm::Author;
 use super::face::{BURST, PER_SECOND};
 use super::laws::{self, Decisions};
 use super::world::World;
@@ -22,6 +23,18 @@ impl World {
         }
         let judge = |one| laws::record_written(one, &self.orders, &crm, &mut self.ledger, known, &self.swarm, now);
         written.iter().filter_map(judge).collect()
+    }
+
+    /// What the house wrote by landing late is nobody's fault any more: the gap between the read of a push and its write was as long as that.
+    pub(crate) fn judge_landed(&mut self) {
+        let landed = std::mem::take(&mut self.face.model().overwritten);
+        let over_people = landed
+            .iter()
+            .filter(|one| one.before.as_ref().is_some_and(|cell| cell.author == Author::People && cell.value != one.after));
+        for one in over_people {
+            let tag = self.face.model().records.get(&one.id).and_then(|rec| rec.get("tag").map(str::to_owned));
+            self.ledger.in_the_gap.extend(tag.map(|tag| (tag, one.property.clone())));
+        }
     }
 
     pub(crate) async fn judge_rows(&mut self) -> eyre::Result<Vec<String>> {

@@ -156,8 +156,16 @@ pub(crate) fn at_rest(orders: &OrderSystem, crm: &Crm, ledger: &Ledger, known: &
     let tags: std::collections::BTreeSet<String> = ledger.entries.keys().map(|(tag, _)| tag.clone()).collect();
     for tag in &tags {
         let (mut rows, records) = (orders.tagged(tag), crm.tagged("contacts", "tag", tag));
-        if rows.len() > 1 {
-            rows.retain(|key| !ledger.waiting.contains(key));
+        let two_rows = rows.len() > 1;
+        if two_rows {
+            // Of somebody who was deleted nothing waits any more, and the rows of the records that were theirs stay.
+            let deleted = ledger.deleted.contains(tag);
+            rows.retain(|key| !(ledger.waiting.contains(key) || deleted && ledger.went_on.contains(key)));
+        } else if rows.first().is_some_and(|key| ledger.waiting.contains(key)) {
+            continue;
+        }
+        if rows.is_empty() {
+            rows.extend(records.iter().filter_map(|record| row_of_another_name(record, tag, orders, known)));
         }
         if rows.len() > 1 {
             breaches.push(format!("two rows for {tag}: {rows:?}"));
@@ -166,21 +174,40 @@ pub(crate) fn at_rest(orders: &OrderSystem, crm: &Crm, ledger: &Ledger, known: &
             breaches.push(format!("two records for {tag}: {records:?}"));
         }
         // Whoever was merged away has at most a row that waits for somebody to merge it with the survivor's.
-        if ledger.deleted.contains(tag) || ledger.merged.contains_key(tag) {
+        if ledger.deleted.contains(tag) || ledger.merged.contains_key(tag) || crm.archived_in_the_gap.contains(tag) {
             continue;
         }
         match (rows.first(), records.first()) {
             (None, None) => breaches.push(format!("{tag} is gone from both sides")),
+            // The row that is left of theirs was never told of the record, and waits for somebody.
+            (None, Some(_)) if ledger.waiting.iter().any(|row| is_row_of(row, tag, orders, ledger)) => {}
             (None, Some(record)) => breaches.push(format!("record {record} of {tag} became no row")),
             (Some(row), None) if orders.customers[row]["confirmed"].is_some() => {
                 breaches.push(format!("row {row} of {tag} became no record"));
             }
             (Some(_), None) => {}
-            (Some(row), Some(record)) => compare(tag, row, record, orders, crm, ledger, known, swarm, &mut breaches),
+            (Some(row), Some(record)) => compare(tag, row, record, two_rows, orders, crm, ledger, known, swarm, &mut breaches),
         }
     }
     compare_deals(orders, crm, ledger, &mut breaches);
     breaches
+}
+
+fn is_row_of(row: &str, tag: &str, orders: &OrderSystem, ledger: &Ledger) -> bool {
+    orders.customers.get(row).and_then(|row| row["tag"].as_deref()).is_some_and(|one| ledger.became(one) == tag)
+}
+
+/// A row that goes on with somebody's record although it says somebody else: a person has been asked who it is.
+fn row_of_another_name(record: &str, tag: &str, orders: &OrderSystem, known: &Decisions) -> Option<String> {
+    let asked = |key: &str| {
+        let decision = known.get(&(key.to_owned(), "tag".to_owned()));
+        decision.is_some_and(|one| one.state == "conflict" && one.record.as_deref() == Some(tag))
+    };
+    orders
+        .customers
+        .iter()
+        .find(|(key, cells)| cells["remote"].as_deref() == Some(record) && asked(key))
+        .map(|(key, _)| key.clone())
 }
 
 #[expect(clippy::too_many_arguments, reason = "the whole court")]
@@ -188,6 +215,7 @@ fn compare(
     tag: &str,
     row: &str,
     record: &str,
+    two_rows: bool,
     orders: &OrderSystem,
     crm: &Crm,
     ledger: &Ledger,
@@ -206,7 +234,7 @@ fn compare(
         let key = (tag.to_owned(), property.to_owned());
         let same = here.as_deref().map(|text| stored(swarm, property, text)) == there || here == there;
         let decision = known.get(&(row.to_owned(), property.to_owned()));
-        if confirmed {
+        if confirmed && !two_rows {
             breaches.extend(unheeded(tag, property, here.as_deref(), there.as_deref(), ledger, swarm));
         }
         let at = format!("{property} of {tag}: row {row} {here:?}, record {record} {there:?}");
@@ -219,7 +247,10 @@ fn compare(
             }
             continue;
         }
-        lost(tag, property, owner, here.as_deref(), confirmed, ledger, swarm, &key, &at, breaches);
+        // What was written into a row that waits for another of the same person stays in it.
+        if !two_rows {
+            lost(tag, property, owner, here.as_deref(), confirmed, ledger, swarm, &key, &at, breaches);
+        }
     }
 }
 
@@ -330,7 +361,8 @@ fn compare_deals(orders: &OrderSystem, crm: &Crm, ledger: &Ledger, breaches: &mu
         if ledger.deleted.contains(&tag) || ledger.deleted.contains(&number) {
             continue;
         }
-        if ledger.merged.contains_key(&tag) {
+        // Nor has one whose customer's row waits to be merged with another.
+        if ledger.merged.contains_key(&tag) || ledger.waiting.contains(&customer) {
             continue;
         }
         let contact = crm.tagged("contacts", "tag", &tag).into_iter().next();

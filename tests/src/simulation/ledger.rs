@@ -58,6 +58,8 @@ pub(crate) struct Ledger {
     pub(crate) merged_at: BTreeMap<String, u64>,
     /// Rows that wait for somebody to merge them with another of the same person.
     pub(crate) waiting: BTreeSet<String>,
+    /// Rows whose record was merged into another's, and that took its name.
+    pub(crate) went_on: BTreeSet<String>,
     /// When people last wrote anything into somebody's row.
     pub(crate) touched: BTreeMap<String, Millis>,
     /// The last word of a person on a field.

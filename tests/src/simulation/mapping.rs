@@ -9,6 +9,7 @@ use tidemark_core::spec::{
 };
 use tidemark_core::transform::Transform;
 
+use super::crm::KEY;
 use super::face::CALL_DEADLINE;
 use super::swarm::Swarm;
 
@@ -66,7 +67,7 @@ pub(crate) fn streams(swarm: &Swarm) -> Vec<StreamSpec> {
         send_when: vec![send_when],
         match_on: vec![match_on.into()],
         remote_id: Some("remote".into()),
-        external_key: swarm.external_key.then(|| "house_key".to_owned()),
+        external_key: swarm.external_key.then(|| KEY.to_owned()),
         deletes: Deletes {
             outbound: if swarm.archive { DeletePolicy::Archive } else { DeletePolicy::Ignore },
             inbound: InboundDelete::Ignore,

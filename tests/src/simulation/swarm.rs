@@ -7,9 +7,6 @@ use rand::{Rng, SeedableRng};
 use tidemark_core::Millis;
 use tidemark_core::spec::StaleSave;
 
-/// Seeds from here on live where records are merged. Some of them still break a law, so the fixed ones are not among them.
-const MERGED_FROM: u64 = 10_000;
-
 /// The options of one run.
 #[derive(Debug, Clone)]
 pub(crate) struct Swarm {
@@ -117,7 +114,6 @@ impl Swarm {
             double_hint,
             edit_every: dice.random_range(13..40),
             deletes: [0, 4, 8][dice.random_range(0..3)],
-            merges: if seed < MERGED_FROM { 0 } else { 16 },
             merged_answers: dice.random_bool(0.5),
             clashes: [0.0, 0.5][dice.random_range(0..2)],
             clock_steps,
@@ -129,10 +125,11 @@ impl Swarm {
             // What waits behind a brake is pushed less often: where a page may be older than a push, that race comes first.
             brakes: index_lag == 0 && dice.random_bool(0.9),
             restores: sweeps && dice.random_bool(0.6),
+            merges: [0, 0, 4, 16][dice.random_range(0..4)],
         };
         if swarm.restores {
-            // A mapping of yesterday, and a day's count of yesterday, are stories of their own.
-            (swarm.remapped, swarm.brakes) = (None, false);
+            // A mapping of yesterday, and a day's count of yesterday, or a merge whose rows are forgotten, are stories of their own.
+            (swarm.remapped, swarm.brakes, swarm.merges) = (None, false, 0);
         }
         swarm
     }

@@ -290,8 +290,7 @@ impl World {
             self.coverage.count("a write landed late");
         }
         self.hear_people();
-        // What the house wrote by landing late is nobody's fault any more.
-        self.face.model().overwritten.clear();
+        self.judge_landed();
         Ok(())
     }
 }
