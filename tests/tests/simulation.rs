@@ -7,7 +7,7 @@ use tidemark_tests::simulation::{Coverage, RACES, Verdict, run};
 /// What two cores live through in well under two minutes.
 const SEEDS: u64 = 100;
 /// How often each race has to happen in them, at least; most happen hundreds of times.
-const OFTEN: u64 = 60;
+const OFTEN: u64 = 30;
 /// What follows a restore happens once or twice in the life of one seed in four: it takes thousands of seeds to see it as often.
 const SELDOM: [&str; 3] = ["a backup was put back", "a key was given out twice", "a restored database was adopted"];
 

@@ -385,7 +385,10 @@ impl Crm for Face {
         self.ask("references", |model| {
             let refers = |id: &RemoteId| {
                 let refers = &model.records.get(id.as_str())?.refers;
-                (!refers.is_empty()).then(|| (id.clone(), refers.iter().map(RemoteId::new).collect()))
+                // Who is gone is not listed before who is there.
+                let mut refers: Vec<&String> = refers.iter().collect();
+                refers.sort_by_key(|id| model.records.get(*id).is_none_or(|record| record.archived));
+                (!refers.is_empty()).then(|| (id.clone(), refers.into_iter().map(RemoteId::new).collect()))
             };
             ids.iter().filter_map(refers).collect()
         })

@@ -125,7 +125,10 @@ pub(crate) fn record_written(
         Owner::Crm => Some(format!("an owned field of the record was overwritten: {at}")),
         Owner::Orders => None,
         Owner::Hold | Owner::Newest(_) => {
-            let rows = orders.ever_tagged(&tag);
+            let mut rows = orders.ever_tagged(&tag);
+            // A row that goes on with the record may say another name still.
+            let linked = orders.customers.iter().filter(|(_, cells)| cells["remote"].as_deref() == Some(written.id.as_str()));
+            rows.extend(linked.map(|(key, _)| key.clone()));
             let taken =
                 rows.iter().any(|key| orders.ever.get(&(key.clone(), column)).is_some_and(|ever| ever.contains(&before.value)));
             let recorded = rows.iter().any(|key| {
