@@ -337,13 +337,18 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
                 applied.counts.conflicts += i64::from(merged.conflicts);
                 // It seemed to be gone before its survivor was heard of, or waited for a person: neither holds any more.
                 match known.absorbed.rebound.get(&record.id).map(|link| link.view.state) {
-                    Some(LinkState::Tombstone) => returns.lifted.push((link, key.clone())),
+                    Some(LinkState::Tombstone) => {
+                        returns.lifted.push((link, key.clone()));
+                        freed.push(key.clone());
+                    }
                     Some(LinkState::Double) => freed.push(key.clone()),
                     _ => {}
                 }
                 work.merges.push(Merge { record, link: Some(link), key, merged, ghosts, bind: true, rebind: true });
             }
             Step::Bind { link, key, merged, ghosts } => {
+                // Its create may wait for a person who has answered in the CRM.
+                freed.extend(link.map(|_| key.clone()));
                 returns.met.extend(known.lifted.get(&record.id).map(|link| (record.id.clone(), *link)));
                 applied.counts.conflicts += i64::from(merged.conflicts);
                 work.merges.push(Merge { record, link, key, merged, ghosts, bind: true, rebind: false });

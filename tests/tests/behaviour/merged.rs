@@ -10,6 +10,7 @@ use tidemark_tests::{Kind, Rig, Setup, on_both_databases};
 use tidemark_worker::handle;
 
 const CONTACTS: &str = "hubspot.contacts";
+const DEALS: &str = "hubspot.deals";
 
 /// A confirmed customer with an order, both in the CRM and agreed. `redirect`: whether the CRM answers a survivor for the id of a record that was merged away.
 async fn agreed(kind: Kind, redirect: bool) -> eyre::Result<(Rig, String)> {
@@ -63,6 +64,24 @@ async fn read_all_again(rig: &Rig) -> eyre::Result<()> {
 }
 
 on_both_databases! {
+    async fn h16_a_create_that_waits_for_doubles_goes_on_when_they_are_merged(kind) {
+        let (rig, _) = agreed(kind, true).await?;
+        let crm = rig.crm.crm();
+        let doubles = [(); 2].map(|()| crm.create(Deals, &[("dealname", "R-2"), ("amount", "1.00")]));
+        let [first, second] = doubles;
+        let (first, second) = (first?, second?);
+        rig.db.run("INSERT INTO orders (number, customer_id, status, total_cents) VALUES ('R-2', 1, 'accepted', 4200)").await?;
+        tidemark_worker::relay_once(&rig.ctx).await?;
+        rig.push(DEALS).await?;
+        let waits = parked(&rig).await?;
+        assert_eq!(waits[0][2].as_deref(), Some("several records in the CRM carry the same match key"), "{waits:?}");
+        crm.merge(Deals, &first, &second)?;
+        rig.settle().await?;
+        assert_eq!(parked(&rig).await?, Vec::<Vec<Option<String>>>::new(), "nobody has to say it twice");
+        assert_eq!(rig.record("deals", &first).await?["amount"], "42.00");
+        Ok(())
+    }
+
     async fn h16_a_row_goes_on_with_the_survivor_of_its_record(kind) {
         for redirect in [true, false] {
             let (rig, lost) = agreed(kind, redirect).await?;
