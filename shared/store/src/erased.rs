@@ -80,6 +80,9 @@ pub(crate) async fn hold_back<'a>(
     }
     let enters = |step: &Step<'_>| matches!(step, Step::Insert { .. } | Step::Bind { .. });
     let entering: Vec<usize> = (0..steps.len()).filter(|at| enters(&steps[*at])).collect();
+    if entering.is_empty() || mapped.spec.match_on.is_empty() {
+        return Ok((steps, Vec::new()));
+    }
     let things: Vec<Vec<Option<&str>>> =
         entering.iter().map(|at| records[*at].values.iter().map(Option::as_deref).collect()).collect();
     let mut held = Vec::new();

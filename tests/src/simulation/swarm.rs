@@ -128,7 +128,7 @@ impl Swarm {
             merges: [0, 0, 4, 16][dice.random_range(0..4)],
         };
         if swarm.restores {
-            // A mapping of yesterday, and a day's count of yesterday, or a merge whose rows are forgotten, are stories of their own.
+            // A mapping of yesterday, a day's count of yesterday and a merge whose rows are forgotten are stories of their own.
             (swarm.remapped, swarm.brakes, swarm.merges) = (None, false, 0);
         }
         swarm
