@@ -143,8 +143,9 @@ async fn follow_edits(options: &Options, server: &mut Server, program: &Path) ->
     let mut database = shop_database(server, "edits", options.edits).await?;
     let shop = Shop::open(program, &database.url, 1).await?;
     shop.prepare()?;
+    shop.installed.finish(&["resume", "hubspot.contacts"])?;
     let service = shop.start()?;
-    let told = |error: eyre::Report| eyre!("{error:#}; the worker's log ends:\n{}", shop.log("worker"));
+    let told = |error: eyre::Report| eyre!("{error:#}; the worker's log ends:\n{}", shop.installed.log("worker"));
     let wanted = i64::from(options.edits);
     let linked = "SELECT count(*) FROM customers WHERE hubspot_id IS NOT NULL";
     let quiet = "SELECT count(*) FROM tidemark.tidemark_debt";
@@ -169,7 +170,11 @@ async fn follow_edits(options: &Options, server: &mut Server, program: &Path) ->
             break arrived;
         }
         let missing = committed.len() - arrived.len();
-        ensure!(started.elapsed() < PATIENCE, "{missing} edits have not arrived; the worker's log ends:\n{}", shop.log("worker"));
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "{missing} edits have not arrived; the worker's log ends:\n{}",
+            shop.installed.log("worker")
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     latencies.sort_unstable();
@@ -182,13 +187,12 @@ async fn follow_edits(options: &Options, server: &mut Server, program: &Path) ->
 async fn write_fast(options: &Options, server: &mut Server, program: &Path) -> eyre::Result<Vec<(Way, f64)>> {
     let mut database = shop_database(server, "writers", WRITTEN_ROWS).await?;
     let shop = Shop::open(program, &database.url, 2).await?;
-    shop.finish(&["migrate"])?;
-    shop.finish(&["check", "--fix"])?;
+    shop.prepare()?;
     let mut rates = Vec::new();
     for repetition in 0..options.runs as usize {
         for turn in 0..WAYS.len() {
             let way = WAYS[(repetition + turn) % WAYS.len()];
-            shop.finish(if way == Way::Bare { &["capture", "--remove"] } else { &["capture", "--apply"] })?;
+            shop.installed.finish(if way == Way::Bare { &["capture", "--remove"] } else { &["capture", "--apply"] })?;
             // No way pays for what the one before has left.
             sqlx::raw_sql("TRUNCATE tidemark.tidemark_change").execute(&mut database.connection).await?;
             server.checkpoint().await?;

@@ -7,6 +7,7 @@ mod database;
 mod edits;
 mod fast_crm;
 mod inbound;
+mod installation;
 mod machine;
 mod pages;
 mod process;

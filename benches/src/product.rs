@@ -3,73 +3,39 @@
 //! Changes no default that a user would leave alone, except that the budget is too large to matter.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use eyre::{WrapErr, ensure};
+use std::path::Path;
 
 use crate::contacts::{self, Kind};
+use crate::installation::{Installation, free_port};
 use crate::process::Running;
 
 const DATABASE: &str = "TIDEMARK_BENCH_DATABASE_URL";
 const TOKEN: &str = "TIDEMARK_BENCH_TOKEN";
 const STREAM: &str = "hubspot.contacts";
-const LOG_LINES: usize = 20;
 
 /// One installation in a folder of its own.
-pub(crate) struct Product {
-    program: PathBuf,
-    folder: tempfile::TempDir,
-    database_url: String,
-}
+pub(crate) struct Product(Installation);
 
 impl Product {
     pub(crate) fn install(program: &Path, database_url: &str, crm_url: &str, page: u16) -> eyre::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("tidemark-bench.").tempdir()?;
-        // Free now; whoever takes it in between makes `up` fail, and the run with it.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        fs::write(folder.path().join("tidemark.toml"), config(crm_url, port, page))?;
-        Ok(Self { program: program.to_owned(), folder, database_url: database_url.to_owned() })
+        let variables = [(DATABASE, database_url), (TOKEN, "benchmark")];
+        Ok(Self(Installation::new(program, &config(crm_url, free_port()?, page), &variables)?))
     }
 
     /// Everything that comes before reading: Tidemark's tables, and the word to go.
     pub(crate) fn prepare(&self) -> eyre::Result<()> {
-        self.finish(&["migrate"])?;
-        self.finish(&["resume", STREAM])
+        self.0.finish(&["migrate"])?;
+        self.0.finish(&["resume", STREAM])
     }
 
     /// Scheduler, worker and dashboard in one process.
     pub(crate) fn up(&self) -> eyre::Result<Running> {
-        Running::start(&mut self.command(&["up"])?)
+        self.0.start(&["up"])
     }
 
     /// The last lines that a verb has written.
     pub(crate) fn log(&self, verb: &str) -> String {
-        let log = fs::read_to_string(self.log_path(verb)).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
-    }
-
-    fn finish(&self, words: &[&str]) -> eyre::Result<()> {
-        let verb = words.first().copied().unwrap_or_default();
-        let status = Running::start(&mut self.command(words)?)?.wait()?;
-        ensure!(status.success(), "`tidemark {}` failed ({status}):\n{}", words.join(" "), self.log(verb));
-        Ok(())
-    }
-
-    fn command(&self, words: &[&str]) -> eyre::Result<Command> {
-        let log = File::create(self.log_path(words.first().copied().unwrap_or_default())).wrap_err("no log file")?;
-        let mut command = Command::new(&self.program);
-        command.args(words).current_dir(self.folder.path()).env(DATABASE, &self.database_url).env(TOKEN, "benchmark");
-        // A configuration of the caller's own is not meant; single values set by TIDEMARK__… variables are.
-        command.env_remove("TIDEMARK_CONFIG").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        Ok(command)
-    }
-
-    fn log_path(&self, verb: &str) -> PathBuf {
-        self.folder.path().join(format!("{verb}.log"))
+        self.0.log(verb)
     }
 }
 

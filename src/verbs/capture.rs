@@ -7,7 +7,7 @@ use tidemark_core::capture::Finding;
 use tidemark_core::spec::StreamSpec;
 use tidemark_core::window::millis;
 use tidemark_store::acts::By;
-use tidemark_store::capture::{self, Captured};
+use tidemark_store::capture::Captured;
 use tidemark_store::{capture_state, shape};
 
 use crate::cli::CaptureArgs;
@@ -80,7 +80,7 @@ fn told(table: &Captured) -> TableReport {
     TableReport {
         table: table.shape.table.to_string(),
         streams: table.specs.iter().map(|spec| spec.name.clone()).collect(),
-        can_be_captured: !capture::plan_is_empty(&table.shape),
+        can_be_captured: !table.shape.is_view,
         partitions: table.shape.partitions.iter().map(ToString::to_string).collect(),
         compared_every_ms: table.specs.iter().map(every).min().unwrap_or_default(),
     }

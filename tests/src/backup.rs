@@ -11,14 +11,15 @@ pub struct Backup {
     sequences: Vec<(String, String)>,
 }
 
-const SHOP: [&str; 2] = ["customers", "orders"];
+pub(crate) const SHOP: [&str; 2] = ["customers", "orders"];
+
+/// Tables of ours on SQLite, but for the one that says which migrations have run.
+pub(crate) const OURS_ON_SQLITE: &str = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'tidemark!_%' ESCAPE '!' AND name <> 'tidemark_migration' ORDER BY name";
 
 impl Backup {
     pub async fn of(db: &OrderDatabase) -> eyre::Result<Self> {
         let catalogue = match db.kind {
-            Kind::Sqlite => {
-                "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'tidemark!_%' ESCAPE '!' AND name <> 'tidemark_migration'"
-            }
+            Kind::Sqlite => OURS_ON_SQLITE,
             Kind::Postgres => {
                 "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = 'tidemark' AND tablename <> 'tidemark_migration'"
             }
@@ -35,9 +36,7 @@ impl Backup {
                 sequences.push((name.clone(), at.clone()));
             }
         }
-        let copies: Vec<String> =
-            tables.iter().map(|table| format!("CREATE TABLE {} AS SELECT * FROM {table}", copy(table))).collect();
-        db.run(&format!("BEGIN; {}; COMMIT", copies.join("; "))).await?;
+        db.run(&format!("BEGIN; {}; COMMIT", copied(&tables))).await?;
         Ok(Self { tables, sequences })
     }
 
@@ -46,19 +45,31 @@ impl Backup {
             Kind::Sqlite => "PRAGMA defer_foreign_keys = ON",
             Kind::Postgres => "SET LOCAL session_replication_role = replica",
         };
-        let empty = self.tables.iter().rev().map(|table| format!("DELETE FROM {table}"));
-        // The change log comes after the shop's tables: what SQLite's triggers note of the restore goes with it.
-        let fill = self
-            .tables
-            .iter()
-            .flat_map(|table| [format!("DELETE FROM {table}"), format!("INSERT INTO {table} SELECT * FROM {}", copy(table))]);
         let sequences = self.sequences.iter().map(|(name, at)| match at.as_str() {
             "0" => format!("ALTER SEQUENCE {name} RESTART"),
             at => format!("SELECT setval('{name}', {at})"),
         });
-        let statements: Vec<String> = empty.chain(fill).chain(sequences).collect();
+        let statements: Vec<String> = std::iter::once(filled(&self.tables)).chain(sequences).collect();
         db.run(&format!("BEGIN; {silence}; {}; COMMIT", statements.join("; "))).await
     }
+}
+
+/// What copies these tables beside themselves; a copy of before goes.
+pub(crate) fn copied(tables: &[String]) -> String {
+    let copies = tables.iter().map(|table| {
+        let copy = copy(table);
+        format!("DROP TABLE IF EXISTS {copy}; CREATE TABLE {copy} AS SELECT * FROM {table}")
+    });
+    copies.collect::<Vec<_>>().join("; ")
+}
+
+/// What fills them from their copies. The change log comes after the shop's tables: what SQLite's triggers note of the restore goes with it.
+pub(crate) fn filled(tables: &[String]) -> String {
+    let empty = tables.iter().rev().map(|table| format!("DELETE FROM {table}"));
+    let fill = tables
+        .iter()
+        .flat_map(|table| [format!("DELETE FROM {table}"), format!("INSERT INTO {table} SELECT * FROM {}", copy(table))]);
+    empty.chain(fill).collect::<Vec<_>>().join("; ")
 }
 
 fn copy(table: &str) -> String {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use tidemark_core::Millis;
 use tidemark_core::base::Base;
-use tidemark_core::brake::{Act, act_on_record};
+use tidemark_core::brake::{Act, act_on_record, names};
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::Class;
 use tidemark_core::push::{Plan, REUSED, Reference, Sent, Subject, plan};
@@ -159,7 +159,7 @@ impl Push<'_> {
             row: prepared.row.as_ref(),
             link: prepared.link.as_ref().map(|link| &link.view),
             // A person has said that it is the same thing.
-            reborn: prepared.claim.reborn && prepared.claim.passed.as_deref() != Some(REUSED),
+            reborn: prepared.claim.reborn && !names(prepared.claim.passed.as_deref(), REUSED),
             parents: &prepared.parents,
             just_read,
             heir: prepared.heir,

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use tidemark_core::brake::names;
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::erasure::{CLASS, row_again};
 use tidemark_core::link::LinkState;
@@ -131,7 +132,7 @@ async fn hold_erased<'a>(push: &Push<'_>, going: Vec<Going<'a>>) -> Result<Vec<G
         let claim = &going.prepared.claim;
         match found {
             None => go_on.push(going),
-            Some((erasures, _)) if claim.passed.as_deref() == Some(CLASS) => {
+            Some((erasures, _)) if names(claim.passed.as_deref(), CLASS) => {
                 erased::lift(store, &erasures, &format!("row {}", claim.subject)).await?;
                 go_on.push(going);
             }

@@ -88,10 +88,8 @@ fn panel(section: &Section) -> Markup {
 
 fn rows(table: &Table) -> Markup {
     let class = |number: bool, text: &str| match number {
-        true => "num nowrap",
-        // Words wrap, names and times of one word do not.
-        false if text.chars().count() > 40 => "cause",
-        false => "nowrap",
+        true => Some("num nowrap"),
+        false => (text.chars().count() > 40).then_some("cause"),
     };
     html! {
         h3 { (table.title) }
@@ -99,7 +97,7 @@ fn rows(table: &Table) -> Markup {
             thead { tr { @for (name, number) in &table.columns { th scope="col" class=[number.then_some("num")] { (name) } } } }
             tbody {
                 @for row in &table.rows { tr {
-                    @for (cell, (_, number)) in row.iter().zip(&table.columns) { td class=(class(*number, cell)) { (cell) } }
+                    @for (cell, (_, number)) in row.iter().zip(&table.columns) { td class=[class(*number, cell)] { (cell) } }
                 } }
             }
         } }

@@ -1,8 +1,7 @@
 //! Decides whether a person can be erased now, by what one who was erased is known again, and what is said when that happens. Erases nothing, and keeps no plain value.
 
-use std::fmt::Write;
-
-use sha2::{Digest, Sha256};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 
 use crate::Millis;
 use crate::link::{LinkState, LinkView};
@@ -66,20 +65,10 @@ pub fn refusal(link: Option<&LinkView>) -> Option<&'static str> {
 /// HMAC-SHA-256 over the property and the value as it is compared, without the case and the spaces around it. `None` for a blank.
 pub fn digest(key: &[u8], property: &str, value: Option<&str>) -> Option<String> {
     let value = value.map(str::trim).filter(|value| !value.is_empty())?.to_lowercase();
-    let mut block = [0_u8; 64];
-    // Keys are shorter than a block.
-    for (into, from) in block.iter_mut().zip(key) {
-        *into = *from;
-    }
-    let pad = |with: u8| block.map(|byte| byte ^ with);
-    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(property).chain_update([0]).chain_update(value).finalize();
-    let outer = Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize();
-    let mut text = String::with_capacity(64);
-    for byte in outer {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    Some(text)
+    // A key of any length will do.
+    let mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    let mac = mac.chain_update(property).chain_update([0]).chain_update(value).finalize();
+    Some(mac.into_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The digests of one side's match keys. `value` gives a field's value in the record's form.

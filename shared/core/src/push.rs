@@ -10,7 +10,6 @@ use crate::conflict::Side;
 use crate::delete::Gone;
 use crate::failure::{Class, Failure};
 use crate::link::{LinkState, LinkView};
-use crate::merge::owner;
 use crate::record::{RemoteId, Row, Value};
 use crate::rule::Rule;
 use crate::spec::{Blanks, Check, DeletePolicy, FieldSpec, Owner, RetrySpec, StaleSave, StreamSpec};
@@ -98,6 +97,7 @@ pub struct Subject<'a> {
 
 /// What a row holds cannot be sent.
 const REJECTED: &str = "rejected";
+/// Where the CRM's word stands, a local change is put right by a read.
 const OF_THE_CRM: &str = "a field of the CRM was changed in the row";
 /// A row's key may stand for another thing than it did.
 pub const REUSED: &str = "reused";
@@ -123,13 +123,11 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
     if linked.is_some_and(|link| link.state == LinkState::Double) {
         return Plan::ReadFirst(survivor::REASON);
     }
-    if !row.is_sendable(spec)
-        && let Some(why) = linked.and_then(|link| put_right(spec, row, link))
-    {
-        return Plan::ReadFirst(why);
-    }
     if !row.is_sendable(spec) {
-        return Plan::NotOurs { why: "send_when does not hold" };
+        return match linked.and_then(|link| put_right(spec, row, link)) {
+            Some(why) => Plan::ReadFirst(why),
+            None => Plan::NotOurs { why: "send_when does not hold" },
+        };
     }
     if subject.link.is_some_and(|link| link.state == LinkState::Tombstone) {
         return Plan::NotOurs { why: "the record is gone and stays gone" };
@@ -158,13 +156,12 @@ fn put_right(spec: &StreamSpec, row: &Row, link: &LinkView) -> Option<&'static s
         return None;
     }
     // A stale save that was edited since is an edit, and waits for the row to be sent again.
-    let stale = |(at, known): (usize, &Option<FieldBase>)| {
-        known.as_ref().is_some_and(|known| matches!(known.state, State::Held(_)) && known.row.as_deref() == row.field(at))
-    };
-    if spec.stale.policy == StaleSave::Ours && link.base.fields.iter().enumerate().any(stale) {
+    let stale =
+        |at: usize| link.base.get(at).is_some_and(|known| matches!(known.state, State::Held(_))) && !link.base.row_moved(at, row);
+    if spec.stale.policy == StaleSave::Ours && (0..spec.fields.len()).any(stale) {
         return Some(stale::REASON);
     }
-    let of_the_crm = |(at, field): (usize, &FieldSpec)| owner(spec, field) == Owner::Crm && link.base.row_moved(at, row);
+    let of_the_crm = |(at, field): (usize, &FieldSpec)| field.owner == Owner::Crm && link.base.row_moved(at, row);
     spec.fields.iter().enumerate().any(of_the_crm).then_some(OF_THE_CRM)
 }
 

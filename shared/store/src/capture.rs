@@ -55,11 +55,6 @@ pub fn plan(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> Vec<Str
     if store.is_postgres() { plan_postgres(store, shape, &first.key, &columns) } else { plan_sqlite(shape, &first.key, &columns) }
 }
 
-/// Whether a table has nothing that could be installed on it.
-pub fn plan_is_empty(shape: &TableShape) -> bool {
-    shape.is_view
-}
-
 /// The names of a table's triggers. PostgreSQL cuts names after 63 bytes, and names that were cut would be one.
 fn names(shape: &TableShape) -> [(&'static str, String); 4] {
     let table = &shape.table.name;

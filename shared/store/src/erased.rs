@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, QueryResult};
 use tidemark_core::Millis;
+use tidemark_core::brake::names;
 use tidemark_core::erasure::{Again, CLASS, NEVER, digests, record_again};
 use tidemark_core::page::{Known, Step};
 use tidemark_core::record::Record;
@@ -95,7 +96,7 @@ pub(crate) async fn hold_back<'a>(
     for (at, found) in entering.into_iter().zip(found) {
         let (Some((erasures, erased_at)), id) = (found, &records[at].id) else { continue };
         let passed = passed.get(id.as_str()).copied().or_else(|| owed.get(id.as_str()).map(String::as_str));
-        if passed == Some(CLASS) {
+        if names(passed, CLASS) {
             lift_in(tx, &erasures, &format!("record {id}")).await?;
         } else {
             steps[at] = Step::Pass;

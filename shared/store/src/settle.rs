@@ -243,14 +243,7 @@ impl<'a> Settling<'a> {
                     }
                 }
                 self.notes.sent(spec, link, attempt, sent, &base, *created);
-                self.links.push(LinkSettled {
-                    id: link.id,
-                    base: base.to_json(spec),
-                    remote_id: Some(remote_id.clone()),
-                    modified: *modified,
-                    written: true,
-                    open: base.is_open(),
-                });
+                self.links.push(LinkSettled::written(link, spec, &base, remote_id, *modified));
                 if link.remote_id.as_ref() != Some(remote_id) {
                     self.remote_ids.push((&claim.subject, remote_id.as_str()));
                 }
@@ -274,14 +267,7 @@ impl<'a> Settling<'a> {
                 }
                 let base = settled(spec, &link.view.base, &[], &[], false);
                 self.notes.sent(spec, link, attempt, &[], &base, false);
-                self.links.push(LinkSettled {
-                    id: link.id,
-                    base: base.to_json(spec),
-                    remote_id: Some(remote_id.clone()),
-                    modified: *modified,
-                    written: true,
-                    open: base.is_open(),
-                });
+                self.links.push(LinkSettled::written(link, spec, &base, remote_id, *modified));
             }
             Settlement::Referred { claim, fields, complete } => {
                 let mut base = link.map(|link| link.view.base.clone()).unwrap_or_default();

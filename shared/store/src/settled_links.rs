@@ -2,7 +2,10 @@
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
+use tidemark_core::base::Base;
+use tidemark_core::page::KnownLink;
 use tidemark_core::record::RemoteId;
+use tidemark_core::spec::StreamSpec;
 
 use crate::StoreError;
 use crate::dialect::{in_list, list, table};
@@ -18,6 +21,20 @@ pub(crate) struct LinkSettled {
     pub(crate) written: bool,
     /// A field still waits for a person.
     pub(crate) open: bool,
+}
+
+impl LinkSettled {
+    /// What was written to this record, or found to have been, is known now.
+    pub(crate) fn written(
+        link: &KnownLink,
+        spec: &StreamSpec,
+        base: &Base,
+        remote_id: &RemoteId,
+        modified: Option<Millis>,
+    ) -> Self {
+        let (base, open) = (base.to_json(spec), base.is_open());
+        Self { id: link.id, base, remote_id: Some(remote_id.clone()), modified, written: true, open }
+    }
 }
 
 /// Moves the links on; what a link has seen never goes back.

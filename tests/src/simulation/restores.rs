@@ -12,6 +12,7 @@ use tidemark_store::{Store, StoreError, debts, environment};
 use super::ledger::{Ledger, Side};
 use super::orders::LOG_CLOCK;
 use super::world::World;
+use crate::backup::{OURS_ON_SQLITE, SHOP, copied, filled};
 
 /// One in so many steps a backup is taken.
 const TAKEN_EVERY: u64 = 80;
@@ -67,14 +68,9 @@ impl World {
         if beats == 0 || self.is_held().await? {
             return Ok(());
         }
-        let catalogue = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'tidemark!_%' ESCAPE '!' AND name <> 'tidemark_migration' ORDER BY name";
-        let ours = self.orders.texts(catalogue, 1).await?.into_iter().flatten().flatten();
-        let tables: Vec<String> =
-            ["customers", "orders"].map(str::to_owned).into_iter().chain(ours).chain(["sqlite_sequence".to_owned()]).collect();
-        for table in &tables {
-            let copy = format!("DROP TABLE IF EXISTS backup_{table}; CREATE TABLE backup_{table} AS SELECT * FROM {table}");
-            self.orders.run(&copy).await?;
-        }
+        let ours = self.orders.texts(OURS_ON_SQLITE, 1).await?.into_iter().flatten().flatten();
+        let tables: Vec<String> = SHOP.map(str::to_owned).into_iter().chain(ours).chain(["sqlite_sequence".to_owned()]).collect();
+        self.orders.run(&copied(&tables)).await?;
         let seq = self.face.model().next_seq();
         let Range { start, end } = PUT_BACK_AFTER;
         let put_back_at = self.step + start + u32::try_from(self.turns.below(u64::from(end - start))).unwrap_or(0);
@@ -96,15 +92,7 @@ impl World {
                 self.workers[worker] = self.worker(worker).await?;
             }
         }
-        let mut script = "BEGIN; DROP TRIGGER simulated_log; ".to_owned();
-        for table in backup.tables.iter().rev() {
-            script.push_str(&format!("DELETE FROM {table}; "));
-        }
-        // The change log comes after the shop's tables: what the triggers note of the restore goes with it.
-        for table in &backup.tables {
-            script.push_str(&format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM backup_{table}; "));
-        }
-        script.push_str(&format!("{LOG_CLOCK}; COMMIT"));
+        let script = format!("BEGIN; DROP TRIGGER simulated_log; {}; {LOG_CLOCK}; COMMIT", filled(&backup.tables));
         self.note(|| "the backup is put back".into());
         self.orders.ever = backup.ever;
         self.orders.person(&script).await?;

@@ -32,6 +32,7 @@ mod lost_triggers;
 mod merged;
 mod newest;
 mod own_writes;
+mod places;
 mod politeness;
 mod reliability;
 mod restore;
