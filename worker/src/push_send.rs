@@ -110,6 +110,7 @@ impl Push<'_> {
                         remote_id: id.clone(),
                         modified,
                         answered: fields,
+                        heard_at: now,
                         created,
                         complete,
                     });

@@ -2,7 +2,7 @@
 //!
 //! Such a value may show up in the record at any moment until the CRM has surely dropped the request. It is then our own write coming through, not a change somebody
 //! made there: it neither makes a conflict nor overwrites a newer row. A ghost is written down right before the call, forgotten with a known outcome, and laid
-//! to rest by a read asked for after its last moment.
+//! to rest by a read asked for after its last moment. An answer that does not say how the CRM has written a value leaves it a ghost until the record is read.
 
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +74,13 @@ impl Ghosts {
         Self(self.0.iter().filter(|ghost| ghost.fence != fence).cloned().collect())
     }
 
+    /// A claim's call was answered at `at`, but without the values of every field: whatever of the others shows up is still how the CRM wrote what it was sent.
+    pub fn untold(&self, fence: &str, is_told: impl Fn(usize) -> bool, at: Millis) -> Self {
+        let untold = |ghost: &&Ghost| ghost.fence != fence || !is_told(ghost.sent.field);
+        let kept = self.0.iter().filter(untold);
+        Self(kept.map(|ghost| Ghost { until: if ghost.fence == fence { at } else { ghost.until }, ..ghost.clone() }).collect())
+    }
+
     /// What may still land after a record was read as it stood at `as_of`.
     pub fn after(&self, as_of: Millis) -> Self {
         Self(self.0.iter().filter(|ghost| ghost.until >= as_of).cloned().collect())
@@ -126,6 +133,15 @@ mod tests {
 
     fn sent(record: &str) -> Sent {
         Sent { field: 2, row: Some(record.to_owned()), record: Some(record.to_owned()) }
+    }
+
+    #[test]
+    fn a_value_that_the_answer_does_not_tell_stays_known_until_a_later_read() {
+        let two = [sent("1"), Sent { field: 1, ..sent("2") }];
+        let left = Ghosts::default().with(&two, "a", 90).with(&[sent("3")], "b", 95).untold("a", |field| field == 1, 10);
+        assert!(left.of(2, Some("1")).is_some() && left.of(1, Some("2")).is_none(), "the answer told field 1");
+        assert!(left.after(11).of(2, Some("1")).is_none(), "read after the answer");
+        assert_eq!(left.after(11).until(), Some(95), "another claim's call goes on");
     }
 
     #[test]

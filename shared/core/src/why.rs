@@ -61,7 +61,7 @@ pub struct LinkFacts {
     /// Through what the row was made from the record, in `Source::text`'s form; `None` when it was there before.
     pub made: Option<String>,
     pub push_under_way: bool,
-    /// A write to the record was not answered.
+    /// How a write to the record came through was not answered, or not yet.
     pub unheard: bool,
 }
 

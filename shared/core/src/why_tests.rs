@@ -315,7 +315,7 @@ fn what_is_gone_or_being_made_is_told() {
     hubspot.contacts  row 7
       Row 7 of customers is being made a record of contacts; whether it is there already is not known before it is looked up.
       A push of it is under way.
-      A write to the record was not answered: what became of it is seen when the record is read again.
+      How a write to the record came through was not answered: that is seen when the record is read again.
 
     As last agreed:
       phone ↔ phone  never met: the field is compared when the record is read next

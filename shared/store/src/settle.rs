@@ -42,6 +42,8 @@ pub enum Settlement<'a> {
         remote_id: RemoteId,
         modified: Option<Millis>,
         answered: Vec<(String, Value)>,
+        /// When the answer was there, database clock.
+        heard_at: Millis,
         created: bool,
         complete: bool,
     },
@@ -127,6 +129,13 @@ pub async fn settle(store: &Store, mapped: &Mapped, fence: &str, settlements: &[
         settling.ghosts.extend(link.and_then(|link| {
             let left = match settlement {
                 Settlement::Unheard { landed_by, .. } => link.view.ghosts.given_up(fence, *landed_by),
+                Settlement::Written { answered, heard_at, .. } => {
+                    let is_told = |field: usize| {
+                        let property = mapped.spec.fields.get(field).map(|field| &field.property);
+                        answered.iter().any(|(told, _)| Some(told) == property)
+                    };
+                    link.view.ghosts.untold(fence, is_told, *heard_at)
+                }
                 _ => link.view.ghosts.without(fence),
             };
             (left != link.view.ghosts).then(|| (link.id, left.to_json(&mapped.spec)))
@@ -210,7 +219,7 @@ impl<'a> Settling<'a> {
                 }
                 self.pay(mapped, claim, base.as_ref().or(link.map(|link| &link.view.base)));
             }
-            Settlement::Written { claim, sent, remote_id, modified, answered, created, complete } => {
+            Settlement::Written { claim, sent, remote_id, modified, answered, created, complete, .. } => {
                 let other = foreign.get(remote_id).filter(|other| Some(other.id) != link.map(|link| link.id));
                 // It was written under an id that the CRM has merged into this one meanwhile.
                 let old = link.and_then(|link| Some((link.id, link.remote_id.clone()?))).filter(|(_, old)| old != remote_id);

@@ -21,7 +21,7 @@ pub(super) fn of_thing(spec: &StreamSpec, facts: &Facts) -> Vec<String> {
         }
         if link.unheard {
             said.push(
-                "A write to the record was not answered: what became of it is seen when the record is read again.".to_owned(),
+                "How a write to the record came through was not answered: that is seen when the record is read again.".to_owned(),
             );
         }
     }
