@@ -5,11 +5,13 @@
 use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::push::{Verdict, after_failure};
+use tidemark_core::source::SourceTraits;
 use tidemark_core::sweep::Seal;
 use tidemark_core::window::millis;
+use tidemark_store::StoreError;
 use tidemark_store::rows::Mapped;
 use tidemark_store::streams::Fence;
-use tidemark_store::{StoreError, sweeps};
+use tidemark_store::sweeps::{self, Claimed};
 
 use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
 use crate::context::Context;
@@ -38,14 +40,15 @@ enum Ended {
 
 /// Sweeps one stream for one slice.
 pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, StoreError> {
-    let Some((fence, attempts)) = sweeps::claim(&ctx.store, mapped.id, &ctx.tuning.name, ctx.lease()).await? else {
+    let Some(Claimed { fence, attempts, held_at }) = sweeps::claim(&ctx.store, mapped.id, &ctx.tuning.name, ctx.lease()).await?
+    else {
         return Ok(Outcome::Skipped("no sweep is owed, a poll is, or another worker reads the stream"));
     };
     let connection = ctx.connection(mapped)?;
-    let attempt = u32::try_from(attempts).unwrap_or(0) + 1;
+    let attempt = attempts + 1;
     let lane = Lane::Background { permille: mapped.spec.sweep.share_permille };
     let purpose = Purpose { ctx, connection, stream: mapped, word: "sweep", attempt, fence: None, lane };
-    match sweep(&purpose, fence).await {
+    match sweep(&purpose, fence, held_at).await {
         Ok(Ended::Concluded { seal, pages }) => {
             sweeps::finish(&ctx.store, fence).await?;
             if let Seal::Void(why) = seal {
@@ -73,7 +76,7 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
     }
 }
 
-async fn sweep(purpose: &Purpose<'_>, fence: Fence) -> Result<Ended, StoreError> {
+async fn sweep(purpose: &Purpose<'_>, fence: Fence, held_at: Option<Millis>) -> Result<Ended, StoreError> {
     // The proof of the account is no part of the sweep's share: it is made once per process.
     let live = Purpose { lane: Lane::Live, ..*purpose };
     if let Err(no) = prove_account(&live).await? {
@@ -84,13 +87,16 @@ async fn sweep(purpose: &Purpose<'_>, fence: Fence) -> Result<Ended, StoreError>
         Ok(traits) => traits,
         Err(failure) => return Ok(Ended::Failed(NoAnswer::Failed(failure))),
     };
+    let now = ctx.store.now().await?;
+    if let Some(at) = held_at.and_then(|held_at| shown_from(mapped, &traits, held_at)).filter(|at| now < *at) {
+        return Ok(Ended::Paused { at, pages: 0 });
+    }
     let order = traits.order;
     let crm_now = purpose.connection.crm_now(ctx.now());
     let open = sweeps::resume(&ctx.store, fence, &mapped.spec.digest(), crm_now).await?;
     let window = open.window.id;
     let mut reading = Reading { purpose, fence, traits, until: ctx.slice_end(), pages: 0 };
     if !open.drained {
-        let now = ctx.store.now().await?;
         match reading.read_pages(open.window).await? {
             Read::Drained => {}
             Read::TimeUp => return Ok(Ended::Paused { at: now, pages: reading.pages }),
@@ -107,6 +113,13 @@ async fn sweep(purpose: &Purpose<'_>, fence: Fence) -> Result<Ended, StoreError>
         }
     }
     Ok(Ended::Concluded { seal, pages: reading.pages })
+}
+
+/// Whether a restored database sent something for a row is told by the key in the record. In a stream without one only the search index tells: its sweep waits until everything
+/// that was sent before the hold has landed and is shown, or the record would be made again.
+fn shown_from(mapped: &Mapped, traits: &SourceTraits, held_at: Millis) -> Option<Millis> {
+    let commit_lag = traits.commit_lag.min(mapped.spec.poll.settled_lag);
+    mapped.spec.external_key.is_none().then(|| held_at + millis(traits.request_life) + millis(commit_lag))
 }
 
 async fn settle_failure(purpose: &Purpose<'_>, fence: Fence, no: NoAnswer) -> Result<Outcome, StoreError> {

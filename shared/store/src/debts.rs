@@ -2,7 +2,6 @@
 //! states of a debt.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 
 use sea_orm::{ConnectionTrait, QueryResult};
 use tidemark_core::Millis;
@@ -215,12 +214,12 @@ pub async fn claim(
     let sql = "UPDATE tidemark_debt SET lease_fence = $3, lease_until = {now} + $4 WHERE id IN (
             SELECT d.id FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id JOIN tidemark_connection c ON c.name = s.connection
             WHERE d.stream_id = $1 AND d.kind = $2 AND d.state <> 'parked' AND d.due_at <= {now} AND (d.lease_until IS NULL OR d.lease_until < {now})
-              AND {chosen} AND c.state = 'running' AND (d.kind <> 'push' OR s.held_at IS NULL AND NOT EXISTS (SELECT 1 FROM tidemark_environment e WHERE e.beats < $6)) ORDER BY d.due_at, d.id LIMIT $5 {of_debt})
+              AND {chosen} AND c.state = 'running' AND (d.kind <> 'push' OR s.held_at IS NULL) AND NOT EXISTS (SELECT 1 FROM tidemark_environment e WHERE e.beats < $6) ORDER BY d.due_at, d.id LIMIT $5 {of_debt})
         RETURNING id, subject, generation, attempts, reborn, created_at, passed, changed_at, {now}";
     let sql = sql.replace("{of_debt}", if store.is_postgres() { "FOR UPDATE OF d SKIP LOCKED" } else { "" });
     let sql = sql.replace("{chosen}", &chosen);
     let limit = i64::try_from(limit).unwrap_or(100);
-    let seen = if planted(Bug::RestoreUnnoticed) { 0 } else { store.seen.load(Ordering::SeqCst) };
+    let seen = crate::environment::most_seen(store);
     let mut values = vec![stream.into(), kind.word().into(), fence.into(), lease.into(), limit.into(), seen.into()];
     values.extend(these);
     let mut claims: Vec<Claim> = all(&store.db, &sql, values).await?.iter().map(read_claim).collect::<Result<_, _>>()?;

@@ -144,6 +144,11 @@ pub async fn adopt_place(store: &Store, place: &Place, who: &str, reason: Option
     tx.commit().await
 }
 
+/// The most this process has seen of the pulse.
+pub(crate) fn most_seen(store: &Store) -> i64 {
+    if planted(Bug::RestoreUnnoticed) { 0 } else { store.seen.load(Ordering::SeqCst) }
+}
+
 /// How often a look may be overtaken by somebody else's beat before it is left to the next.
 const LOOKS_MAX: u32 = 5;
 

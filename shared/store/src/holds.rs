@@ -12,7 +12,7 @@ use crate::query::{all, get, run};
 use crate::{Store, StoreError, acts};
 
 /// Holds every stream, unless somebody else was quicker or the pulse has moved since `environment` was loaded. The pulse goes on from the most that was seen of it.
-/// What is read anew is read from the cursors, which are as old as everything else here, and by a sweep of both sides that begins now.
+/// What is read anew is read from the cursors, which are as old as everything else here, and by a sweep of both sides that begins now, or after the first load.
 pub(crate) async fn begin(
     store: &Store,
     environment: &Environment,
@@ -70,7 +70,7 @@ pub struct Held {
     pub read: bool,
     /// Every row was compared.
     pub compared: bool,
-    /// Every record was read, by a sealed sweep or by the first load.
+    /// Every record was read by a sealed sweep, which follows the first load too.
     pub swept: bool,
     /// How the last sweep since then ended.
     pub sweep: Option<String>,
@@ -88,7 +88,7 @@ impl Held {
 /// The streams that are held, by name.
 pub async fn list_held(store: &Store) -> Result<Vec<Held>, StoreError> {
     let sql = "SELECT s.id, s.name, s.state, s.held_at, COALESCE(s.held_why, ''), COALESCE(s.fresh_at >= s.held_at, false), s.walk_owed = 0,
-            COALESCE(s.loaded_at >= s.held_at, false) OR EXISTS (
+            EXISTS (
                 SELECT 1 FROM tidemark_window w WHERE w.stream_id = s.id AND w.reader = 'sweep' AND w.started_at >= s.held_at AND w.seal = 'sealed' AND w.state = 'completed'),
             (SELECT w.seal FROM tidemark_window w WHERE w.stream_id = s.id AND w.reader = 'sweep' AND w.started_at >= s.held_at AND w.seal IS NOT NULL ORDER BY w.id DESC LIMIT 1),
             (SELECT count(*) FROM tidemark_debt d WHERE d.stream_id = s.id AND d.kind = $1 AND d.state <> 'parked')

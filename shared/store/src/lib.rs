@@ -89,7 +89,8 @@ pub struct Store {
     pub(crate) db: Db,
     pub(crate) schema: String,
     pub(crate) orders_schema: String,
-    /// The most beats this process has seen of the database: one that stands below is older than that, and nothing is sent from it.
+    /// The most beats this process has seen of the database: one that stands below is older than that, and nothing is sent from it or
+    /// taken into it.
     pub(crate) seen: Arc<AtomicI64>,
 }
 

@@ -194,6 +194,8 @@ pub struct Fence {
     pub stream: i64,
     pub number: i64,
     pub lease: Millis,
+    /// The most beats this process had seen of the database.
+    pub(crate) beats: i64,
 }
 
 /// Claims the stream for a poll. `None` when nothing is owed, somebody else reads it, or it is paused.
@@ -217,21 +219,22 @@ pub async fn claim_poll(
         values.push(mapped.spec.digest().into());
     }
     let Some(row) = one(&store.db, &sql, values).await? else { return Ok(None) };
-    Ok(Some((Fence { stream, number: get(&row, 10)?, lease }, read(&row)?)))
+    Ok(Some((Fence { stream, number: get(&row, 10)?, lease, beats: crate::environment::most_seen(store) }, read(&row)?)))
 }
 
-/// Proves inside a transaction that the fence still stands, and renews its lease. Everything the transaction then does is ours to do.
+/// Proves inside a transaction that the fence still stands, and renews its lease. Everything the transaction then does is ours to do. In a database that was put back to an older
+/// state no fence stands until that was noticed: what is read meanwhile would be merged as if nothing had been.
 pub(crate) async fn hold(db: &impl ConnectionTrait, fence: Fence) -> Result<Held, StoreError> {
     let fence_holds = if planted(Bug::NoFence) { "fence >= $2" } else { "fence = $2" };
     let sql = format!(
         "UPDATE tidemark_stream SET version = version + 1, lease_until = {{now}} + $3
-         WHERE id = $1 AND {fence_holds} AND lease_until > {{now}} AND state = 'running'
+         WHERE id = $1 AND {fence_holds} AND lease_until > {{now}} AND state = 'running' AND NOT EXISTS (SELECT 1 FROM tidemark_environment e WHERE e.beats < $4)
          RETURNING EXISTS (SELECT 1 FROM tidemark_link l WHERE l.stream_id = $1 AND {UNDECIDED}),
              EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.stream_id = $1 AND d.kind = 'read'), fast_until, settled_until,
              EXISTS (SELECT 1 FROM tidemark_debt d WHERE d.state = 'parent'),
              EXISTS (SELECT 1 FROM tidemark_alias a WHERE a.stream_id = $1), keys_doubted > 0"
     );
-    let row = one(db, &sql, vec![fence.stream.into(), fence.number.into(), fence.lease.into()]).await?;
+    let row = one(db, &sql, vec![fence.stream.into(), fence.number.into(), fence.lease.into(), fence.beats.into()]).await?;
     let row = row.ok_or_else(|| StoreError::LeaseLost { what: format!("stream {}", fence.stream) })?;
     let truth = |at| get::<bool>(&row, at);
     let cursors = Cursors { fast: get(&row, 2)?, settled: get(&row, 3)? };

@@ -28,14 +28,29 @@ pub async fn owe(store: &Store, stream: i64) -> Result<bool, StoreError> {
     Ok(run(&store.db, sql, vec![stream.into()]).await? == 1)
 }
 
+/// A stream that is claimed for a slice of its sweep.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimed {
+    pub fence: Fence,
+    /// Slices that failed since the last that did not.
+    pub attempts: u32,
+    /// Since when the stream sends nothing, if it is held; database clock.
+    pub held_at: Option<Millis>,
+}
+
 /// Claims the stream for a slice of its sweep. `None` when none is owed, a poll is, somebody else reads it, or it is paused.
-pub async fn claim(store: &Store, stream: i64, owner: &str, lease: Millis) -> Result<Option<(Fence, i32)>, StoreError> {
+pub async fn claim(store: &Store, stream: i64, owner: &str, lease: Millis) -> Result<Option<Claimed>, StoreError> {
     let sql = "UPDATE tidemark_stream SET fence = fence + 1, lease_owner = $2, lease_until = {now} + $3
         WHERE id = $1 AND state = 'running' AND sweep_owed_at <= {now} AND COALESCE(poll_owed_at > {now}, true) AND (lease_until IS NULL OR lease_until < {now})
           AND EXISTS (SELECT 1 FROM tidemark_connection c WHERE c.name = tidemark_stream.connection AND c.state = 'running')
-        RETURNING fence, sweep_attempts";
+        RETURNING fence, sweep_attempts, held_at";
     let Some(row) = one(&store.db, sql, vec![stream.into(), owner.into(), lease.into()]).await? else { return Ok(None) };
-    Ok(Some((Fence { stream, number: get(&row, 0)?, lease }, get(&row, 1)?)))
+    let attempts = u32::try_from(get::<i32>(&row, 1)?).unwrap_or(0);
+    Ok(Some(Claimed {
+        fence: Fence { stream, number: get(&row, 0)?, lease, beats: crate::environment::most_seen(store) },
+        attempts,
+        held_at: get(&row, 2)?,
+    }))
 }
 
 /// Gives the lease back; the sweep goes on at `owed_at`, after whatever poll is owed by then.

@@ -126,7 +126,9 @@ pub(crate) async fn count(db: &impl ConnectionTrait, stream: i64, counts: PageCo
 async fn finish(db: &impl ConnectionTrait, fence: Fence, window: &OpenWindow) -> Result<(), StoreError> {
     let Some(column) = cursor_column(window.reader) else { return Ok(()) };
     let first_load = if window.reader == Reader::Fast {
-        ", walk_owed = CASE WHEN loaded_at IS NULL THEN 1 ELSE walk_owed END, loaded_at = COALESCE(loaded_at, {now})"
+        ", walk_owed = CASE WHEN loaded_at IS NULL THEN 1 ELSE walk_owed END, loaded_at = COALESCE(loaded_at, {now}),
+            sweep_owed_at = CASE WHEN loaded_at IS NULL AND held_at IS NOT NULL THEN {now} ELSE sweep_owed_at END,
+            sweep_begun_at = CASE WHEN loaded_at IS NULL AND held_at IS NOT NULL THEN {now} ELSE sweep_begun_at END"
     } else {
         ""
     };

@@ -142,6 +142,27 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn h32_without_a_key_the_sweep_waits_until_what_was_sent_before_is_shown(kind) {
+        let instead: &[(&str, &str)] = &[("external_key = \"tidemark_key\"\nmatch_on = [\"email\"]", "match_on = [\"email\"]")];
+        let rig = Rig::with(kind, Setup { instead, ..Setup::default() }).await?;
+        whereabouts(&rig.store).await?;
+        rig.settle().await?;
+        beat(&rig.store).await?;
+        let backup = Backup::of(&rig.db).await?;
+        let witness = witness(&rig.store).await?;
+        backup.restore(&rig.db).await?;
+        look(&rig.second_store().await?, Some(&witness), GUARD).await?.ok_or_eyre("nobody noticed")?;
+        rig.catch_up(CONTACTS).await?;
+        let slice = rig.sweep_slice(CONTACTS).await?;
+        assert!(matches!(slice, tidemark_worker::Outcome::Done { units: 0 }), "{slice:?}");
+        assert_eq!(rig.seals(CONTACTS).await?, Vec::<String>::new(), "no sweep has begun");
+        let streams = rig.db.own("tidemark_stream");
+        rig.db.run(&format!("UPDATE {streams} SET held_at = held_at - 86400000")).await?;
+        read_again_and_adopt(&rig).await?;
+        assert_eq!(rig.seals(CONTACTS).await?, ["sealed"]);
+        Ok(())
+    }
+
     async fn h32_a_witness_that_is_lost_or_speaks_of_another_database_is_no_restore(kind) {
         let rig = shop(kind).await?;
         for witness in [None, Some(""), Some("another 999999"), Some("nonsense")] {
