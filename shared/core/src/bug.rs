@@ -24,8 +24,6 @@ pub enum Bug {
     EqualStampIsOld,
     /// Whatever a page says is merged, however old.
     NoVersionGuard,
-    /// Pages merge a record while its push is under way.
-    MergesDuringPush,
     /// What cannot be ordered is dropped instead of read.
     DoubtIsDropped,
     /// A page is applied though another reader has the stream by now.
@@ -77,7 +75,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 34] = [
         Self::StrictBoundary,
         Self::NoOverlap,
         Self::OurClock,
@@ -88,7 +86,6 @@ impl Bug {
         Self::OncePerRecord,
         Self::EqualStampIsOld,
         Self::NoVersionGuard,
-        Self::MergesDuringPush,
         Self::DoubtIsDropped,
         Self::NoFence,
         Self::SingleValuedBase,

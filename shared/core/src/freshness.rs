@@ -43,7 +43,7 @@ pub enum Freshness {
 
 /// Orders a version against the link.
 pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Millis) -> Freshness {
-    if link.push_leased && !planted(Bug::MergesDuringPush) {
+    if link.push_leased {
         return Freshness::Doubt("a push of this record is under way");
     }
     let Heard::Page { asked_at, commit_lag, last } = heard else { return Freshness::New };

@@ -41,7 +41,7 @@ impl World {
             if turn < ROWS_MERGED_UNTIL && turn.is_multiple_of(40) {
                 self.merge_rows().await?;
             }
-            if !turn.is_multiple_of(40) || !self.is_quiet(last_edit).await? {
+            if !turn.is_multiple_of(40) || !self.is_quiet(last_edit).await? || self.complete_the_mapping().await? {
                 continue;
             }
             let (now, writes) = (self.turns.now(), self.face.model().writes);
@@ -71,25 +71,25 @@ impl World {
 
     pub(crate) async fn verdict(&mut self) -> eyre::Result<Vec<String>> {
         self.orders.look().await?;
-        self.remember_conflicts().await?;
+        let mut breaches = self.remember_conflicts().await?;
         let known = self.decisions().await?;
         let parked = "SELECT s.object, d.kind, d.subject, d.cause FROM tidemark_debt d JOIN tidemark_stream s ON s.id = d.stream_id WHERE d.state = 'parked'";
         let parked = self.orders.texts(parked, 4).await?;
         let (merging, parked): (Vec<_>, Vec<_>) = parked.into_iter().partition(|debt| self.waits_for_its_rows_to_be_merged(debt));
         self.ledger.waiting = merging.into_iter().filter_map(|debt| debt.get(2).cloned().flatten()).collect();
-        let mut breaches = {
+        breaches.extend({
             let crm = self.face.model();
             laws::at_rest(&self.orders, &crm, &self.ledger, &known, &self.swarm)
-        };
+        });
         breaches.extend(parked.iter().map(|debt| format!("something waits for a person though nothing is wrong: {debt:?}")));
         Ok(breaches)
     }
 
     pub(crate) async fn keep_going(&mut self, turn: u32) -> eyre::Result<()> {
-        match turn % 8 {
+        match turn % 24 {
             0 => self.schedule(),
-            2 => self.relay(),
-            3 | 5 | 7 => self.deliver(),
+            2 | 14 => self.relay(),
+            at if at % 2 == 1 => self.deliver(),
             _ => {}
         }
         // Never so fast that a call takes longer than it may, or a lease ends, only because everybody waits for a turn.

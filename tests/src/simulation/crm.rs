@@ -54,8 +54,8 @@ pub(crate) struct Rec {
     pub(crate) cells: BTreeMap<String, Cell>,
     /// Other records it refers to.
     pub(crate) refers: BTreeSet<String>,
-    /// Every value a property ever had.
-    pub(crate) ever: BTreeMap<String, BTreeSet<String>>,
+    /// Every value a property ever had, and when it said so last.
+    pub(crate) ever: BTreeMap<String, BTreeMap<String, u64>>,
     snapshots: Vec<Snapshot>,
 }
 
@@ -285,7 +285,7 @@ impl Crm {
             if write.author == Author::People {
                 self.heard.push((id.clone(), property.clone(), before.map(|cell| cell.value), value.clone(), seq));
             }
-            record.ever.entry(property.clone()).or_default().insert(value.clone());
+            record.ever.entry(property.clone()).or_default().insert(value.clone(), seq);
             record.cells.insert(property.clone(), Cell { value, author: write.author, seq });
         }
         if moved || self.swarm.noop_moves_stamp {
@@ -331,7 +331,7 @@ impl Crm {
         for (property, cell) in cells {
             if stays.get(&property).is_none() && !cell.value.is_empty() {
                 self.heard.push((survivor.to_owned(), property.clone(), None, cell.value.clone(), seq));
-                stays.ever.entry(property.clone()).or_default().insert(cell.value.clone());
+                stays.ever.entry(property.clone()).or_default().insert(cell.value.clone(), seq);
                 stays.cells.insert(property, Cell { value: cell.value, author: Author::People, seq });
             }
         }

@@ -160,6 +160,7 @@ impl World {
             let save = StaleSave { seq, value: old.loaded.clone(), guarded_until };
             self.ledger.stale.insert((tag.clone(), property.to_owned()), save);
         }
+        self.ledger.touched.insert(tag.clone(), now);
         if let Some((property, _, value)) = edit
             && before != value
         {

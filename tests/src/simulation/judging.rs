@@ -1,5 +1,6 @@
 //! Brings what happened before the laws, after each step and at rest.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use tidemark_store::pace::Driver;
@@ -8,6 +9,8 @@ use tidemark_worker::Outcome;
 use super::crm::Author;
 use super::face::{BURST, PER_SECOND};
 use super::laws::{self, Decisions};
+use super::ledger::OpenConflict;
+use super::versions;
 use super::world::World;
 
 impl World {
@@ -39,14 +42,13 @@ impl World {
 
     pub(crate) async fn judge_rows(&mut self) -> eyre::Result<Vec<String>> {
         let (customers, orders) = self.orders.look().await?;
-        self.remember_conflicts().await?;
+        let mut breaches = self.remember_conflicts().await?;
         let face = self.face.clone();
         let crm = face.model();
-        let mut breaches: Vec<String> = customers
-            .changed
-            .iter()
-            .filter_map(|change| laws::row_changed(change, &self.orders, &crm, &self.ledger, &self.swarm))
-            .collect();
+        for change in &customers.changed {
+            breaches.extend(laws::row_changed(change, &self.orders, &crm, &self.ledger, &self.swarm));
+            breaches.extend(versions::row_went_back(change, &self.orders, &crm, &self.ledger, &self.swarm));
+        }
         for key in &customers.made {
             let tag = self.orders.customers[key]["tag"].clone().unwrap_or_default();
             if self.ledger.buried.contains(&tag) || self.orders.tagged(&tag).len() > 1 {
@@ -110,15 +112,27 @@ impl World {
         Ok(known)
     }
 
-    pub(crate) async fn remember_conflicts(&mut self) -> eyre::Result<()> {
-        for ((key, property), decision) in self.decisions().await? {
-            if decision.state == "conflict"
-                && let Some(tag) = self.orders.customers.get(&key).and_then(|row| row["tag"].clone())
-                && self.ledger.conflicts.insert((tag, property))
-            {
+    /// Conflicts that were not known yet, and which of them nobody took part in; those that are gone, and which of them nobody decided.
+    pub(crate) async fn remember_conflicts(&mut self) -> eyre::Result<Vec<String>> {
+        let (mut breaches, mut open) = (Vec::new(), BTreeMap::new());
+        let (known, seq) = (self.decisions().await?, self.face.model().seq);
+        for (at, decision) in known.iter().filter(|(_, decision)| decision.state == "conflict") {
+            let Some(tag) = self.orders.customers.get(&at.0).and_then(|row| row["tag"].clone()) else { continue };
+            if self.ledger.conflicts.insert((tag.clone(), at.1.clone())) {
                 self.coverage.count("a conflict was recorded");
+                breaches.extend(versions::conflict_with_nobody(&tag, &at.1, decision, &self.ledger, &self.swarm));
             }
+            let before = self.ledger.open.get(at).filter(|open| open.row == decision.row && open.record == decision.record);
+            let shown = |seq| OpenConflict { seq, tag, row: decision.row.clone(), record: decision.record.clone() };
+            open.insert(at.clone(), shown(before.map_or(seq, |before| before.seq)));
         }
-        Ok(())
+        let crm = self.face.model();
+        for (at, gone) in self.ledger.open.iter().filter(|(at, _)| !open.contains_key(*at)) {
+            let now = known.get(at);
+            breaches.extend(now.and_then(|now| versions::dropped(at, gone, now, &self.orders, &crm, &self.ledger, &self.swarm)));
+        }
+        drop(crm);
+        self.ledger.open = open;
+        Ok(breaches)
     }
 }

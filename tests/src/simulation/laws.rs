@@ -68,7 +68,7 @@ pub(crate) fn row_changed(change: &Change, orders: &OrderSystem, crm: &Crm, ledg
     }
     let known = crm.records.values().any(|record| {
         record.object == "contacts"
-            && change.after.as_ref().is_none_or(|value| record.ever.get(*property).is_some_and(|ever| ever.contains(value)))
+            && change.after.as_ref().is_none_or(|value| record.ever.get(*property).is_some_and(|ever| ever.contains_key(value)))
     });
     if !known {
         return Some(format!("the row was given a value no record ever had: {at}"));
@@ -77,7 +77,7 @@ pub(crate) fn row_changed(change: &Change, orders: &OrderSystem, crm: &Crm, ledg
     let last = ledger.last(&tag, property, Side::Rows)?;
     let delivered = |value: &String| {
         let value = stored(swarm, property, value);
-        crm.records.values().any(|record| record.ever.get(*property).is_some_and(|ever| ever.contains(&value)))
+        crm.records.values().any(|record| record.ever.get(*property).is_some_and(|ever| ever.contains_key(&value)))
     };
     let conflict = ledger.conflicts.contains(&(tag.clone(), (*property).to_owned()));
     let undelivered = last.value == change.before && change.before.as_ref().is_some_and(|value| !delivered(value));

@@ -40,6 +40,15 @@ pub(crate) struct StaleSave {
     pub(crate) guarded_until: Millis,
 }
 
+/// A conflict that waits for a person, as it was first shown.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenConflict {
+    pub(crate) seq: u64,
+    pub(crate) tag: String,
+    pub(crate) row: Option<String>,
+    pub(crate) record: Option<String>,
+}
+
 /// By person's tag and property.
 pub(crate) type Key = (String, String);
 
@@ -52,10 +61,14 @@ pub(crate) struct Ledger {
     pub(crate) buried: BTreeSet<String>,
     /// A conflict was recorded for a person to decide.
     pub(crate) conflicts: BTreeSet<Key>,
+    /// Conflicts that wait, by row and property.
+    pub(crate) open: BTreeMap<(String, String), OpenConflict>,
     /// Persons whose records were merged into another's, and whose.
     pub(crate) merged: BTreeMap<String, String>,
     /// When a person's record last absorbed another.
     pub(crate) merged_at: BTreeMap<String, u64>,
+    /// When somebody last merged a person's rows in the shop: the record of the row that goes may be archived with it.
+    pub(crate) rows_merged_at: BTreeMap<String, u64>,
     /// Rows that wait for somebody to merge them with another of the same person.
     pub(crate) waiting: BTreeSet<String>,
     /// Rows whose record was merged into another's, and that took its name.

@@ -63,7 +63,8 @@ impl World {
         self.orders.person(&format!("DELETE FROM customers WHERE id = {goes}")).await?;
         // Whatever was only in the row that goes goes with it.
         let (person, seq) = (self.ledger.became(&tag).to_owned(), self.face.model().next_seq());
-        self.ledger.merged_at.insert(person, seq);
+        self.ledger.merged_at.insert(person.clone(), seq);
+        self.ledger.rows_merged_at.insert(person, seq);
         self.coverage.count("two rows of one record were merged");
         Ok(())
     }
@@ -118,7 +119,7 @@ impl Ledger {
     pub(crate) fn judged_from(&self, tag: &str, owner: Owner) -> u64 {
         let merged = self.merged_at.get(tag).copied().unwrap_or(0);
         match owner {
-            Owner::Crm => 0,
+            Owner::Crm => self.rows_merged_at.get(tag).copied().unwrap_or(0),
             Owner::Orders => merged,
             // Both sides wrote it, and the shop has forgotten its part.
             Owner::Hold | Owner::Newest(_) => merged.max(self.restored_at),

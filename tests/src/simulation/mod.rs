@@ -22,6 +22,7 @@ mod people;
 mod remapping;
 mod restores;
 mod swarm;
+mod versions;
 mod world;
 
 use tidemark_core::bug::{self, Bug};
@@ -40,6 +41,11 @@ pub struct Verdict {
     pub swarm: String,
     /// Every step, when asked for.
     pub trace: Vec<String>,
+}
+
+/// Whether a backup is put back in a seed's world.
+pub fn restores(seed: u64) -> bool {
+    swarm::Swarm::draw(seed).restores
 }
 
 /// Lives one seed on a runtime of its own, with a deliberate bug or without.

@@ -28,6 +28,16 @@ impl World {
         self.change_the_mapping().await
     }
 
+    /// Somebody puts back what is out of the mapping, long after it was edited on both sides: it has to be found although nobody edits it again. Whether there was any such thing.
+    pub(crate) async fn complete_the_mapping(&mut self) -> eyre::Result<bool> {
+        if self.swarm.unmapped.is_none() {
+            return Ok(false);
+        }
+        self.change_the_mapping().await?;
+        self.start_outdated_workers_anew().await?;
+        Ok(true)
+    }
+
     async fn change_the_mapping(&mut self) -> eyre::Result<()> {
         let Some(property) = self.swarm.remapped else { return Ok(()) };
         self.swarm.unmapped = if self.swarm.unmapped.is_some() { None } else { Some(property) };

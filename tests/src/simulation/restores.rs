@@ -15,9 +15,9 @@ use super::world::World;
 use crate::backup::{OURS_ON_SQLITE, SHOP, copied, filled};
 
 /// One in so many steps a backup is taken.
-const TAKEN_EVERY: u64 = 80;
+const TAKEN_EVERY: u64 = 20;
 /// Steps until it is put back, at least and at most: what the shop makes meanwhile is sent by then, or is not.
-const PUT_BACK_AFTER: Range<u32> = 150..500;
+const PUT_BACK_AFTER: Range<u32> = 220..420;
 /// One in so many steps somebody looks at what is held.
 const LOOKED_AT_EVERY: u64 = 40;
 
@@ -110,10 +110,13 @@ impl World {
     }
 
     async fn open_for_business(&mut self) -> eyre::Result<()> {
-        if self.turns.chance(0.7) {
-            self.add_row().await?;
+        for _ in 0..4 {
+            if self.turns.chance(0.5) {
+                self.add_row().await?;
+            }
+            self.add_order().await?;
         }
-        self.add_order().await
+        Ok(())
     }
 
     /// A person lets the pushes go once everything was read again, and answers what waits for a key that was given out twice.

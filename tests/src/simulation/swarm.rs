@@ -84,10 +84,10 @@ impl Swarm {
         let precision = [1, 1, 1_000, 60_000][dice.random_range(0..4)];
         let commit_lag = [0, 0, 500, 5_000][dice.random_range(0..4)];
         let index_lag = [0, 10_000, 20_000, 20_000][dice.random_range(0..4)];
-        let (clock_steps, sweeps) = (dice.random_bool(0.4), dice.random_bool(0.4));
+        let (clock_steps, sweeps) = (dice.random_bool(0.4), dice.random_bool(0.5));
         let remapped = [None, None, Some("company"), Some("firstname"), Some("phone")][dice.random_range(0..5)];
         let mut swarm = Self {
-            steps: dice.random_range(800..1_600),
+            steps: dice.random_range(1_200..2_000),
             people: dice.random_range(3..9),
             jobs: dice.random_range(3..7),
             precision,
@@ -115,7 +115,7 @@ impl Swarm {
             edit_every: dice.random_range(13..40),
             deletes: [0, 4, 8][dice.random_range(0..3)],
             merged_answers: dice.random_bool(0.5),
-            clashes: [0.0, 0.5][dice.random_range(0..2)],
+            clashes: [0.0, 0.5, 0.8][dice.random_range(0..3)],
             clock_steps,
             sweeps,
             archive_view: dice.random_bool(0.5),
@@ -124,9 +124,12 @@ impl Swarm {
             stale_saves: if dice.random_bool(0.75) { StaleSave::Ours } else { StaleSave::Theirs },
             // What waits behind a brake is pushed less often: where a page may be older than a push, that race comes first.
             brakes: index_lag == 0 && dice.random_bool(0.9),
-            restores: sweeps && dice.random_bool(0.6),
+            restores: sweeps && dice.random_bool(0.8),
             merges: [0, 0, 4, 16][dice.random_range(0..4)],
         };
+        if swarm.brakes {
+            (swarm.archive, swarm.deletes) = (true, 8);
+        }
         if swarm.restores {
             // A mapping of yesterday, a day's count of yesterday and a merge whose rows are forgotten are stories of their own.
             (swarm.remapped, swarm.brakes, swarm.merges) = (None, false, 0);

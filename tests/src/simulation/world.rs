@@ -224,11 +224,12 @@ impl World {
             }
             150..=169 => self.pass(2_000).await?,
             170 => self.pass(65_000).await?,
-            200..=259 => self.schedule(),
-            260..=299 => self.relay(),
+            // A round of the scheduler takes ten turns: were there more of them, hardly any would be left for the handlers.
+            200..=219 => self.schedule(),
+            260..=289 => self.relay(),
             300..=449 => self.deliver(),
-            450..=479 => self.freeze(),
-            485..=499 => self.answer_brakes().await?,
+            450..=464 => self.freeze(),
+            490..=499 => self.answer_brakes().await?,
             480..=484 if self.swarm.clock_steps => self.set_the_clock(),
             _ => {}
         }
