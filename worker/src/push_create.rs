@@ -74,6 +74,12 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
         } else if found.get(&claim.id).into_iter().flatten().any(|record| ended.contains(&record.id)) {
             let cause = "the record with the same match key belongs to a row that is gone, which is settled first";
             settlements.push(Settlement::Unpaid { claim, unpaid: Unpaid::Later { due_at: now + PARENT_RECHECK_MS, cause } });
+        } else if doubted
+            && let Some(record) =
+                found.get(&claim.id).into_iter().flatten().find(|record| carries_doubted_key(push, &going, record))
+        {
+            // It has been another row's since the restore, under the key that row had before.
+            settlements.push(Settlement::Unpaid { claim, unpaid: key_given_twice(push, &key, record) });
         } else if free.is_empty() && !taken {
             match push.unheard_until(going.prepared).filter(|shown| now <= *shown) {
                 // An edit of the row makes its debt due, and no record shown: the one we may have made may show yet.
@@ -229,6 +235,8 @@ async fn look_up(
         Ok(found) => found,
         Err(no) => return Ok(Err(no)),
     };
+    let by_key: HashMap<i64, RemoteId> =
+        found.iter().filter_map(|(claim, records)| Some((*claim, records.first()?.id.clone()))).collect();
     for property in &spec.match_on {
         let Some((at, _)) = spec.field(property) else { continue };
         let value = |going: &Going<'_>| going.fields.iter().find(|sent| sent.field == at)?.record.clone();
@@ -267,7 +275,7 @@ async fn look_up(
             }
         }
     }
-    own_first(going, &mut found);
+    own_first(going, &by_key, &mut found);
     Ok(Ok(found))
 }
 
@@ -295,14 +303,18 @@ async fn look_up_begun(
     Ok(records.map(|records| records.into_iter().filter_map(by_claim).collect()))
 }
 
-/// Where one of the records found carries our own key, that one is meant, not a stranger with the same name.
-fn own_first(going: &[Going<'_>], found: &mut HashMap<i64, Vec<Record>>) {
+/// Where one of the records found carries our own key, that one is meant, not a stranger with the same name. What was found by the key itself is as it is now; a search may
+/// still show the key in a record that was merged away with it.
+fn own_first(going: &[Going<'_>], by_key: &HashMap<i64, RemoteId>, found: &mut HashMap<i64, Vec<Record>>) {
     for going in going {
-        let own = going.prepared.claim.subject.as_str();
-        if let Some(list) = found.get_mut(&going.prepared.claim.id)
-            && list.iter().any(|record| record.external_key.as_deref() == Some(own))
-        {
-            list.retain(|record| record.external_key.as_deref() == Some(own));
+        let (claim, own) = (going.prepared.claim.id, going.prepared.claim.subject.as_str());
+        let Some(list) = found.get_mut(&claim) else { continue };
+        match by_key.get(&claim) {
+            Some(id) => list.retain(|record| record.id == *id),
+            None if list.iter().any(|record| record.external_key.as_deref() == Some(own)) => {
+                list.retain(|record| record.external_key.as_deref() == Some(own));
+            }
+            None => {}
         }
     }
 }
