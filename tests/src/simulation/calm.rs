@@ -25,7 +25,10 @@ impl World {
         (self.swarm.drop_hint, self.swarm.double_hint) = (0.0, 0.0);
         self.jobs.values_mut().for_each(|job| job.frozen_until = 0);
         // By the CRM's clock, which may have been far ahead a moment ago: what it stamped then is read when that time comes.
-        let last_edit = self.face.model().latest() + self.swarm.request_life + self.swarm.precision;
+        let last_edit = {
+            let crm = self.face.model();
+            crm.latest().max(crm.now()) + self.swarm.request_life + self.swarm.precision
+        };
         let mut silent_since: Option<(Millis, u64)> = None;
         for turn in 0..CALM_TURNS {
             self.step += 1;
@@ -104,7 +107,11 @@ impl World {
 
     pub(crate) async fn is_quiet(&self, last_edit: Millis) -> eyre::Result<bool> {
         let quiet = streams::quiet(&self.store).await?;
-        let landing = !self.face.model().landings.is_empty();
-        Ok(!landing && quiet.is_quiet_since(last_edit) && !self.is_held().await?)
+        let (landing, written) = {
+            let crm = self.face.model();
+            (!crm.landings.is_empty(), crm.latest() + self.swarm.precision)
+        };
+        // Our own last write hides an edit from right before it until its stamp is read again.
+        Ok(!landing && quiet.is_quiet_since(last_edit.max(written)) && !self.is_held().await?)
     }
 }

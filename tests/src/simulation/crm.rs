@@ -190,9 +190,9 @@ impl Crm {
         self.our_now() + self.swarm.skew
     }
 
-    /// The latest stamp there is, or the time.
+    /// The latest stamp there is.
     pub(crate) fn latest(&self) -> Millis {
-        self.records.values().map(|record| record.stamp).fold(self.now(), Millis::max)
+        self.records.values().map(|record| record.stamp).max().unwrap_or(0)
     }
 
     pub(crate) fn stamp(&self) -> Millis {

@@ -1,10 +1,11 @@
 //! A worker that is killed at each named point of making a record: before the call, when the CRM has done it and nobody heard, when the answer was heard and is being
-//! settled. Nothing is lost and nothing is made twice. `TIDEMARK_KILL_POINTS` says how often at each point; `scripts/chaos --points 200` does it at length.
+//! settled. Nothing is lost and nothing is made twice. `TIDEMARK_KILL_POINTS` says how often at each point; `scripts/chaos --points 200` does it at length. And one that stands
+//! still between its claim and its call until others have done its work and more: what it holds in its hands is old by then, and is not sent.
 
 use std::collections::BTreeMap;
 
 use eyre::WrapErr;
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
 use tidemark_sandbox::ForcedAnswer;
 use tidemark_sandbox::ObjectType::Contacts;
 use tidemark_tests::deadline::until;
@@ -45,6 +46,45 @@ async fn heavy_a_worker_killed_at_any_point_of_a_create_without_a_key_makes_one_
     killed_at_each_point(without_key, "/batch/create").await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_a_worker_that_stood_still_between_claim_and_call_does_not_send_what_others_sent() -> eyre::Result<()> {
+    let mut house = House::open(Kind::Postgres, Setup::default(), &ENV).await?;
+    house.start("scheduler-1")?;
+    house.start("worker-1")?;
+    house.loaded().await?;
+    let holder = connect(&house.rig.db.url).await?;
+    let held = holder.begin().await?;
+    claimed_before_call(&mut house, &held, "Ana").await?;
+    house.service("worker-1")?.pause().await?;
+    held.rollback().await?;
+    house.start("worker-2")?;
+    reached(&mut house, "another has made the record", &["customers WHERE hubspot_id IS NOT NULL"]).await?;
+    house.rig.db.run("UPDATE customers SET first_name = 'Anna'").await?;
+    shown(&mut house, "Anna").await?;
+    let sent = writes(&house);
+    let since = house.rig.db.one("SELECT CAST(CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS TEXT)").await?;
+    house.service("worker-1")?.go_on().await?;
+    let since = since.unwrap_or_default();
+    let both = format!(
+        "(SELECT 1 FROM tidemark.tidemark_worker WHERE kind = 'worker' AND beat_at > {since} HAVING count(*) = 2) both_beat"
+    );
+    reached(&mut house, "it has gone on", &[&both]).await?;
+    house.agreement().await?;
+    assert_eq!(writes(&house), sent, "what it had claimed before was not sent");
+    let names: Vec<_> =
+        house.rig.crm.crm().list(Contacts).into_iter().filter_map(|mut rec| rec.properties.remove("firstname")).collect();
+    assert_eq!(names, ["Anna"], "one record, as it was last edited");
+    holder.close().await?;
+    Ok(())
+}
+
+/// How often the CRM was asked to write a contact.
+fn writes(house: &House) -> usize {
+    let calls = house.rig.crm.crm().calls();
+    let writes = |path: &str| ["/batch/upsert", "/batch/create", "/batch/update"].iter().any(|end| path.ends_with(end));
+    calls.iter().filter(|call| writes(&call.path)).count()
+}
+
 async fn killed_at_each_point(setup: Setup, path: &str) -> eyre::Result<()> {
     let kills = match std::env::var("TIDEMARK_KILL_POINTS") {
         Ok(text) => text.parse().wrap_err("TIDEMARK_KILL_POINTS is no number")?,
@@ -71,32 +111,38 @@ async fn killed_at_each_point(setup: Setup, path: &str) -> eyre::Result<()> {
     Ok(())
 }
 
+fn insert(name: &str) -> String {
+    format!(
+        "INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('{name}@acme.test', '{name}', '2026-01-01 00:00:00')"
+    )
+}
+
+/// Makes a row whose create is claimed, and waits for its slot as long as `held` is open.
+async fn claimed_before_call(house: &mut House, held: &DatabaseTransaction, name: &str) -> eyre::Result<()> {
+    held.execute_unprepared("LOCK TABLE tidemark.tidemark_budget IN EXCLUSIVE MODE").await?;
+    house.rig.db.run(&insert(name)).await?;
+    let debts = format!(
+        "tidemark.tidemark_debt d JOIN customers c ON CAST(c.id AS TEXT) = d.subject WHERE c.first_name = '{name}' AND d.lease_fence IS NOT NULL"
+    );
+    reached(house, "the create is claimed and waits for its slot", &[&debts, &waiter("tidemark_budget")]).await
+}
+
 /// Makes a row, kills the worker when it stands at the point, and starts another in its place.
 async fn kill_at(house: &mut House, point: Point, name: &str, path: &str) -> eyre::Result<()> {
-    let insert = format!(
-        "INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('{name}@acme.test', '{name}', '2026-01-01 00:00:00')"
-    );
     let holder = connect(&house.rig.db.url).await?;
     let held = holder.begin().await?;
     match point {
         // Whoever wants a slot waits; the lock is let go when nobody is left to take it.
-        Point::BeforeCall => {
-            held.execute_unprepared("LOCK TABLE tidemark.tidemark_budget IN EXCLUSIVE MODE").await?;
-            house.rig.db.run(&insert).await?;
-            let debts = format!(
-                "tidemark.tidemark_debt d JOIN customers c ON CAST(c.id AS TEXT) = d.subject WHERE c.first_name = '{name}' AND d.lease_fence IS NOT NULL"
-            );
-            reached(house, "the create is claimed and waits for its slot", &[&debts, &waiter("tidemark_budget")]).await?;
-        }
+        Point::BeforeCall => claimed_before_call(house, &held, name).await?,
         Point::AfterCall => {
             keep_answer(house, path);
-            house.rig.db.run(&insert).await?;
+            house.rig.db.run(&insert(name)).await?;
             shown(house, name).await?;
         }
         Point::BeforeSettle => {
             keep_answer(house, path);
             held.execute_unprepared("LOCK TABLE tidemark.tidemark_lineage IN EXCLUSIVE MODE").await?;
-            house.rig.db.run(&insert).await?;
+            house.rig.db.run(&insert(name)).await?;
             shown(house, name).await?;
             reached(house, "the answer is being settled", &[&waiter("tidemark_lineage")]).await?;
         }
