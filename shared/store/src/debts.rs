@@ -9,6 +9,7 @@ use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::Failure;
 
 use crate::dialect::{in_list, list, table};
+use crate::environment::most_seen;
 use crate::query::{all, get, run, scalar};
 use crate::{Store, StoreError};
 
@@ -219,7 +220,7 @@ pub async fn claim(
     let sql = sql.replace("{of_debt}", if store.is_postgres() { "FOR UPDATE OF d SKIP LOCKED" } else { "" });
     let sql = sql.replace("{chosen}", &chosen);
     let limit = i64::try_from(limit).unwrap_or(100);
-    let seen = crate::environment::most_seen(store);
+    let seen = most_seen(store);
     let mut values = vec![stream.into(), kind.word().into(), fence.into(), lease.into(), limit.into(), seen.into()];
     values.extend(these);
     let mut claims: Vec<Claim> = all(&store.db, &sql, values).await?.iter().map(read_claim).collect::<Result<_, _>>()?;

@@ -9,6 +9,7 @@ use tidemark_core::hint::HintKind;
 use tidemark_core::sweep::Cursors;
 use tidemark_core::window::{Reader, millis};
 
+use crate::environment::most_seen;
 use crate::query::{all, get, one, run, scalar};
 use crate::rows::Mapped;
 use crate::{Store, StoreError};
@@ -219,7 +220,7 @@ pub async fn claim_poll(
         values.push(mapped.spec.digest().into());
     }
     let Some(row) = one(&store.db, &sql, values).await? else { return Ok(None) };
-    Ok(Some((Fence { stream, number: get(&row, 10)?, lease, beats: crate::environment::most_seen(store) }, read(&row)?)))
+    Ok(Some((Fence { stream, number: get(&row, 10)?, lease, beats: most_seen(store) }, read(&row)?)))
 }
 
 /// Proves inside a transaction that the fence still stands, and renews its lease. Everything the transaction then does is ours to do. In a database that was put back to an older

@@ -15,6 +15,7 @@ use tidemark_core::window::{Reader, Window};
 
 use crate::debts::{self, Kind};
 use crate::dialect::{in_list, list, table};
+use crate::environment::most_seen;
 use crate::query::{all, get, one, run, scalar};
 use crate::rows::Mapped;
 use crate::streams::{self, Fence};
@@ -47,7 +48,7 @@ pub async fn claim(store: &Store, stream: i64, owner: &str, lease: Millis) -> Re
     let Some(row) = one(&store.db, sql, vec![stream.into(), owner.into(), lease.into()]).await? else { return Ok(None) };
     let attempts = u32::try_from(get::<i32>(&row, 1)?).unwrap_or(0);
     Ok(Some(Claimed {
-        fence: Fence { stream, number: get(&row, 0)?, lease, beats: crate::environment::most_seen(store) },
+        fence: Fence { stream, number: get(&row, 0)?, lease, beats: most_seen(store) },
         attempts,
         held_at: get(&row, 2)?,
     }))

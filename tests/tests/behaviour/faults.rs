@@ -48,7 +48,8 @@ async fn ana(rig: &Rig) -> eyre::Result<()> {
 }
 
 /// Contacts in a CRM that holds no key of ours.
-const NO_KEY: &[(&str, &str)] = &[("external_key = \"tidemark_key\"\nmatch_on = [\"email\"]", "match_on = [\"email\"]")];
+pub(crate) const NO_KEY: &[(&str, &str)] =
+    &[("external_key = \"tidemark_key\"\nmatch_on = [\"email\"]", "match_on = [\"email\"]")];
 
 fn html(status: u16) -> ForcedAnswer {
     ForcedAnswer {

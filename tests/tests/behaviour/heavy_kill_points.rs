@@ -12,6 +12,10 @@ use tidemark_tests::deadline::until;
 use tidemark_tests::house::{House, PATIENCE};
 use tidemark_tests::{Kind, Setup, connect};
 
+use crate::faults::NO_KEY;
+use crate::heavy_processes::insert;
+use crate::restore::writes;
+
 /// Kills at each point, when nothing else is said.
 const KILLS: u32 = 2;
 /// For so long the CRM keeps an answer back after it has done what was asked: there is time to kill who waits for it.
@@ -39,11 +43,7 @@ async fn heavy_a_worker_killed_at_any_point_of_a_create_makes_one_record() -> ey
 /// Without a key of ours a lost create is looked for by its match key, once it must show.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heavy_a_worker_killed_at_any_point_of_a_create_without_a_key_makes_one_record() -> eyre::Result<()> {
-    let without_key = Setup {
-        instead: &[("external_key = \"tidemark_key\"\nmatch_on = [\"email\"]", "match_on = [\"email\"]")],
-        ..Setup::default()
-    };
-    killed_at_each_point(without_key, "/batch/create").await
+    killed_at_each_point(Setup { instead: NO_KEY, ..Setup::default() }, "/batch/create").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,7 +61,7 @@ async fn heavy_a_worker_that_stood_still_between_claim_and_call_does_not_send_wh
     reached(&mut house, "another has made the record", &["customers WHERE hubspot_id IS NOT NULL"]).await?;
     house.rig.db.run("UPDATE customers SET first_name = 'Anna'").await?;
     shown(&mut house, "Anna").await?;
-    let sent = writes(&house);
+    let sent = writes(&house.rig);
     let since = house.rig.db.one("SELECT CAST(CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS TEXT)").await?;
     house.service("worker-1")?.go_on().await?;
     let since = since.unwrap_or_default();
@@ -70,19 +70,12 @@ async fn heavy_a_worker_that_stood_still_between_claim_and_call_does_not_send_wh
     );
     reached(&mut house, "it has gone on", &[&both]).await?;
     house.agreement().await?;
-    assert_eq!(writes(&house), sent, "what it had claimed before was not sent");
+    assert_eq!(writes(&house.rig), sent, "what it had claimed before was not sent");
     let names: Vec<_> =
         house.rig.crm.crm().list(Contacts).into_iter().filter_map(|mut rec| rec.properties.remove("firstname")).collect();
     assert_eq!(names, ["Anna"], "one record, as it was last edited");
     holder.close().await?;
     Ok(())
-}
-
-/// How often the CRM was asked to write a contact.
-fn writes(house: &House) -> usize {
-    let calls = house.rig.crm.crm().calls();
-    let writes = |path: &str| ["/batch/upsert", "/batch/create", "/batch/update"].iter().any(|end| path.ends_with(end));
-    calls.iter().filter(|call| writes(&call.path)).count()
 }
 
 async fn killed_at_each_point(setup: Setup, path: &str) -> eyre::Result<()> {
@@ -109,12 +102,6 @@ async fn killed_at_each_point(setup: Setup, path: &str) -> eyre::Result<()> {
     }
     assert_eq!(made, expected, "each once");
     Ok(())
-}
-
-fn insert(name: &str) -> String {
-    format!(
-        "INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('{name}@acme.test', '{name}', '2026-01-01 00:00:00')"
-    )
 }
 
 /// Makes a row whose create is claimed, and waits for its slot as long as `held` is open.

@@ -30,7 +30,7 @@ async fn open() -> eyre::Result<House> {
     Ok(house)
 }
 
-fn insert(name: &str) -> String {
+pub(crate) fn insert(name: &str) -> String {
     format!(
         "INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('{name}@acme.test', '{name}', '2026-01-01 00:00:00')"
     )

@@ -11,6 +11,8 @@ use tidemark_tests::house::{House, PATIENCE};
 use tidemark_tests::{Kind, Rig, Setup, on_both_databases};
 use tidemark_worker::would_send::would_send;
 
+use crate::faults::NO_KEY;
+
 const CONTACTS: &str = "hubspot.contacts";
 const DEALS: &str = "hubspot.deals";
 pub(crate) const GUARD: Millis = 86_400_000;
@@ -32,7 +34,7 @@ pub(crate) async fn witness(store: &Store) -> eyre::Result<String> {
 }
 
 /// How often the CRM was asked to write something.
-fn writes(rig: &Rig) -> usize {
+pub(crate) fn writes(rig: &Rig) -> usize {
     let calls = rig.crm.crm().calls();
     let writes =
         |path: &str| ["/batch/upsert", "/batch/create", "/batch/update", "/batch/archive"].iter().any(|end| path.ends_with(end));
@@ -143,8 +145,7 @@ on_both_databases! {
     }
 
     async fn h32_without_a_key_the_sweep_waits_until_what_was_sent_before_is_shown(kind) {
-        let instead: &[(&str, &str)] = &[("external_key = \"tidemark_key\"\nmatch_on = [\"email\"]", "match_on = [\"email\"]")];
-        let rig = Rig::with(kind, Setup { instead, ..Setup::default() }).await?;
+        let rig = Rig::with(kind, Setup { instead: NO_KEY, ..Setup::default() }).await?;
         whereabouts(&rig.store).await?;
         rig.settle().await?;
         beat(&rig.store).await?;
