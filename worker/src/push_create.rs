@@ -33,6 +33,8 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
     let keys: Vec<&str> = going.iter().map(|going| going.prepared.claim.subject.as_str()).collect();
     let won = begin_creates(&ctx.store, mapped, push.fence, &keys, ctx.lease()).await?;
     let doubted = streams::doubts_keys(&ctx.store, mapped.id).await?;
+    // What shows after this moment the look-up may not have seen.
+    let asked_at = ctx.store.now().await?;
     let found = match look_up(push, &going, doubted).await? {
         Ok(found) => found,
         Err(no) => return push.stop(no).await,
@@ -81,7 +83,7 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
             // It has been another row's since the restore, under the key that row had before.
             settlements.push(Settlement::Unpaid { claim, unpaid: key_given_twice(push, &key, record) });
         } else if free.is_empty() && !taken {
-            match push.unheard_until(going.prepared).filter(|shown| now <= *shown) {
+            match push.unheard_until(going.prepared).filter(|shown| asked_at <= *shown) {
                 // An edit of the row makes its debt due, and no record shown: the one we may have made may show yet.
                 Some(shown) => settlements.push(Settlement::Unpaid {
                     claim,
@@ -196,18 +198,18 @@ pub(crate) async fn find_lost(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<
         return Ok(true);
     }
     let ctx = push.purpose.ctx;
+    let asked_at = ctx.store.now().await?;
     let found = match look_up(push, &going, false).await? {
         Ok(found) => found,
         Err(no) => return push.stop(no).await,
     };
-    let now = ctx.store.now().await?;
     let mut settlements = Vec::with_capacity(going.len());
     for going in &going {
         let claim = &going.prepared.claim;
-        let shown = push.shown_by(going.prepared).unwrap_or(now);
+        let shown = push.shown_by(going.prepared).unwrap_or(asked_at);
         settlements.push(match found.get(&claim.id).map(Vec::as_slice) {
             Some([record]) => Settlement::Found { claim, remote_id: record.id.clone(), modified: record.modified },
-            _ if now > shown => Settlement::Buried { claim, archived: false },
+            _ if asked_at > shown => Settlement::Buried { claim, archived: false },
             _ => {
                 let cause = "the row was deleted while its record was being made";
                 Settlement::Unpaid { claim, unpaid: Unpaid::Later { due_at: shown + 1, cause } }

@@ -57,6 +57,8 @@ pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Mill
         return Freshness::Stale;
     }
     let settled = link.written_at.is_none_or(|written_at| asked_at > written_at + commit_lag);
+    // Where the stamp of our last write is not known, a version above what was seen may still be one from before that write.
+    let above_our_write = settled || link.ghosts.is_empty();
     match (record.modified, link.seen) {
         (Some(stamp), Some(seen)) if stamp < seen => {
             // Mostly what the record was before our push, shown by an index that is behind. But it may be an edit that was committed late, under the stamp it began with.
@@ -64,8 +66,8 @@ pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Mill
         }
         // An index that is behind may show what the record was before a read by id met it, under the very stamp that it has kept since.
         (Some(stamp), Some(seen)) if stamp == seen && commit_lag > 0 => Freshness::Doubt("one stamp, and other content"),
-        (Some(stamp), Some(seen)) if stamp > seen + precision => Freshness::New,
-        (Some(_), None) => Freshness::New,
+        (Some(stamp), Some(seen)) if above_our_write && stamp > seen + precision => Freshness::New,
+        (Some(_), None) if above_our_write => Freshness::New,
         (Some(_) | None, _) => {
             if settled {
                 Freshness::New

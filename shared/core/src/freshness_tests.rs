@@ -4,6 +4,7 @@ use super::*;
 use crate::ghost::Ghosts;
 use crate::link::LinkState;
 use crate::merge::tests::{agreed, some};
+use crate::push::Sent;
 use crate::record::RemoteId;
 
 fn link(seen: Option<Millis>, written_at: Option<Millis>) -> LinkView {
@@ -37,6 +38,19 @@ fn old_news_never_wins() {
     assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(900), "Oslo"), page, 1), Freshness::Doubt(_)));
     assert!(matches!(freshness(&link(Some(900), Some(950)), &record(None, "Oslo"), page, 1), Freshness::Doubt(_)));
     assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(900), "Rome"), page, 1), Freshness::New, "nothing differs");
+}
+
+#[test]
+fn a_version_above_what_was_seen_may_be_older_than_a_write_whose_stamp_was_not_told() {
+    let page = |asked_at| Heard::Page { asked_at, commit_lag: 500, last: false };
+    let sent = Sent { field: 0, row: Some("Rome".into()), record: Some("Rome".into()) };
+    for seen in [Some(900), None] {
+        let mut link = link(seen, Some(1_000));
+        link.ghosts = Ghosts::default().with(std::slice::from_ref(&sent), "a claim", 1_000);
+        assert!(matches!(freshness(&link, &record(Some(950), "Oslo"), page(1_200), 1), Freshness::Doubt(_)));
+        assert_eq!(freshness(&link, &record(Some(950), "Oslo"), page(1_501), 1), Freshness::New, "the index shows it by now");
+        assert_eq!(freshness(&link, &record(Some(950), "Rome"), page(1_200), 1), Freshness::New, "nothing differs");
+    }
 }
 
 #[test]

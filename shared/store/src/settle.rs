@@ -129,10 +129,11 @@ pub async fn settle(store: &Store, mapped: &Mapped, fence: &str, settlements: &[
         settling.ghosts.extend(link.and_then(|link| {
             let left = match settlement {
                 Settlement::Unheard { landed_by, .. } => link.view.ghosts.given_up(fence, *landed_by),
-                Settlement::Written { answered, heard_at, .. } => {
+                Settlement::Written { modified, answered, heard_at, .. } => {
+                    // Without a stamp nobody can tell which of the versions that are shown later are older than this write.
                     let is_told = |field: usize| {
                         let property = mapped.spec.fields.get(field).map(|field| &field.property);
-                        answered.iter().any(|(told, _)| Some(told) == property)
+                        modified.is_some() && answered.iter().any(|(told, _)| Some(told) == property)
                     };
                     link.view.ghosts.untold(fence, is_told, *heard_at)
                 }
