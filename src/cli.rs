@@ -258,6 +258,9 @@ pub(crate) struct EraseArgs {
     /// The id of the record, where there is no row or its key is not at hand.
     #[arg(long, value_name = "ID")]
     pub(crate) record: Option<String>,
+    /// Delete the record so that nothing brings it back, where the CRM can, rather than archive it.
+    #[arg(long)]
+    pub(crate) for_good: bool,
     /// Only say what would go and what is kept.
     #[arg(long)]
     pub(crate) plan: bool,

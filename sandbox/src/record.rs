@@ -33,6 +33,8 @@ pub(crate) enum Life {
     Active,
     Archived,
     MergedInto(u64),
+    /// Deleted for good: nothing shows it, nothing brings it back.
+    Erased,
 }
 
 #[derive(Debug, Clone)]

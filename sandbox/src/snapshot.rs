@@ -72,7 +72,7 @@ fn snapshot(store: &Store, record: &Record, now_ms: i64) -> Snapshot {
         archived: head.life != Life::Active,
         merged_into: match head.life {
             Life::MergedInto(winner) => Some(winner.to_string()),
-            Life::Active | Life::Archived => None,
+            Life::Active | Life::Archived | Life::Erased => None,
         },
         created_at: stamp::iso(record.created_ms),
         modified_at: stamp::iso(head.stamp_ms),
@@ -98,6 +98,7 @@ fn view(version: &Version) -> VersionView {
             Life::Active => "active",
             Life::Archived => "archived",
             Life::MergedInto(_) => "merged",
+            Life::Erased => "erased",
         },
         properties: (*version.props).clone(),
     }

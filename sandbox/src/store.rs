@@ -49,7 +49,7 @@ impl Store {
         let version = record.committed(now_ms)?;
         match version.life {
             Life::MergedInto(winner) if follow => self.seen(object, winner, now_ms, follow),
-            Life::MergedInto(_) => None,
+            Life::MergedInto(_) | Life::Erased => None,
             Life::Active | Life::Archived => Some((record, version)),
         }
     }
@@ -62,7 +62,7 @@ impl Store {
         match record.head().life {
             Life::Active => Ok(number),
             Life::MergedInto(winner) if follow => self.target(object, &winner.to_string(), follow),
-            Life::MergedInto(_) | Life::Archived => Err(missing()),
+            Life::MergedInto(_) | Life::Archived | Life::Erased => Err(missing()),
         }
     }
 
@@ -103,6 +103,20 @@ impl Store {
         self.table_mut(object).archive(id, author, moment);
         self.links.forget((object, id));
         Ok(id)
+    }
+
+    /// A live or archived record is deleted for good.
+    pub(crate) fn erase(&mut self, object: ObjectType, id: &str, author: Author, moment: Moment) -> Result<u64, Refusal> {
+        let missing = || Refusal::not_found(object, id);
+        let number: u64 = id.parse().map_err(|_| missing())?;
+        let table = self.table_mut(object);
+        let there = table.find(number).is_some_and(|record| matches!(record.head().life, Life::Active | Life::Archived));
+        if !there {
+            return Err(missing());
+        }
+        table.erase(number, author, moment);
+        self.links.forget((object, number));
+        Ok(number)
     }
 
     /// An archived record comes back; its links do not.

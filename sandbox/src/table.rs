@@ -107,6 +107,13 @@ impl Table {
         }
     }
 
+    pub(crate) fn erase(&mut self, id: u64, author: Author, moment: Moment) {
+        if let Some(record) = self.records.get_mut(&id) {
+            record.push(Props::new(), Life::Erased, author, moment);
+            self.owners.retain(|_, owner| *owner != id);
+        }
+    }
+
     /// Brings an archived record back, with the values nobody took meanwhile.
     pub(crate) fn restore(&mut self, id: u64, author: Author, moment: Moment) {
         let Some(record) = self.records.get(&id) else { return };

@@ -19,7 +19,7 @@ pub async fn once(store: &Store, tables: &[Captured]) -> Result<usize, StoreErro
             None => continue,
             Some(Change::Lost) => error!(
                 table = %name,
-                "capture on {name} is lost: its triggers are missing or disabled; edits in the order system are found by comparing every row until `tidemark migrate` puts them back"
+                "capture on {name} is lost: triggers of it or of a partition are missing or disabled (`tidemark capture --verify` names them); edits in the order system are found by comparing every row until `tidemark migrate` puts them back"
             ),
             Some(Change::Back) => {
                 info!(table = %name, "capture on {name} is back; every row is compared once for what was changed meanwhile");

@@ -33,6 +33,8 @@ struct Thing {
     linked: bool,
     /// How many match keys are known again.
     match_keys: usize,
+    /// The record is deleted so that nothing brings it back, rather than archived.
+    for_good: bool,
     /// What the CRM keeps of a record that was archived.
     crm_keeps: Option<String>,
 }
@@ -44,12 +46,23 @@ pub(crate) async fn run(house: &House, args: &EraseArgs) -> eyre::Result<ExitCod
         .ok_or_else(|| eyre!("there is no stream {}: the configuration has {}", args.stream, names(&house.config.streams)))?;
     let (row, record) = (args.row.as_deref().map(RowKey::new), args.record.as_deref().map(RemoteId::new));
     let targets = erase::look(&ctx, mapped, row.as_ref(), record.as_ref()).await?;
-    let targets = targets.map_err(|words| eyre!("the record could not be looked at, and nothing was changed: {words}"))?;
+    let mut targets = targets.map_err(|words| eyre!("the record could not be looked at, and nothing was changed: {words}"))?;
     let known = |target: &Target<'_>| target.row.is_some() || target.link.is_some() || !target.keys.is_empty();
     if !targets.iter().any(known) {
         let thing = args.row.as_ref().map_or_else(|| "record".to_owned(), |_| format!("row of {}", mapped.shape.table));
         let id = args.row.as_deref().or(args.record.as_deref()).unwrap_or_default();
         bail!("there is no {thing} {id}, and {} never knew of one", args.stream);
+    }
+    if args.for_good {
+        for target in targets.iter_mut().filter(|target| target.remote_id.is_some()) {
+            target.for_good = erase::can_erase(&ctx, target.mapped)?;
+        }
+        if !targets.iter().any(|target| target.for_good) {
+            bail!(
+                "no CRM of these streams deletes {} for good, and nothing was changed: without --for-good its record is archived",
+                mapped.spec.object
+            );
+        }
     }
     let things = targets.iter().map(|target| thing(house, target)).collect::<eyre::Result<Vec<_>>>()?;
     let mut report = Report { things, erased: false, waiting: Vec::new() };
@@ -89,7 +102,10 @@ fn thing(house: &House, target: &Target<'_>) -> eyre::Result<Thing> {
         record: target.remote_id.as_ref().map(|id| id.0.clone()),
         linked: target.link.is_some(),
         match_keys: target.keys.len(),
-        crm_keeps: connection.and_then(|connection| connection.crm.archive_leaves().map(str::to_owned)),
+        for_good: target.for_good,
+        crm_keeps: connection
+            .filter(|_| !target.for_good)
+            .and_then(|connection| connection.crm.archive_leaves().map(str::to_owned)),
     })
 }
 
@@ -108,6 +124,9 @@ fn print(report: &Report, plan: bool) {
                 thing.stream,
                 waiting.cause.as_deref().unwrap_or("it waits for its turn, or the stream or connection is paused")
             )),
+            (Some(record), None) if thing.for_good => {
+                say(format_args!("record {record} of {} {is} deleted for good", thing.stream));
+            }
             (Some(record), None) => say(format_args!("record {record} of {} {is} archived", thing.stream)),
             (None, _) => say(format_args!("{} has no record of it", thing.stream)),
         }

@@ -129,8 +129,9 @@ fn print_erasure(one: &Erasure) {
             one.stream, one.stream
         )),
         None => say(format_args!(
-            "erased: record {record} of {} is still to be archived, tried {} times{}",
+            "erased: record {record} of {} is still to be {}, tried {} times{}",
             one.stream,
+            if one.for_good { "deleted for good" } else { "archived" },
             one.attempts,
             one.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default()
         )),

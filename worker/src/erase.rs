@@ -5,7 +5,7 @@ use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::push::{Verdict, after_failure};
 use tidemark_core::record::{RemoteId, RowKey};
-use tidemark_crm::{Bucket, WriteBatch, WriteItem, WriteKind};
+use tidemark_crm::{Bucket, Outcomes, WriteBatch, WriteItem, WriteKind};
 use tidemark_store::StoreError;
 use tidemark_store::erasure::{self, Owed, Target};
 use tidemark_store::rows::Mapped;
@@ -52,6 +52,11 @@ fn purpose<'a>(ctx: &'a Context, mapped: &'a Mapped, attempt: u32) -> Result<Pur
     Ok(Purpose { ctx, connection, stream: mapped, word: "erase", attempt, fence: None, lane: Lane::Live })
 }
 
+/// The CRM of a stream can delete its records so that nothing brings them back.
+pub fn can_erase(ctx: &Context, mapped: &Mapped) -> Result<bool, StoreError> {
+    Ok(ctx.connection(mapped)?.crm.can_erase(&mapped.spec.object))
+}
+
 /// Takes away the records of erasures that are due. Returns how many are gone.
 pub async fn carry_on(ctx: &Context, mapped: &Mapped) -> Result<usize, StoreError> {
     let mut gone = 0;
@@ -59,7 +64,7 @@ pub async fn carry_on(ctx: &Context, mapped: &Mapped) -> Result<usize, StoreErro
         let fence = ctx.fence();
         let Some(owed) = erasure::claim(&ctx.store, mapped.id, &fence, ctx.lease()).await? else { break };
         let purpose = purpose(ctx, mapped, owed.attempts + 1)?;
-        match archive(&purpose, &fence, &owed).await? {
+        match take_away(&purpose, &fence, &owed).await? {
             Ok(()) => {
                 erasure::done(&ctx.store, &fence).await?;
                 gone += 1;
@@ -74,31 +79,34 @@ pub async fn carry_on(ctx: &Context, mapped: &Mapped) -> Result<usize, StoreErro
 }
 
 /// One call. A record that is not there any more is gone.
-async fn archive(purpose: &Purpose<'_>, fence: &str, owed: &Owed) -> Result<Result<(), NoAnswer>, StoreError> {
+async fn take_away(purpose: &Purpose<'_>, fence: &str, owed: &Owed) -> Result<Result<(), NoAnswer>, StoreError> {
     if let Err(no) = prove_account(purpose).await? {
         return Ok(Err(no));
+    }
+    let crm = &purpose.connection.crm;
+    let lease_holds = async { Ok(erasure::lease_left(&purpose.ctx.store, fence).await? >= purpose.lease_needed()) };
+    if owed.for_good {
+        let answer =
+            purpose.call_if(lease_holds, Bucket::General, 1, crm.erase(&purpose.stream.spec.object, &owed.remote_id)).await?;
+        return Ok(gone_is_done(answer));
     }
     let item = WriteItem { trace: owed.id.to_string(), id: Some(owed.remote_id.clone()), key: None, fields: Vec::new() };
     let items = [item];
     let batch = WriteBatch { object: &purpose.stream.spec.object, kind: WriteKind::Archive, items: &items };
-    let lease_holds = async { Ok(erasure::lease_left(&purpose.ctx.store, fence).await? >= purpose.lease_needed()) };
-    let answer = purpose.call_if(lease_holds, Bucket::General, 1, purpose.connection.crm.write(&batch)).await?;
-    let outcome = match answer {
-        Ok(outcomes) => outcomes
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| Err(Failure::new(Class::Malformed, "archiving a record: the answer says nothing of it"))),
-        Err(NoAnswer::Failed(failure)) => Err(failure),
-        Err(no) => return Ok(Err(no)),
-    };
-    Ok(match outcome {
-        Ok(_) => Ok(()),
-        Err(failure) if failure.class == Class::Gone => Ok(()),
-        Err(failure) => Err(NoAnswer::Failed(failure)),
-    })
+    let answer = purpose.call_if(lease_holds, Bucket::General, 1, crm.write(&batch)).await?;
+    let silence = || Err(Failure::new(Class::Malformed, "archiving a record: the answer says nothing of it"));
+    let outcome = |outcomes: Outcomes| outcomes.into_iter().next().unwrap_or_else(silence).map_err(NoAnswer::Failed);
+    Ok(gone_is_done(answer.and_then(outcome)))
 }
 
-/// Archiving twice does no harm, so whatever came of the call it is made again.
+fn gone_is_done<T>(answer: Result<T, NoAnswer>) -> Result<(), NoAnswer> {
+    match answer {
+        Err(NoAnswer::Failed(failure)) if failure.class == Class::Gone => Ok(()),
+        answer => answer.map(drop),
+    }
+}
+
+/// Taking it away twice does no harm, so whatever came of the call it is made again.
 async fn leave(purpose: &Purpose<'_>, fence: &str, owed: &Owed, no: NoAnswer) -> Result<(), StoreError> {
     let ctx = purpose.ctx;
     let now = ctx.store.now().await?;

@@ -66,6 +66,7 @@ pub(crate) fn route(turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Refusal>
                 ("POST", ["search"]) => search::search(turn, object, call),
                 ("POST", ["batch", "read"]) => batch::read(turn, object, call),
                 ("POST", ["batch", "archive"]) => batch::archive(turn, object, call),
+                ("POST", ["gdpr-delete"]) => objects::erase(turn, object, call),
                 ("POST", ["batch", verb]) => {
                     let verb = plan::Verb::parse(verb).ok_or_else(Refusal::no_such_path)?;
                     batch::write(turn, object, verb, call)

@@ -119,6 +119,32 @@ pub(super) fn archive_one(turn: &mut Turn<'_>, object: ObjectType, id: &str) -> 
     Ok(())
 }
 
+/// For contacts. The vendor puts an address that no contact has on a block list; here it is refused, so that nobody relies on it.
+pub(super) fn erase(turn: &mut Turn<'_>, object: ObjectType, call: &Call) -> Result<Answer, Refusal> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body {
+        object_id: String,
+        id_property: Option<String>,
+    }
+    let body: Body = call.read()?;
+    if object != ObjectType::Contacts {
+        return Err(Refusal::no_such_path());
+    }
+    let id = match body.id_property.as_deref() {
+        None => body.object_id,
+        Some("email") => {
+            let owner = turn.store.table(object).owner("email", &body.object_id);
+            owner.ok_or_else(|| Refusal::not_found(object, &body.object_id))?.to_string()
+        }
+        Some(other) => return Err(Refusal::invalid(format!("idProperty {other} is not supported"))),
+    };
+    let moment = turn.moment();
+    let id = turn.store.erase(object, &id, Author::Api, moment)?;
+    turn.wrote(object, id);
+    Ok(Answer::empty(204))
+}
+
 /// The newest version of a record, as the answer to the write that made it.
 pub(super) fn written(turn: &Turn<'_>, object: ObjectType, id: u64) -> Value {
     turn.store.table(object).find(id).map_or(Value::Null, render::written)

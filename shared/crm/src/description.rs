@@ -55,6 +55,8 @@ pub struct Object {
     pub modified: String,
     /// The property that lists the ids of records merged into this one.
     pub merged: Option<String>,
+    /// Below the object's path: deletes one record for good.
+    pub erase: Option<String>,
     /// Properties by which a record can be read consistently.
     pub unique: Vec<String>,
     /// Properties the CRM keeps in lower case.
@@ -172,6 +174,7 @@ struct ObjectText {
     guarded: Option<bool>,
     archive_view: Option<bool>,
     merged: Option<String>,
+    erase: Option<String>,
     unique: Option<Vec<String>>,
     lower_case: Option<Vec<String>>,
     property_group: Option<String>,
@@ -275,6 +278,7 @@ impl ObjectText {
             traits,
             modified,
             merged,
+            erase: self.erase,
             unique,
             lower_case: self.lower_case.unwrap_or_default(),
             property_group: self.property_group,

@@ -163,6 +163,10 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     fn archive_leaves(&self) -> Option<&str> {
         None
     }
+    /// Records of this object can be deleted so that nothing brings them back ([`Crm::erase`]).
+    fn can_erase(&self, _object: &str) -> bool {
+        false
+    }
     /// Which bucket reading pages and non-unique look-ups draw on.
     fn search_bucket(&self) -> Bucket;
     /// True when the property can be looked up consistently (`LookUp::unique`).
@@ -178,6 +182,20 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     async fn read_archived(&self, request: &ReadIds<'_>) -> Answer<Vec<Record>>;
     async fn look_up(&self, request: &LookUp<'_>) -> Answer<Vec<Record>>;
     async fn write(&self, batch: &WriteBatch<'_>) -> Answer<Outcomes>;
+    /// Deletes a record for good, where [`Crm::can_erase`]. A record that is not there is `Gone`.
+    async fn erase(&self, object: &str, _id: &RemoteId) -> Answer<()> {
+        let failure = Failure::new(Class::Rejected, format!("{} cannot delete {object} for good", self.connector()));
+        let callout = Callout {
+            method: "POST",
+            endpoint: String::new(),
+            status: None,
+            class: Some(failure.class),
+            elapsed_ms: 0,
+            quota_left: None,
+            clock_offset_ms: None,
+        };
+        Answer { result: Err(failure), callout }
+    }
     /// For each id the ids of the `target` records it refers to, lowest first; ids without any are absent.
     async fn read_references(&self, object: &str, target: &str, ids: &[RemoteId]) -> Answer<Vec<(RemoteId, Vec<RemoteId>)>>;
     /// Makes each left record refer to each right one; one outcome per pair.

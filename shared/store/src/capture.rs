@@ -9,11 +9,11 @@ use sea_orm::ConnectionTrait;
 use tidemark_core::capture::Trigger;
 use tidemark_core::spec::{InboundDelete, StreamSpec, TableName};
 
-use crate::capture_state::definition;
+use crate::capture_state::{self, definition};
 use crate::dialect::{literal, quote};
 use crate::query::{get, one, run, scalar};
 use crate::rows::Mapped;
-use crate::shape::TableShape;
+use crate::shape::{TableShape, WHOLE};
 use crate::terms::OWN;
 use crate::{Store, StoreError, watch};
 
@@ -55,12 +55,17 @@ pub fn plan(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> Vec<Str
     if store.is_postgres() { plan_postgres(store, shape, &first.key, &columns) } else { plan_sqlite(shape, &first.key, &columns) }
 }
 
-/// The names of a table's triggers. PostgreSQL cuts names after 63 bytes, and names that were cut would be one.
+/// The schema in which a table's name alone is enough to name its triggers' functions.
+const HOME: &str = "public";
+
+/// The names of a table's triggers, and of their functions. PostgreSQL cuts names after 63 bytes, and names that were cut would be one; the functions of two tables of
+/// one name stand in one schema, ours.
 fn names(shape: &TableShape) -> [(&'static str, String); 4] {
-    let table = &shape.table.name;
-    let stem = match table.len() {
-        0..=45 => table.clone(),
-        _ => format!("{}_{:08x}", &table[..table.floor_char_boundary(36)], hash(table) >> 32),
+    let TableName { schema, name: table } = &shape.table;
+    let stem = match schema.as_deref() {
+        None | Some(HOME) if table.len() <= 45 => table.clone(),
+        None | Some(HOME) => format!("{}_{:08x}", &table[..table.floor_char_boundary(36)], hash(table) >> 32),
+        Some(_) => format!("{}_{:08x}", &table[..table.floor_char_boundary(36)], hash(&shape.log_name()) >> 32),
     };
     let name = |event: &str| format!("tidemark_{stem}_{event}");
     [("INSERT", name("insert")), ("UPDATE", name("update")), ("DELETE", name("delete")), ("TRUNCATE", name("truncate"))]
@@ -226,11 +231,27 @@ pub async fn apply(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> 
     for statement in plan(store, shape, specs) {
         tx.execute_unprepared(&statement).await?;
     }
+    for statement in renamed(store, shape).await? {
+        tx.execute_unprepared(&statement).await?;
+    }
     if was_missing {
         watch::installed_again(&tx, shape).await?;
     }
     tx.commit().await?;
     remember(store, shape, specs).await
+}
+
+/// Drops what an earlier version installed on this table under other names: each change would be noted twice.
+async fn renamed(store: &Store, shape: &TableShape) -> Result<Vec<String>, StoreError> {
+    if !store.is_postgres() {
+        return Ok(Vec::new());
+    }
+    let ours = names(shape);
+    let installed = capture_state::installed(store).await?.into_iter();
+    let old = installed.filter(|found| {
+        shape.relations().any(|(table, _)| *table == found.table) && !ours.iter().any(|(_, name)| *name == found.name)
+    });
+    Ok(old.map(|old| capture_state::drop(store, &old.table, &old.name)).collect())
 }
 
 /// What was installed, so that a changed mapping is noticed.
@@ -271,19 +292,7 @@ pub async fn verify(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) ->
     if shape.is_view {
         return Ok(Standing::NotPossible);
     }
-    let name = shape.table.name.clone().into();
-    let (sql, table) = if store.is_postgres() {
-        // By name rather than `regclass`, which needs a right on the schema and fails when the table is gone.
-        let sql =
-            "SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE c.relname = $1 AND n.nspname = $2 AND t.tgname LIKE 'tidemark\\_%' AND t.tgenabled IN ('O', 'A')";
-        (sql, vec![name, shape.table.schema.clone().into()])
-    } else {
-        let sql = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = $1 AND name LIKE 'tidemark\\_%' ESCAPE '\\'";
-        (sql, vec![name])
-    };
-    let there: i64 = scalar(&store.db, sql, table).await?;
-    if there < TRIGGERS {
+    if fewest_triggers(store, shape).await? < TRIGGERS {
         return Ok(Standing::Missing);
     }
     let known =
@@ -291,6 +300,21 @@ pub async fn verify(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) ->
             .await?;
     let known: Option<String> = known.map(|row| get(&row, 0)).transpose()?;
     Ok(if known == Some(fingerprint(store, shape, specs)) { Standing::Installed } else { Standing::Outdated })
+}
+
+/// How many triggers of ours wake on a table; where it has partitions, on that which has the fewest: one that was made since has none.
+async fn fewest_triggers(store: &Store, shape: &TableShape) -> Result<i64, StoreError> {
+    let name = shape.table.name.clone().into();
+    if !store.is_postgres() {
+        let sql = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = $1 AND name LIKE 'tidemark\\_%' ESCAPE '\\'";
+        return scalar(&store.db, sql, vec![name]).await;
+    }
+    let sql = format!(
+        "WITH RECURSIVE {WHOLE} SELECT COALESCE(min(there), 0) FROM (
+            SELECT (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = whole.oid AND t.tgname LIKE 'tidemark\\_%' AND t.tgenabled IN ('O', 'A')) AS there
+            FROM whole JOIN pg_class c ON c.oid = whole.oid WHERE whole.depth = 0 OR c.relispartition AND c.relkind IN ('r', 'p')) relation"
+    );
+    scalar(&store.db, &sql, vec![shape.table.schema.clone().into(), name]).await
 }
 
 /// The grants Tidemark's own role needs on PostgreSQL, for the order database's administrator to read and run.

@@ -35,6 +35,8 @@ pub struct Target<'a> {
     pub keys: Vec<String>,
     /// Texts by which what was said of it is found: its values.
     pub values: Vec<String>,
+    /// The record is to be deleted so that nothing brings it back, rather than archived.
+    pub for_good: bool,
 }
 
 /// The key of the digests, made when it is first needed. It never leaves this database.
@@ -87,8 +89,16 @@ pub async fn look<'a>(
         if !own && link.is_none() {
             continue;
         }
-        let mut target =
-            Target { mapped: other, link, row, row_key: key.clone(), remote_id, keys: Vec::new(), values: Vec::new() };
+        let mut target = Target {
+            mapped: other,
+            link,
+            row,
+            row_key: key.clone(),
+            remote_id,
+            keys: Vec::new(),
+            values: Vec::new(),
+            for_good: false,
+        };
         target.learn(&secret);
         targets.push(target);
     }
@@ -248,8 +258,8 @@ async fn delete_row(tx: &Tx, target: &Target<'_>) -> Result<(), Unbegun> {
 async fn note(tx: &Tx, target: &Target<'_>, by: By<'_>) -> Result<(), StoreError> {
     // Without a record there is nothing left to do.
     let state = if target.remote_id.is_some() { State::Begun } else { State::Done };
-    let sql = "INSERT INTO tidemark_erasure (stream_id, row_key, remote_id, state, who, reason, done_at)
-        VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $4 = 'done' THEN {now} END) RETURNING id";
+    let sql = "INSERT INTO tidemark_erasure (stream_id, row_key, remote_id, state, who, reason, for_good, done_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $4 = 'done' THEN {now} END) RETURNING id";
     let values = vec![
         target.mapped.id.into(),
         target.row_key.as_ref().map(|key| key.0.clone()).into(),
@@ -257,6 +267,7 @@ async fn note(tx: &Tx, target: &Target<'_>, by: By<'_>) -> Result<(), StoreError
         state.word().into(),
         by.who.into(),
         by.reason.into(),
+        i64::from(target.for_good).into(),
     ];
     let id: i64 = scalar(tx, sql, values).await?;
     for digest in &target.keys {
@@ -272,6 +283,7 @@ pub struct Owed {
     pub id: i64,
     pub remote_id: RemoteId,
     pub attempts: u32,
+    pub for_good: bool,
 }
 
 /// Claims the next due erasure of a stream. Not of a paused stream or connection: a pause stops every call.
@@ -280,12 +292,17 @@ pub async fn claim(store: &Store, stream: i64, fence: &str, lease: Millis) -> Re
             SELECT e.id FROM tidemark_erasure e JOIN tidemark_stream s ON s.id = e.stream_id JOIN tidemark_connection c ON c.name = s.connection
             WHERE e.stream_id = $1 AND e.state = 'begun' AND e.due_at <= {now} AND (e.lease_until IS NULL OR e.lease_until < {now})
               AND s.state <> 'paused' AND c.state = 'running' ORDER BY e.due_at, e.id LIMIT 1 {of_erasure})
-        RETURNING id, remote_id, attempts";
+        RETURNING id, remote_id, attempts, for_good";
     let sql = sql.replace("{of_erasure}", if store.is_postgres() { "FOR UPDATE OF e SKIP LOCKED" } else { "" });
     let row = one(&store.db, &sql, vec![stream.into(), fence.into(), lease.into()]).await?;
     row.map(|row| {
         let attempts = u32::try_from(get::<i32>(&row, 2)?).unwrap_or(0);
-        Ok(Owed { id: get(&row, 0)?, remote_id: RemoteId(get::<Option<String>>(&row, 1)?.unwrap_or_default()), attempts })
+        Ok(Owed {
+            id: get(&row, 0)?,
+            remote_id: RemoteId(get::<Option<String>>(&row, 1)?.unwrap_or_default()),
+            attempts,
+            for_good: get::<i64>(&row, 3)? != 0,
+        })
     })
     .transpose()
 }
@@ -331,11 +348,13 @@ pub struct Erasure {
     pub again_at: Option<Millis>,
     pub attempts: i32,
     pub cause: Option<String>,
+    /// The record is deleted so that nothing brings it back, rather than archived.
+    pub for_good: bool,
 }
 
 /// Those that want somebody's eye: whose record is not gone yet, or shows again.
 pub async fn open(store: &Store) -> Result<Vec<Erasure>, StoreError> {
-    let sql = "SELECT s.name, e.row_key, e.remote_id, e.state, e.begun_at, e.done_at, e.again_at, e.attempts, e.cause
+    let sql = "SELECT s.name, e.row_key, e.remote_id, e.state, e.begun_at, e.done_at, e.again_at, e.attempts, e.cause, e.for_good
         FROM tidemark_erasure e JOIN tidemark_stream s ON s.id = e.stream_id WHERE e.state = 'begun' OR e.again_at IS NOT NULL ORDER BY e.id LIMIT 100";
     let read = |row: &QueryResult| {
         Ok(Erasure {
@@ -348,6 +367,7 @@ pub async fn open(store: &Store) -> Result<Vec<Erasure>, StoreError> {
             again_at: get(row, 6)?,
             attempts: get(row, 7)?,
             cause: get(row, 8)?,
+            for_good: get::<i64>(row, 9)? != 0,
         })
     };
     all(&store.db, sql, vec![]).await?.iter().map(read).collect()

@@ -142,17 +142,23 @@ pub async fn load(store: &Store, spec: &StreamSpec) -> Result<TableShape, StoreE
     }
 }
 
+/// A table and all that is below it, by the catalogue alone: a name rather than `regclass`, which needs a right on the schema and fails when the table is gone.
+pub(crate) const WHOLE: &str = "whole(oid, depth) AS (
+        SELECT c.oid, 0 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2
+        UNION ALL SELECT i.inhrelid, whole.depth + 1 FROM pg_inherits i JOIN whole ON whole.oid = i.inhparent)";
+
 /// Foreign tables among them have triggers of another kind, and are written elsewhere.
-const PARTITIONS: &str = "WITH RECURSIVE part(oid) AS (
-        SELECT i.inhrelid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2
-        UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN part ON part.oid = i.inhparent)
-    SELECT n.nspname::text, c.relname::text FROM part JOIN pg_class c ON c.oid = part.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relispartition AND c.relkind IN ('r', 'p') ORDER BY 1, 2";
+fn below() -> String {
+    format!(
+        "WITH RECURSIVE {WHOLE} SELECT n.nspname::text, c.relname::text FROM whole JOIN pg_class c ON c.oid = whole.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE whole.depth > 0 AND c.relispartition AND c.relkind IN ('r', 'p') ORDER BY 1, 2"
+    )
+}
 
 async fn find_postgres(store: &Store, table: TableName, key: &str) -> Result<Option<TableShape>, StoreError> {
     let names = || vec![table.schema.clone().into(), table.name.clone().into()];
     let mut partitions = Vec::new();
-    for row in all(&store.db, PARTITIONS, names()).await? {
+    for row in all(&store.db, &below(), names()).await? {
         partitions.push(TableName { schema: Some(get(&row, 0)?), name: get(&row, 1)? });
     }
     let names = names();

@@ -1,7 +1,8 @@
 //! What the triggers note of the order system's own changes, what they leave out, and that they never stand in its way.
 
-use tidemark_store::streams;
-use tidemark_tests::{Kind, Rig, on_both_databases};
+use tidemark_store::{capture, streams};
+use tidemark_tests::{Kind, Rig, Setup, on_both_databases};
+use tidemark_worker::map_streams;
 
 /// What waits for the relay: operation and key, in order.
 async fn log(rig: &Rig) -> eyre::Result<Vec<(String, String)>> {
@@ -137,5 +138,50 @@ async fn a_failing_capture_does_not_fail_the_shop() -> eyre::Result<()> {
         rig.records("contacts").await?.into_values().filter_map(|record| record.get("firstname").cloned()).collect();
     names.sort();
     assert_eq!(names, ["Anna", "B", "C"], "the walk found the change and the new row");
+    Ok(())
+}
+
+/// The other connection's contacts are in a schema of their own.
+const ELSEWHERE: (&str, &str) = (
+    "[[connections.other.streams]]\nobject = \"contacts\"\ntable = \"customers\"",
+    "[[connections.other.streams]]\nobject = \"contacts\"\ntable = \"archive.customers\"",
+);
+
+/// The functions of their triggers stand in one schema.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_tables_of_one_name_are_told_apart() -> eyre::Result<()> {
+    let setup = Setup {
+        two_connections: true,
+        instead: &[ELSEWHERE],
+        prepare: "CREATE SCHEMA archive; CREATE TABLE archive.customers (LIKE public.customers INCLUDING ALL)",
+        ..Setup::default()
+    };
+    let rig = Rig::with(Kind::Postgres, setup).await?;
+    let log = async |sql: &str| {
+        rig.db.run("DELETE FROM tidemark.tidemark_change").await?;
+        rig.db.run(sql).await?;
+        let noted = rig.db.rows("SELECT table_name, op, row_key FROM tidemark.tidemark_change").await?.into_iter();
+        eyre::Ok(
+            noted.map(|row| row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(log("INSERT INTO public.customers (id, email) VALUES (1, 'a@acme.test')").await?, ["public.customers I 1"]);
+    assert_eq!(log("INSERT INTO archive.customers (id, email) VALUES (2, 'b@acme.test')").await?, ["archive.customers I 2"]);
+    assert_eq!(log("UPDATE archive.customers SET email = 'c@acme.test'").await?, ["archive.customers U 2"]);
+    assert_eq!(log("DELETE FROM public.customers").await?, ["public.customers D 1"]);
+    Ok(())
+}
+
+/// Earlier versions gave them other names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn triggers_under_another_name_are_replaced_rather_than_added_to() -> eyre::Result<()> {
+    let rig = Rig::start(Kind::Postgres).await?;
+    for event in ["insert", "update", "delete", "truncate"] {
+        rig.db.run(&format!("ALTER TRIGGER tidemark_customers_{event} ON customers RENAME TO tidemark_old_{event}")).await?;
+    }
+    for table in capture::tables(&map_streams(&rig.store, &rig.config.streams).await?) {
+        capture::apply(&rig.store, &table.shape, &table.specs()).await?;
+    }
+    assert_eq!(captured(&rig, "INSERT INTO customers (id, email) VALUES (1, 'a@acme.test')").await?, changes([("I", "1")]));
     Ok(())
 }

@@ -3,8 +3,11 @@
 
 use eyre::OptionExt;
 use serde_json::Value;
+use tidemark_scheduler::watch;
+use tidemark_store::capture;
 use tidemark_tests::house::House;
 use tidemark_tests::{Kind, Rig, Setup, on_both_databases};
+use tidemark_worker::map_streams;
 
 use crate::local_sweep::PARTITIONED;
 
@@ -191,9 +194,16 @@ async fn a_partition_without_triggers_is_named_and_gets_them() -> eyre::Result<(
     let missing: Vec<[String; 3]> =
         triggers.iter().map(|name| ["public.customers_high".to_owned(), name.clone(), "missing".to_owned()]).collect();
     assert_eq!(findings(&house, &["capture", "--verify", "--json"]).await?, (missing, Some(2)));
+    let tables = capture::tables(&map_streams(&rig.store, &rig.config.streams).await?);
+    assert_eq!(
+        (watch::once(&rig.store, &tables).await?, watch::once(&rig.store, &tables).await?),
+        (1, 0),
+        "a scheduler tells of it"
+    );
     let said = house.tidemark(&["capture", "--verify"]).await?;
     assert!(said.stdout.contains("a statement that names this partition is noted by nobody"), "{}", said.stdout);
     assert_eq!(findings(&house, &["capture", "--apply", "--json"]).await?, (Vec::new(), Some(0)));
+    assert_eq!(watch::once(&rig.store, &tables).await?, 0);
     let ops = "SELECT op, row_key FROM tidemark.tidemark_change ORDER BY id";
     let noted = async |sql: &str| {
         rig.db.run("DELETE FROM tidemark.tidemark_change").await?;

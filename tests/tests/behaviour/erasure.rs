@@ -127,6 +127,34 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn a_record_is_deleted_for_good_where_that_is_asked_for_and_the_crm_can(kind) {
+        let (house, id) = shop(kind, Setup::default()).await?;
+        let rig = &house.rig;
+        let said = house.tidemark(&["erase", CONTACTS, "--record", &id, "--for-good", "--plan"]).await?.good()?;
+        assert!(said.contains(&format!("record {id} of {CONTACTS} is deleted for good")) && !said.contains("HubSpot keeps"), "{said}");
+        rig.crm.crm().force_next(ForcedAnswer { status: 503, path_contains: "/gdpr-delete".into(), ..ForcedAnswer::default() });
+        assert_eq!(house.tidemark(&["erase", CONTACTS, "--record", &id, "--for-good"]).await?.code, Some(2));
+        assert!(house.tidemark(&["status"]).await?.good()?.contains(&format!("record {id} of {CONTACTS} is still to be deleted for good, tried 1 times")));
+        rig.db.run(&format!("UPDATE {} SET due_at = 0", rig.db.own("tidemark_erasure"))).await?;
+        rig.push(CONTACTS).await?;
+        assert_eq!((rig.records("contacts").await?.len(), state(rig).await?), (0, vec!["done".to_owned()]));
+        assert!(rig.crm.crm().restore(Contacts, &id).is_err(), "nothing brings it back");
+        // Whoever has only archived one may go the whole way later.
+        let archived = rig.crm.crm().create(Contacts, &[("email", "bo@acme.test")])?;
+        house.tidemark(&["erase", CONTACTS, "--record", &archived]).await?.good()?;
+        house.tidemark(&["erase", CONTACTS, "--record", &archived, "--for-good"]).await?.good()?;
+        assert!(rig.crm.crm().restore(Contacts, &archived).is_err());
+        // Of other objects the vendor has no such page.
+        rig.db.run("INSERT INTO orders (number, status, total_cents) VALUES ('R-1', 'accepted', 100)").await?;
+        rig.settle().await?;
+        let deal = rig.db.one("SELECT CAST(id AS TEXT) FROM orders").await?.ok_or_eyre("no order")?;
+        let ended = house.tidemark(&["erase", "hubspot.deals", &deal, "--for-good"]).await?;
+        assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+        assert!(ended.stderr.contains("without --for-good its record is archived"), "{}", ended.stderr);
+        assert_eq!(rig.records("deals").await?.len(), 1);
+        Ok(())
+    }
+
     async fn an_erasure_that_is_due_is_hinted(kind) {
         let (house, id) = shop(kind, Setup::default()).await?;
         let rig = &house.rig;

@@ -135,6 +135,10 @@ impl Crm for HubSpot {
         self.description.archive_leaves.as_deref()
     }
 
+    fn can_erase(&self, object: &str) -> bool {
+        self.description.object(object).is_some_and(|object| object.erase.is_some())
+    }
+
     fn search_bucket(&self) -> Bucket {
         Bucket::Search
     }
@@ -175,6 +179,10 @@ impl Crm for HubSpot {
 
     async fn write(&self, batch: &WriteBatch<'_>) -> Answer<Outcomes> {
         write::batch(self, batch).await
+    }
+
+    async fn erase(&self, object: &str, id: &RemoteId) -> Answer<()> {
+        write::erase(self, object, id).await
     }
 
     async fn read_references(&self, object: &str, target: &str, ids: &[RemoteId]) -> Answer<Vec<(RemoteId, Vec<RemoteId>)>> {

@@ -81,6 +81,24 @@ pub(super) async fn batch(crm: &HubSpot, batch: &WriteBatch<'_>) -> Answer<Outco
     })
 }
 
+/// Of an address that no contact has HubSpot would make a block list entry; the id alone is sent, and never an address.
+pub(super) async fn erase(crm: &HubSpot, object: &str, id: &RemoteId) -> Answer<()> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        object_id: &'a str,
+    }
+    let tried = format!("deleting one of {object} for good");
+    let body = Body { object_id: id.as_str() };
+    let Some(path) = crm.description.object(object).and_then(|object| object.erase.as_deref()) else {
+        let path = format!("{}/{object}", crm.description.paths.objects);
+        let failure = Failure::new(Class::Rejected, format!("{tried}: the connector declares no way to"));
+        return Exchange::unsent(&super::post(Intent::Write, path, &body, tried), failure).settle(|_| Ok(()));
+    };
+    let exchange = crm.post_object(Intent::Write, object, path, &body, tried).await;
+    exchange.settle(|_| Ok(()))
+}
+
 fn input<'a>(kind: WriteKind<'a>, item: &'a WriteItem) -> Input<'a> {
     let id = item.id.as_ref().map(RemoteId::as_str);
     let (id, id_property) = match kind {
