@@ -57,7 +57,7 @@ pub(crate) async fn run(house: &House, args: &EraseArgs) -> eyre::Result<ExitCod
         for target in targets.iter_mut().filter(|target| target.remote_id.is_some()) {
             target.for_good = erase::can_erase(&ctx, target.mapped)?;
         }
-        if !targets.iter().any(|target| target.for_good) {
+        if targets.iter().any(|target| target.remote_id.is_some()) && !targets.iter().any(|target| target.for_good) {
             bail!(
                 "no CRM of these streams deletes {} for good, and nothing was changed: without --for-good its record is archived",
                 mapped.spec.object

@@ -36,7 +36,7 @@ async fn print_plan(house: &House) -> eyre::Result<ExitCode> {
         }
         seen.push(shape.log_name());
         let specs: Vec<_> = house.config.streams.iter().filter(|other| store.qualify(&other.table) == shape.table).collect();
-        for statement in capture::plan(store, &shape, &specs) {
+        for statement in capture::renamed(store, &shape).await?.iter().chain(&capture::plan(store, &shape, &specs)) {
             say(format_args!("{statement};"));
         }
     }

@@ -5,7 +5,7 @@ use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::push::{Verdict, after_failure};
 use tidemark_core::record::{RemoteId, RowKey};
-use tidemark_crm::{Bucket, Outcomes, WriteBatch, WriteItem, WriteKind};
+use tidemark_crm::{Bucket, Outcomes, ReadIds, WriteBatch, WriteItem, WriteKind};
 use tidemark_store::StoreError;
 use tidemark_store::erasure::{self, Owed, Target};
 use tidemark_store::rows::Mapped;
@@ -78,17 +78,39 @@ pub async fn carry_on(ctx: &Context, mapped: &Mapped) -> Result<usize, StoreErro
     Ok(gone)
 }
 
-/// One call. A record that is not there any more is gone.
+/// A record that is not there any more is gone.
 async fn take_away(purpose: &Purpose<'_>, fence: &str, owed: &Owed) -> Result<Result<(), NoAnswer>, StoreError> {
     if let Err(no) = prove_account(purpose).await? {
         return Ok(Err(no));
     }
     let crm = &purpose.connection.crm;
+    let there = match whereabouts(purpose, &owed.remote_id).await? {
+        Ok(there) => there,
+        Err(no) => return Ok(Err(no)),
+    };
+    match &there {
+        Whereabouts::Merged(survivor) => {
+            return Ok(Err(waits(format!(
+                "record {} was merged into record {survivor}, which holds its person's data now: erase that one with `tidemark erase {} --record {survivor}`",
+                owed.remote_id, purpose.stream.spec.name
+            ))));
+        }
+        Whereabouts::Nowhere if owed.for_good => return Ok(Ok(())),
+        Whereabouts::Live | Whereabouts::Archived | Whereabouts::Nowhere => {}
+    }
     let lease_holds = async { Ok(erasure::lease_left(&purpose.ctx.store, fence).await? >= purpose.lease_needed()) };
     if owed.for_good {
         let answer =
             purpose.call_if(lease_holds, Bucket::General, 1, crm.erase(&purpose.stream.spec.object, &owed.remote_id)).await?;
-        return Ok(gone_is_done(answer));
+        return Ok(match answer {
+            Err(NoAnswer::Failed(failure)) if failure.class == Class::Gone && matches!(there, Whereabouts::Archived) => {
+                Err(waits(format!(
+                    "record {} is archived, and the CRM does not delete it for good from there: restore it in the CRM, or delete it for good there",
+                    owed.remote_id
+                )))
+            }
+            answer => gone_is_done(answer),
+        });
     }
     let item = WriteItem { trace: owed.id.to_string(), id: Some(owed.remote_id.clone()), key: None, fields: Vec::new() };
     let items = [item];
@@ -97,6 +119,38 @@ async fn take_away(purpose: &Purpose<'_>, fence: &str, owed: &Owed) -> Result<Re
     let silence = || Err(Failure::new(Class::Malformed, "archiving a record: the answer says nothing of it"));
     let outcome = |outcomes: Outcomes| outcomes.into_iter().next().unwrap_or_else(silence).map_err(NoAnswer::Failed);
     Ok(gone_is_done(answer.and_then(outcome)))
+}
+
+/// Where a record is that is to go.
+enum Whereabouts {
+    Live,
+    Archived,
+    /// Its id leads to another record.
+    Merged(RemoteId),
+    Nowhere,
+}
+
+/// Asked right before it is taken away: an id may have been merged into another person's record a minute ago, and some calls would reach that one.
+async fn whereabouts(purpose: &Purpose<'_>, id: &RemoteId) -> Result<Result<Whereabouts, NoAnswer>, StoreError> {
+    let (crm, object) = (&purpose.connection.crm, purpose.stream.spec.object.as_str());
+    let request = ReadIds { object, properties: &[], external_key: None, ids: std::slice::from_ref(id) };
+    let live = match purpose.call(Bucket::General, 1, crm.read_ids(&request)).await? {
+        Ok(records) => records,
+        Err(no) => return Ok(Err(no)),
+    };
+    if let Some(record) = live.first() {
+        return Ok(Ok(if record.id == *id { Whereabouts::Live } else { Whereabouts::Merged(record.id.clone()) }));
+    }
+    if !crm.traits(object).is_ok_and(|traits| traits.archive_view) {
+        return Ok(Ok(Whereabouts::Nowhere));
+    }
+    let archived = purpose.call(Bucket::General, 1, crm.read_archived(&request)).await?;
+    Ok(archived.map(|records| if records.is_empty() { Whereabouts::Nowhere } else { Whereabouts::Archived }))
+}
+
+/// A person has to act first; it is tried again now and then.
+fn waits(words: String) -> NoAnswer {
+    NoAnswer::Failed(Failure::new(Class::Rejected, words))
 }
 
 fn gone_is_done<T>(answer: Result<T, NoAnswer>) -> Result<(), NoAnswer> {

@@ -69,6 +69,10 @@ pub(crate) async fn pay_due(ctx: &Context, mapped: &Mapped, which: Which<'_>) ->
                 .then_some(())
                 .ok_or("the connection is paused, its calls are spent, the worker stops, or the lease is too short"),
             Err(error) if error.is_contention() => Err("the database was busy"),
+            Err(StoreError::LeaseLost { .. }) => {
+                pushing::release(&ctx.store, &fence).await?;
+                return Ok(Outcome::LeaseLost);
+            }
             Err(error) => return read::give_back_later(&purpose, &fence, &claims, error).await,
         };
         // Whatever was not settled (we stop, the lease is short, the database was busy) goes back as it was.

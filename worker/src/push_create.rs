@@ -54,6 +54,7 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
         // Found, and linked to this very row while it was looked up: an earlier create of ours was heard of late.
         let key = RowKey::new(claim.subject.as_str());
         let own = |record: &Record| known.get(&record.id).is_some_and(|link| link.row_key.as_ref() == Some(&key));
+        let linked = |record: &&Record| known.get(&record.id).is_some_and(|link| link.view.state == LinkState::Linked);
         if !won.contains(&key) || found.get(&claim.id).into_iter().flatten().any(own) {
             settlements.push(Settlement::Unpaid {
                 claim,
@@ -78,10 +79,10 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
             settlements.push(Settlement::Unpaid { claim, unpaid: Unpaid::Later { due_at: now + PARENT_RECHECK_MS, cause } });
         } else if doubted
             && let Some(record) =
-                found.get(&claim.id).into_iter().flatten().find(|record| carries_doubted_key(push, &going, record))
+                found.get(&claim.id).into_iter().flatten().filter(linked).find(|record| carries_doubted_key(push, &going, record))
         {
             // It has been another row's since the restore, under the key that row had before.
-            settlements.push(Settlement::Unpaid { claim, unpaid: key_given_twice(push, &key, record) });
+            settlements.push(Settlement::Unpaid { claim, unpaid: key_of_another(push, &key, record) });
         } else if free.is_empty() && !taken {
             match push.unheard_until(going.prepared).filter(|shown| asked_at <= *shown) {
                 // An edit of the row makes its debt due, and no record shown: the one we may have made may show yet.
@@ -170,6 +171,18 @@ fn key_given_twice(push: &Push<'_>, key: &RowKey, record: &Record) -> Unpaid<'st
         cause: format!("record {} is in the way: {}", record.id, doubted_key(key)),
         next_step: format!(
             "make a match key equal if both are the same thing, else clear {property} in record {}; then retry",
+            record.id
+        ),
+    }
+}
+
+fn key_of_another(push: &Push<'_>, key: &RowKey, record: &Record) -> Unpaid<'static> {
+    let property = push.purpose.stream.spec.external_key.as_deref().unwrap_or("the key");
+    Unpaid::ParkedOwned {
+        class: "duplicate",
+        cause: format!("record {}, which is another row's, is in the way: {}", record.id, doubted_key(key)),
+        next_step: format!(
+            "merge the two rows if both are the same thing, else clear {property} in record {}; then retry",
             record.id
         ),
     }

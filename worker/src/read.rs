@@ -52,6 +52,10 @@ pub(crate) async fn pay_due(ctx: &Context, mapped: &Mapped, which: Which<'_>) ->
                 push::release(&ctx.store, &fence).await?;
                 return Ok(Outcome::Deferred("the database was busy".into()));
             }
+            Err(StoreError::LeaseLost { .. }) => {
+                push::release(&ctx.store, &fence).await?;
+                return Ok(Outcome::LeaseLost);
+            }
             Err(error) => return give_back_later(&purpose, &fence, &claims, error).await,
         }
     }

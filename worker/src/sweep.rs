@@ -88,7 +88,7 @@ async fn sweep(purpose: &Purpose<'_>, fence: Fence, held_at: Option<Millis>) -> 
         Err(failure) => return Ok(Ended::Failed(NoAnswer::Failed(failure))),
     };
     let now = ctx.store.now().await?;
-    if let Some(at) = held_at.and_then(|held_at| shown_from(mapped, &traits, held_at)).filter(|at| now < *at) {
+    if let Some(at) = held_at.and_then(|held_at| shown_from(purpose, &traits, held_at)).filter(|at| now < *at) {
         return Ok(Ended::Paused { at, pages: 0 });
     }
     let order = traits.order;
@@ -117,9 +117,12 @@ async fn sweep(purpose: &Purpose<'_>, fence: Fence, held_at: Option<Millis>) -> 
 
 /// Whether a restored database sent something for a row is told by the key in the record. In a stream without one only the search index tells: its sweep waits until everything
 /// that was sent before the hold has landed and is shown, or the record would be made again.
-fn shown_from(mapped: &Mapped, traits: &SourceTraits, held_at: Millis) -> Option<Millis> {
-    let commit_lag = traits.commit_lag.min(mapped.spec.poll.settled_lag);
-    mapped.spec.external_key.is_none().then(|| held_at + millis(traits.request_life) + millis(commit_lag))
+fn shown_from(purpose: &Purpose<'_>, traits: &SourceTraits, held_at: Millis) -> Option<Millis> {
+    let spec = &purpose.stream.spec;
+    let commit_lag = traits.commit_lag.min(spec.poll.settled_lag);
+    // A call that left right before the hold is given up at its deadline, and may land for `request_life` from then on.
+    let landed = held_at + millis(purpose.connection.spec.call_deadline) + millis(traits.request_life);
+    spec.external_key.is_none().then(|| landed + millis(commit_lag))
 }
 
 async fn settle_failure(purpose: &Purpose<'_>, fence: Fence, no: NoAnswer) -> Result<Outcome, StoreError> {

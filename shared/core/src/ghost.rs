@@ -15,7 +15,7 @@ use crate::spec::StreamSpec;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ghost {
     pub sent: Sent,
-    /// The claim it was sent under.
+    /// The claim it was sent under; empty once the claim was answered.
     pub fence: String,
     /// It has landed by then or never will, database clock.
     pub until: Millis,
@@ -74,11 +74,20 @@ impl Ghosts {
         Self(self.0.iter().filter(|ghost| ghost.fence != fence).cloned().collect())
     }
 
-    /// A claim's call was answered at `at`, but without the values of every field: whatever of the others shows up is still how the CRM wrote what it was sent.
+    /// A claim's call was answered at `at`, but without the values of every field: whatever of the others shows up is still how the CRM wrote what it was sent, whatever
+    /// else becomes of the claim.
     pub fn untold(&self, fence: &str, is_told: impl Fn(usize) -> bool, at: Millis) -> Self {
         let untold = |ghost: &&Ghost| ghost.fence != fence || !is_told(ghost.sent.field);
-        let kept = self.0.iter().filter(untold);
-        Self(kept.map(|ghost| Ghost { until: if ghost.fence == fence { at } else { ghost.until }, ..ghost.clone() }).collect())
+        let kept = self.0.iter().filter(untold).cloned();
+        let answered =
+            |ghost: Ghost| if ghost.fence == fence { Ghost { fence: String::new(), until: at, ..ghost } } else { ghost };
+        Self(kept.map(answered).collect())
+    }
+
+    /// What is left once these fields were written by a claim made at `claimed_at`: what had landed by then was overwritten, and who writes it now is somebody else.
+    pub fn overwritten(&self, sent: &[Sent], claimed_at: Millis) -> Self {
+        let over = |ghost: &&Ghost| ghost.until < claimed_at && sent.iter().any(|sent| sent.field == ghost.sent.field);
+        Self(self.0.iter().filter(|ghost| !over(ghost)).cloned().collect())
     }
 
     /// What may still land after a record was read as it stood at `as_of`.
@@ -142,6 +151,15 @@ mod tests {
         assert!(left.of(2, Some("1")).is_some() && left.of(1, Some("2")).is_none(), "the answer told field 1");
         assert!(left.after(11).of(2, Some("1")).is_none(), "read after the answer");
         assert_eq!(left.after(11).until(), Some(95), "another claim's call goes on");
+        assert_eq!(left.without("a"), left, "its references are settled under the same claim later");
+    }
+
+    #[test]
+    fn what_had_landed_before_the_field_was_written_again_is_no_write_of_ours_any_more() {
+        let ghosts = Ghosts::default().with(&[sent("1"), Sent { field: 1, ..sent("2") }], "a", 90).untold("a", |_| false, 10);
+        let left = ghosts.overwritten(&[sent("3")], 11);
+        assert!(left.of(2, Some("1")).is_none() && left.of(1, Some("2")).is_some(), "the other field was not written");
+        assert_eq!(ghosts.overwritten(&[sent("3")], 10), ghosts, "it may have landed after");
     }
 
     #[test]

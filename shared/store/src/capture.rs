@@ -226,13 +226,12 @@ fn triggers_sqlite(shape: &TableShape, key: &str, columns: &[&str]) -> Vec<(Stri
 
 /// Installs capture in one transaction; installing again replaces it. Where a trigger had been missing, nobody knows since when: every row is compared once.
 pub async fn apply(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> Result<(), StoreError> {
-    let was_missing = verify(store, shape, specs).await? == Standing::Missing;
+    let old = renamed(store, shape).await?;
+    let was_missing = verify(store, shape, specs).await? == Standing::Missing || !old.is_empty();
     let tx = store.begin().await?;
-    for statement in plan(store, shape, specs) {
-        tx.execute_unprepared(&statement).await?;
-    }
-    for statement in renamed(store, shape).await? {
-        tx.execute_unprepared(&statement).await?;
+    // What is dropped comes first: it needs the strongest lock, and nobody may come between.
+    for statement in old.iter().chain(&plan(store, shape, specs)) {
+        tx.execute_unprepared(statement).await?;
     }
     if was_missing {
         watch::installed_again(&tx, shape).await?;
@@ -241,8 +240,8 @@ pub async fn apply(store: &Store, shape: &TableShape, specs: &[&StreamSpec]) -> 
     remember(store, shape, specs).await
 }
 
-/// Drops what an earlier version installed on this table under other names: each change would be noted twice.
-async fn renamed(store: &Store, shape: &TableShape) -> Result<Vec<String>, StoreError> {
+/// Drops what an earlier version installed on this table under other names: each change would be noted twice, perhaps as another table's.
+pub async fn renamed(store: &Store, shape: &TableShape) -> Result<Vec<String>, StoreError> {
     if !store.is_postgres() {
         return Ok(Vec::new());
     }

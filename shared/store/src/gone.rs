@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
-use tidemark_core::brake::{Act, Direction, Item, Ruling, passes};
+use tidemark_core::brake::{Act, Direction, Item, Ruling, names, passes};
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::delete::{Case, Conclusion, Gone, Question, RowAct, Witness, Word, conclude};
 use tidemark_core::lineage::What;
@@ -59,7 +59,7 @@ pub(crate) async fn settle(
     let mut concluded = Concluded::default();
     let words: HashMap<&RemoteId, Word> = round.missing.iter().map(|missing| (&missing.id, missing.word)).collect();
     let approved: HashSet<&str> =
-        claims.iter().filter(|claim| claim.passed.as_deref() == Some(GONE)).map(|claim| claim.subject.as_str()).collect();
+        claims.iter().filter(|claim| names(claim.passed.as_deref(), GONE)).map(|claim| claim.subject.as_str()).collect();
     let (rows, locked) = load_rows(tx, mapped, links).await?;
     let mut acts = Acts::default();
     let (mut asked, mut items, mut ended) = (Vec::new(), Vec::new(), Vec::new());

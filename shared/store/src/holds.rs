@@ -7,8 +7,9 @@ use tidemark_core::Millis;
 
 use crate::debts::Kind;
 use crate::dialect::{in_list, list};
-use crate::environment::Environment;
-use crate::query::{all, get, run};
+use crate::environment::{Environment, most_seen};
+use crate::query::{all, get, run, scalar};
+use crate::rows::Mapped;
 use crate::{Store, StoreError, acts};
 
 /// Holds every stream, unless somebody else was quicker or the pulse has moved since `environment` was loaded. The pulse goes on from the most that was seen of it.
@@ -41,11 +42,26 @@ pub async fn at_new_place(store: &Store, why: &str) -> Result<(), StoreError> {
     tx.commit().await
 }
 
+/// Proves that the database is the one in which these claims were made: neither older than this process has seen it nor held since. An answer that was on its way when it was
+/// put back is about a row or a link that may be another's now.
+pub(crate) async fn prove_unbroken(
+    tx: &impl ConnectionTrait,
+    store: &Store,
+    mapped: &Mapped,
+    claimed_at: impl Iterator<Item = Millis>,
+) -> Result<(), StoreError> {
+    let Some(first) = claimed_at.min() else { return Ok(()) };
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM tidemark_environment e WHERE e.beats < $2) AND COALESCE(held_at, $3 - 1) < $3 FROM tidemark_stream WHERE id = $1";
+    let unbroken: bool = scalar(tx, sql, vec![mapped.id.into(), most_seen(store).into(), first.into()]).await?;
+    unbroken.then_some(()).ok_or_else(|| StoreError::LeaseLost { what: format!("claims of {}", mapped.spec.name) })
+}
+
 /// A stream that waits for its go has sent nothing, and has a plan of its own.
 async fn hold(tx: &impl ConnectionTrait, why: &str) -> Result<(), StoreError> {
     run(tx, "UPDATE tidemark_stream SET keys_doubted = 1", vec![]).await?;
     let sql =
-        "UPDATE tidemark_stream SET held_at = {now}, held_why = $1, fence = fence + 1, lease_until = NULL, walk_owed = 1, walk_position = NULL, walk_links = NULL, walk_pass = NULL,
+        // Numbers of the history that was lost were given out beyond what this database knows of.
+        "UPDATE tidemark_stream SET held_at = {now}, held_why = $1, fence = fence + 1000000, lease_until = NULL, walk_owed = 1, walk_position = NULL, walk_links = NULL, walk_pass = NULL,
             poll_owed_at = COALESCE(poll_owed_at, {now}), settled_due_at = 0, sweep_attempts = 0, sweep_error = NULL, sweep_hinted_at = NULL,
             sweep_owed_at = CASE WHEN loaded_at IS NULL THEN NULL ELSE {now} END, sweep_begun_at = CASE WHEN loaded_at IS NULL THEN NULL ELSE {now} END
         WHERE state <> 'plan_ready'";

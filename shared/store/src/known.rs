@@ -159,11 +159,12 @@ async fn reborn(tx: &Tx, mapped: &Mapped, known: &Known) -> Result<HashSet<RowKe
     }
     let backend = tx.get_database_backend();
     let sql = format!(
-        "SELECT subject FROM tidemark_debt WHERE stream_id = $1 AND kind = 'push' AND subject {0} AND reborn > 0 AND COALESCE(passed, '') <> $3
+        "SELECT subject FROM tidemark_debt WHERE stream_id = $1 AND kind = 'push' AND subject {0} AND reborn > 0 AND ' ' || COALESCE(passed, '') || ' ' NOT LIKE $3
          UNION SELECT row_key FROM tidemark_change WHERE table_name = $4 AND op = 'D' AND row_key {0}",
         in_list(backend, 2, "text")
     );
-    let values = vec![mapped.id.into(), list(backend, others.into_iter()), REUSED.into(), mapped.shape.log_name().into()];
+    let values =
+        vec![mapped.id.into(), list(backend, others.into_iter()), format!("% {REUSED} %").into(), mapped.shape.log_name().into()];
     all(tx, &sql, values).await?.iter().map(|row| Ok(RowKey(get(row, 0)?))).collect()
 }
 

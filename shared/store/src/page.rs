@@ -33,7 +33,7 @@ use crate::session::Tx;
 use crate::streams::{self, Fence};
 use crate::terms::{self, Terms};
 use crate::windows::{self, OpenWindow, PageCounts};
-use crate::{Store, StoreError, aliases, arrivals, brakes, changes, children, erased, row_writes, sweeps};
+use crate::{Store, StoreError, aliases, arrivals, brakes, changes, children, erased, holds, row_writes, sweeps};
 
 /// One or more pages of a window, one after the other.
 #[derive(Debug)]
@@ -131,6 +131,7 @@ pub async fn apply_reads(
     reads: OwedReads<'_>,
 ) -> Result<PageCounts, StoreError> {
     let tx = store.begin().await?;
+    holds::prove_unbroken(&tx, store, mapped, reads.claims.iter().map(|claim| claim.claimed_at)).await?;
     let ids: Vec<&str> = reads.claims.iter().map(|claim| claim.subject.as_str()).collect();
     let now = links::locked(&tx, mapped, By::Remote, ids.iter().copied()).await?;
     let moved = now.iter().filter_map(|link| {

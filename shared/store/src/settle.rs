@@ -18,7 +18,7 @@ use crate::links::{self, Buried, By};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
 use crate::settled_links::{self, LinkSettled, unmark};
-use crate::{Store, StoreError, aliases, brakes, changes, children, row_writes, terms};
+use crate::{Store, StoreError, aliases, brakes, changes, children, holds, row_writes, terms};
 
 /// A push whose record waits for a person is looked at again this much later.
 const PARKED_MS: Millis = 60_000;
@@ -105,12 +105,14 @@ impl Settlement<'_> {
     }
 }
 
-/// Settles a batch of claims. Anything a claimer that was overtaken brings is ignored, except what the CRM now holds: that is true whoever wrote it.
+/// Settles a batch of claims. Anything a claimer that was overtaken brings is ignored, except what the CRM now holds: that is true whoever wrote it. In a database that was
+/// put back since the claim nothing is settled: its row is another than was sent, and everything is read again.
 pub async fn settle(store: &Store, mapped: &Mapped, fence: &str, settlements: &[Settlement<'_>]) -> Result<(), StoreError> {
     if settlements.is_empty() {
         return Ok(());
     }
     let tx = store.begin().await?;
+    holds::prove_unbroken(&tx, store, mapped, settlements.iter().map(|settlement| settlement.claim().claimed_at)).await?;
     let keys: Vec<&str> = settlements.iter().map(|settlement| settlement.claim().subject.as_str()).collect();
     let links = links::locked(&tx, mapped, By::Row, keys.iter().copied()).await?;
     let links: HashMap<RowKey, KnownLink> = links.into_iter().filter_map(|link| Some((link.row_key.clone()?, link))).collect();
@@ -129,13 +131,13 @@ pub async fn settle(store: &Store, mapped: &Mapped, fence: &str, settlements: &[
         settling.ghosts.extend(link.and_then(|link| {
             let left = match settlement {
                 Settlement::Unheard { landed_by, .. } => link.view.ghosts.given_up(fence, *landed_by),
-                Settlement::Written { modified, answered, heard_at, .. } => {
+                Settlement::Written { claim, sent, modified, answered, heard_at, .. } => {
                     // Without a stamp nobody can tell which of the versions that are shown later are older than this write.
                     let is_told = |field: usize| {
                         let property = mapped.spec.fields.get(field).map(|field| &field.property);
                         modified.is_some() && answered.iter().any(|(told, _)| Some(told) == property)
                     };
-                    link.view.ghosts.untold(fence, is_told, *heard_at)
+                    link.view.ghosts.overwritten(sent, claim.claimed_at).untold(fence, is_told, *heard_at)
                 }
                 _ => link.view.ghosts.without(fence),
             };

@@ -2,8 +2,8 @@
 
 use eyre::OptionExt;
 use tidemark_core::erasure::CLASS;
-use tidemark_sandbox::ForcedAnswer;
 use tidemark_sandbox::ObjectType::Contacts;
+use tidemark_sandbox::{ForcedAnswer, Weather};
 use tidemark_store::debts;
 use tidemark_tests::house::House;
 use tidemark_tests::{Kind, Rig, Setup, on_both_databases};
@@ -152,6 +152,22 @@ on_both_databases! {
         assert_eq!(ended.code, Some(1), "{}", ended.stdout);
         assert!(ended.stderr.contains("without --for-good its record is archived"), "{}", ended.stderr);
         assert_eq!(rig.records("deals").await?.len(), 1);
+        Ok(())
+    }
+
+    async fn a_record_that_was_merged_a_moment_ago_takes_nobody_else_along(kind) {
+        let (house, id) = shop(kind, Setup::default()).await?;
+        let rig = &house.rig;
+        let redirects = Weather { merged_redirect: true, ..rig.crm.crm().weather() };
+        rig.crm.crm().set_weather(redirects);
+        let other = rig.crm.crm().create(Contacts, &[("email", "bo@acme.test")])?;
+        rig.crm.crm().merge(Contacts, &other, &id)?;
+        let ended = house.tidemark(&["erase", CONTACTS, "--record", &id, "--for-good"]).await?;
+        assert_eq!(ended.code, Some(2), "{}{}", ended.stdout, ended.stderr);
+        assert!(ended.stdout.contains(&format!("was merged into record {other}")), "{}", ended.stdout);
+        assert!(rig.records("contacts").await?.contains_key(&other), "it is somebody else's, too");
+        house.tidemark(&["erase", CONTACTS, "--record", &other, "--for-good"]).await?.good()?;
+        assert_eq!(rig.records("contacts").await?.len(), 0);
         Ok(())
     }
 
