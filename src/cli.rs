@@ -158,6 +158,9 @@ pub(crate) enum Verb {
     /// Read again what was modified since an earlier time: say what that costs, or with --apply set the stream's readers back.
     #[command(after_help = help::REWIND)]
     Rewind(RewindArgs),
+    /// List the latest calls to the CRMs, look at one, or record for a while what is said in each, without anybody's data.
+    #[command(after_help = help::CALLS)]
+    Calls(CallsArgs),
     /// Report how well the CRMs answered: first tries, retries until cured, what is not cured, times, quota, outages.
     #[command(after_help = help::RELIABILITY)]
     Reliability {
@@ -266,6 +269,36 @@ pub(crate) struct EraseArgs {
     pub(crate) plan: bool,
     /// Why; it is recorded with the act. Name no person.
     #[arg(long, conflicts_with = "plan")]
+    pub(crate) reason: Option<String>,
+    /// Print JSON for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CallsArgs {
+    /// A connection such as `hubspot`; without it all.
+    pub(crate) connection: Option<String>,
+    /// Let each call of the connection keep its request and response for a while.
+    #[arg(long, requires = "connection", conflicts_with_all = ["stop", "show", "failed"])]
+    pub(crate) record: bool,
+    /// How long to record, an hour at most; 15m when it is not said.
+    #[arg(long = "for", value_name = "DURATION", requires = "record", value_parser = humantime::parse_duration)]
+    pub(crate) length: Option<Duration>,
+    /// End the recording of the connection now.
+    #[arg(long, requires = "connection", conflicts_with_all = ["show", "failed"])]
+    pub(crate) stop: bool,
+    /// Show one call by its number, with what was kept of it.
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["connection", "failed"])]
+    pub(crate) show: Option<i64>,
+    /// List only calls that did not succeed.
+    #[arg(long)]
+    pub(crate) failed: bool,
+    /// How many calls to list.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Why; it is recorded with the act.
+    #[arg(long, conflicts_with_all = ["show", "failed"])]
     pub(crate) reason: Option<String>,
     /// Print JSON for programs.
     #[arg(long)]

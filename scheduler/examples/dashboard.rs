@@ -24,6 +24,7 @@ async fn main() {
     }
     if weather == "storm" {
         seed::storm(&db, now).await;
+        seed::recorded(&db, now).await;
     }
     if weather == "dead" {
         seed::run(&db, "DELETE FROM tidemark_worker").await;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use tidemark_core::recording::KEEP_MS;
 use tidemark_core::spec::StreamSpec;
 use tidemark_core::window::millis;
 use tidemark_queue::Queue;
 use tidemark_store::capture::Captured;
-use tidemark_store::{Store, arrivals, callouts, lineage, reliability, sweeps, windows, workers};
+use tidemark_store::{Store, arrivals, callouts, lineage, recordings, reliability, sweeps, windows, workers};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -178,6 +179,7 @@ async fn tidy(store: &Store, queue: &Queue, tuning: &Tuning) -> Result<(), dispa
     reliability::count_hours(store).await?;
     reliability::prune(store, now - millis(tuning.keep_call_hours)).await?;
     callouts::prune(store, now - millis(tuning.keep_callouts)).await?;
+    while recordings::prune(store, now - millis(tuning.keep_callouts).min(KEEP_MS)).await? > 0 {}
     windows::prune(store, now - millis(tuning.keep_windows)).await?;
     sweeps::prune(store, now - millis(tuning.keep_windows)).await?;
     arrivals::prune(store, now - millis(tuning.keep_windows)).await?;

@@ -198,6 +198,21 @@ Examples:
   tidemark rewind hubspot.contacts --by 2h
   tidemark rewind hubspot.contacts --to 2026-11-25T10:00:00Z --apply";
 
+pub(super) const CALLS: &str = "Needs: the database alone; it asks no CRM. Calls are kept for retention.callouts.
+A recording is for a support case: running workers heed it with their next call, it ends by itself after the time or 2,000 calls, and
+what was kept goes within a day. Kept are paths, names, structure, numbers of items, codes and ids of requests; secrets never, and every
+value is replaced by its kind and length.
+
+Exit codes:
+  0  they were listed, or the recording runs or has ended
+  1  there is no such connection or call, or more than an hour was asked for
+
+Examples:
+  tidemark calls hubspot --failed
+  tidemark calls --record hubspot --for 15m --reason \"case 4711 with the vendor\"
+  tidemark calls --show 20417
+  tidemark calls --stop hubspot";
+
 pub(super) const RELIABILITY: &str = "Needs: the database alone; it asks no CRM. Hours are counted by a running scheduler and kept for retention.call_hours; the calls
 themselves for retention.callouts.
 A first try is a call that tries nothing again; what failed is cured when a later attempt at it succeeds. An outage lasts from the first

@@ -2,6 +2,7 @@
 
 mod agree;
 mod brake;
+mod calls;
 mod capture;
 mod check;
 mod conflicts;
@@ -63,6 +64,7 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
         Verb::Pause { subject, reason } => pause::pause(&open_migrated(&args.config).await?, &subject, reason.as_deref()).await,
         Verb::Sweep { subject } => sweep::run(&open_migrated(&args.config).await?, &subject).await,
         Verb::Rewind(wish) => rewind::run(&open_migrated(&args.config).await?, &wish).await,
+        Verb::Calls(wish) => calls::run(&open_migrated(&args.config).await?, &wish).await,
         Verb::Reliability { connection, since, markdown, json } => {
             let form = reliability::Form { markdown, json };
             reliability::run(&open_migrated(&args.config).await?, connection.as_deref(), since, form).await

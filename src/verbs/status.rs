@@ -122,20 +122,8 @@ fn print(stream: &StreamOverview) {
 }
 
 fn print_erasure(one: &Erasure) {
-    let record = one.record.as_deref().unwrap_or("none");
-    match one.again_at {
-        Some(_) => say(format_args!(
-            "erased: record {record} of {} shows in the CRM again and is not taken up: `tidemark erase {} --record {record}`",
-            one.stream, one.stream
-        )),
-        None => say(format_args!(
-            "erased: record {record} of {} is still to be {}, tried {} times{}",
-            one.stream,
-            if one.for_good { "deleted for good" } else { "archived" },
-            one.attempts,
-            one.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default()
-        )),
-    }
+    say(format_args!("erased: {} {}", one.thing(), one.waits_for()));
+    say(format_args!("    next      {}", one.next_step()));
 }
 
 /// What the fast reader missed, and the lag that would do.

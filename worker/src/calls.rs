@@ -102,26 +102,28 @@ impl Purpose<'_> {
         items: usize,
         send: impl Future<Output = Answer<T>>,
     ) -> Result<Result<T, NoAnswer>, StoreError> {
-        match self.book(bucket).await? {
-            Ok(()) => {}
+        let recorded = match self.book(bucket).await? {
+            Ok(recorded) => recorded,
             Err(no) => return Ok(Err(no)),
-        }
+        };
         if !lease_holds.await? && !planted(Bug::NoLeaseBeforeCall) {
             return Ok(Err(NoAnswer::LeaseShort));
         }
-        let answer = tokio::select! {
+        let send = async { if recorded { tidemark_crm::recorded(send).await } else { send.await } };
+        let mut answer = tokio::select! {
             biased;
             answer = send => answer,
             () = self.ctx.cut.cancelled() => return Ok(Err(NoAnswer::CutOff)),
         };
-        self.record(items, &answer);
+        self.record(items, &mut answer);
         Ok(answer.result.map_err(NoAnswer::Failed))
     }
 
-    async fn book(&self, bucket: Bucket) -> Result<Result<(), NoAnswer>, StoreError> {
+    /// True when the call is to be recorded.
+    async fn book(&self, bucket: Bucket) -> Result<Result<bool, NoAnswer>, StoreError> {
         let limits = self.connection.crm.limits();
         let Some(limit) = limits.iter().find(|limit| limit.bucket == bucket).or_else(|| limits.first()) else {
-            return Ok(Ok(()));
+            return Ok(Ok(false));
         };
         let rate = Rate {
             per_second: limit.per_second,
@@ -138,7 +140,7 @@ impl Purpose<'_> {
     }
 
     /// Waits for the slot, too.
-    async fn book_slot(&self, bucket: Bucket, rate: Rate) -> Result<Result<(), NoAnswer>, StoreError> {
+    async fn book_slot(&self, bucket: Bucket, rate: Rate) -> Result<Result<bool, NoAnswer>, StoreError> {
         let ctx = self.ctx;
         if let Err(no) = self.book_lane(rate).await? {
             return Ok(Err(no));
@@ -148,12 +150,12 @@ impl Purpose<'_> {
         }
         loop {
             let no = match budget::book(&ctx.store, &self.connection.spec.name, Purse::Of(bucket), rate).await? {
-                Grant::Slot { wait } => {
+                Grant::Slot { wait, recorded } => {
                     let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
                     let good_until = ctx.now() + millis(wait + SLOT_LIFE);
                     ctx.store.pace().sleep(wait).await;
                     if ctx.now() <= good_until {
-                        return Ok(Ok(()));
+                        return Ok(Ok(recorded));
                     }
                     continue;
                 }
@@ -188,7 +190,8 @@ impl Purpose<'_> {
         }
     }
 
-    fn record<T>(&self, items: usize, answer: &Answer<T>) {
+    fn record<T>(&self, items: usize, answer: &mut Answer<T>) {
+        let tape = answer.callout.tape.take();
         let call = &answer.callout;
         if let Some(offset) = call.clock_offset_ms {
             self.connection.learn_offset(self.ctx.now(), offset);
@@ -212,6 +215,7 @@ impl Purpose<'_> {
             elapsed_ms: call.elapsed_ms,
             quota_left: call.quota_left,
             at: self.ctx.now(),
+            tape,
         };
         // The record's writer ends only with the process.
         let _ = self.ctx.callouts.send(row);

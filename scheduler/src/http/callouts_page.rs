@@ -8,7 +8,7 @@ use tidemark_store::overview::{self, CALLOUT_PURPOSES, CalloutFilter, CalloutLin
 use super::frame::Page;
 use super::trouble::Trouble;
 use super::words::{class, number, part, when};
-use super::{App, snapshot};
+use super::{App, call_page, snapshot};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -20,7 +20,7 @@ pub(crate) struct Wish {
 pub(crate) async fn show(State(shared): App, Query(wish): Query<Wish>) -> Result<Markup, Trouble> {
     let snapshot = snapshot::look(&shared).await?;
     let purpose = (!wish.purpose.is_empty()).then(|| wish.purpose.clone());
-    let filter = CalloutFilter { stream: None, purpose, failed: wish.outcome == "failed" };
+    let filter = CalloutFilter { purpose, failed: wish.outcome == "failed", ..CalloutFilter::default() };
     let calls = overview::callouts(&shared.app.store, &filter, 200).await?;
     let page = Page {
         title: "Callouts",
@@ -32,6 +32,7 @@ pub(crate) async fn show(State(shared): App, Query(wish): Query<Wish>) -> Result
     Ok(page.show(&html! {
         h1 { "Callouts" }
         p.lead { "Every HTTP call to a CRM, the newest first; 200 are shown. How well the CRM answers over time: " a href="/reliability" { "reliability" } "." }
+        (call_page::panel(&snapshot))
         form.filters method="get" action="/callouts" {
             label { "Made for " select name="purpose" {
                 option value="" { "anything" }
@@ -57,7 +58,10 @@ pub(crate) fn table(calls: &[CalloutLine]) -> Markup {
             tbody {
                 @for call in calls {
                     tr {
-                        td.nowrap { (when(call.now, call.at)) }
+                        td.nowrap {
+                            a href={ "/callouts/" (call.id) } aria-label={ "Call " (call.id) } { (when(call.now, call.at)) }
+                            @if call.taped { small.block { span.tag { "recorded" } } }
+                        }
                         td { (call.purpose) small.block { @match &call.stream { Some(stream) => a href={ "/streams/" (part(stream)) } { (stream) }, None => (call.connection) } } }
                         td.cause { code { (call.method) " " (call.endpoint) } }
                         td.num { (number(call.items.into())) }

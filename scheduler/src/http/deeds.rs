@@ -1,6 +1,8 @@
-//! What people may do: pause and resume streams and connections, say go, answer brakes, retry and park debts, decide conflicts. Each act is recorded with who did it.
+//! What people may do: pause and resume streams and connections, record calls, say go, answer brakes, retry and park debts, decide conflicts. Each act is recorded with who did it.
 //!
 //! The dashboard's forms and the API share one list of acts; they differ in how they answer.
+
+use std::time::Duration;
 
 use axum::extract::{Form, Path, State};
 use axum::http::StatusCode;
@@ -10,9 +12,10 @@ use serde::Deserialize;
 use serde_json::json;
 use tidemark_core::brake::{Act, Direction};
 use tidemark_core::conflict::Side;
+use tidemark_core::recording;
 use tidemark_store::acts::By;
 use tidemark_store::conflicts::Which;
-use tidemark_store::{StoreError, acts, brakes, conflicts, connections, debts, overview, streams, sweeps};
+use tidemark_store::{StoreError, acts, brakes, conflicts, connections, debts, overview, recordings, streams, sweeps};
 use tracing::info;
 
 use super::login::local;
@@ -24,7 +27,11 @@ use super::{App, Shared, trouble};
 pub(crate) struct Wish {
     back: String,
     reason: Option<String>,
+    /// How long a recording lasts; a quarter of an hour when it is not said.
+    minutes: Option<u32>,
 }
+
+const MINUTES: u32 = 15;
 
 /// What came of an act.
 enum Deed {
@@ -35,7 +42,7 @@ enum Deed {
 }
 
 pub(crate) async fn by_form(State(shared): App, Path(place): Path<(String, String, String)>, Form(wish): Form<Wish>) -> Response {
-    match perform(&shared, "dashboard", &place, wish.reason.as_deref()).await {
+    match perform(&shared, "dashboard", &place, &wish).await {
         Ok(Deed::Done) => Redirect::to(local(&wish.back)).into_response(),
         Ok(Deed::Missing) => trouble::missing(&format!("{} {} to {}", place.0.trim_end_matches('s'), place.1, place.2)),
         Ok(Deed::Refused(why)) => trouble::senseless(&why),
@@ -58,7 +65,7 @@ pub(crate) async fn by_api(State(shared): App, Path(place): Path<(String, String
             }
         },
     };
-    match perform(&shared, "api", &place, wish.reason.as_deref()).await {
+    match perform(&shared, "api", &place, &wish).await {
         Ok(Deed::Done) => Json(json!({ "done": true })).into_response(),
         Ok(Deed::Missing) => {
             let words = format!("there is no {} {} to {}", place.0.trim_end_matches('s'), place.1, place.2);
@@ -69,10 +76,10 @@ pub(crate) async fn by_api(State(shared): App, Path(place): Path<(String, String
     }
 }
 
-async fn perform(shared: &Shared, who: &str, place: &(String, String, String), reason: Option<&str>) -> Result<Deed, StoreError> {
+async fn perform(shared: &Shared, who: &str, place: &(String, String, String), wish: &Wish) -> Result<Deed, StoreError> {
     let (what, name, verb) = (place.0.as_str(), place.1.as_str(), place.2.as_str());
     let reason: Option<String> =
-        reason.map(|reason| reason.trim().chars().take(200).collect()).filter(|reason: &String| !reason.is_empty());
+        wish.reason.as_ref().map(|reason| reason.trim().chars().take(200).collect()).filter(|reason: &String| !reason.is_empty());
     let paused = match &reason {
         Some(reason) => format!("{BY_PERSON}{who}: {reason}"),
         None => format!("{BY_PERSON}{who}"),
@@ -117,6 +124,9 @@ async fn perform(shared: &Shared, who: &str, place: &(String, String, String), r
         }
         ("connections", "pause") => connections::set_state(store, name, "paused", Some(&paused)).await?,
         ("connections", "resume") => connections::set_state(store, name, "running", None).await?,
+        ("connections", "record" | "stop-recording") => {
+            return record(shared, By { who, reason: reason.as_deref() }, name, verb, wish.minutes).await;
+        }
         ("debts", "retry" | "park") => {
             let Ok(id) = name.parse() else { return Ok(Deed::Missing) };
             let Some(debt) = overview::find_debt(store, id).await? else { return Ok(Deed::Missing) };
@@ -130,6 +140,26 @@ async fn perform(shared: &Shared, who: &str, place: &(String, String, String), r
     };
     let subject = format!("{} {name}", what.trim_end_matches('s'));
     settle(shared, who, verb, &subject, reason.as_deref(), done).await
+}
+
+/// The act is recorded with the recording itself.
+async fn record(shared: &Shared, by: By<'_>, name: &str, verb: &str, minutes: Option<u32>) -> Result<Deed, StoreError> {
+    let store = &shared.app.store;
+    if verb == "record" {
+        let asked = Duration::from_secs(u64::from(minutes.unwrap_or(MINUTES)) * 60);
+        let length = match recording::length(asked) {
+            Ok(length) => length,
+            Err(why) => return Ok(Deed::Refused(format!("{why}."))),
+        };
+        if !recordings::start(store, name, length, by).await? {
+            return Ok(Deed::Missing);
+        }
+    } else if !recordings::stop(store, name, by).await? {
+        return Ok(Deed::Refused(format!("No recording of {name} runs.")));
+    }
+    shared.snapshots.forget().await;
+    info!(act.who = by.who, act.verb = verb, "{}: {verb} connection {name}", by.who);
+    Ok(Deed::Done)
 }
 
 /// `name` is the link and the property, `17:phone`. The act is recorded with the decision itself.

@@ -10,8 +10,8 @@ use super::frame::{Page, act, pause, sign};
 use super::snapshot::{ConnectionView, Snapshot};
 use super::stream_card::{Beside, card};
 use super::trouble::Trouble;
-use super::words::{class, count, number, part, span, vendor};
-use super::{App, Shared, snapshot};
+use super::words::{class, count, number, part, span, vendor, when};
+use super::{App, Shared, call_page, snapshot};
 
 pub(crate) async fn show(State(shared): App) -> Result<Markup, Trouble> {
     let snapshot = snapshot::look(&shared).await?;
@@ -40,7 +40,7 @@ fn body(shared: &Shared, snapshot: &Snapshot, windows: &[WindowRow], rows: &Hash
     html! {
         (hero(snapshot))
         (vitals(snapshot))
-        @if !alarm { (parked(&snapshot.parked)) }
+        @if !alarm { (parked(&snapshot.parked)) (erasures(snapshot)) }
         section aria-label="Streams" {
             @for view in streams {
                 @let own: Vec<&WindowRow> = windows.iter().filter(|window| window.stream == view.overview.name && window.reader == "fast").collect();
@@ -48,7 +48,7 @@ fn body(shared: &Shared, snapshot: &Snapshot, windows: &[WindowRow], rows: &Hash
                 (card(view, &Beside { spec: shared.spec(&view.overview.name), windows: &own, rows }))
             }
         }
-        @if alarm { (parked(&snapshot.parked)) }
+        @if alarm { (parked(&snapshot.parked)) (erasures(snapshot)) }
         (connections(snapshot))
         (processes(snapshot))
     }
@@ -129,6 +129,29 @@ fn parked(groups: &[DebtGroup]) -> Markup {
     }
 }
 
+/// People who were erased and are not gone everywhere: what stands in the way, and what comes next.
+fn erasures(snapshot: &Snapshot) -> Markup {
+    html! {
+        @if !snapshot.erasures.is_empty() {
+            section.panel {
+                h2 { "Erased, and not gone yet" }
+                div.scroll { table {
+                    thead { tr { th scope="col" { "Record" } th scope="col" { "What it waits for" } th scope="col" { "Next step" } th scope="col" { "Since" } } }
+                    tbody { @for one in &snapshot.erasures { tr {
+                        th scope="row" { code { (one.record.as_deref().unwrap_or("none")) } small.block { a href={ "/streams/" (part(&one.stream)) } { (one.stream) } } }
+                        td.cause { (one.waits_for()) }
+                        td.step {
+                            (one.next_step())
+                            @if one.again_at.is_none() && one.paused.is_none() { small.block { (when(snapshot.now, one.due_at.max(snapshot.now))) } }
+                        }
+                        td.nowrap { (when(snapshot.now, one.again_at.unwrap_or(one.begun_at))) }
+                    } } }
+                } }
+            }
+        }
+    }
+}
+
 fn connections(snapshot: &Snapshot) -> Markup {
     html! {
         section.panel {
@@ -155,6 +178,7 @@ fn connection_row(connection: &ConnectionView) -> Markup {
             td {
                 span class={ @if running { "dot tone-calm" } @else { "dot tone-alarm" } } { (connection.state) }
                 @if let Some(reason) = &connection.reason { small.block { (reason) } }
+                @if let Some(recording) = &connection.recording { div { a href="/callouts" { (call_page::running(recording)) } } }
             }
             td { (connection.account.as_deref().unwrap_or("not asked yet")) small.block { (connection.environment.as_deref().unwrap_or("")) } }
             td.num { (number(connection.calls_hour())) }
@@ -166,6 +190,7 @@ fn connection_row(connection: &ConnectionView) -> Markup {
             td { @if failures.is_empty() { span.quiet { "none" } } @else { @for calls in failures { small.block { (number(calls.calls)) " × " (class(calls.class.as_deref().unwrap_or(""))) } } } }
             td.num { @if let Some(left) = connection.quota_left { (number(left)) } @else { "–" } }
             td.acts {
+                @if connection.recording.is_some() { (call_page::stop(connection, "/")) }
                 @if running { (pause(&place("pause"), &connection.name, "/")) }
                 @else { (act(&place("resume"), "Resume", &connection.name, "/", "primary")) }
             }

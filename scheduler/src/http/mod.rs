@@ -5,6 +5,7 @@
 mod acts_page;
 mod api;
 mod assets;
+mod call_page;
 mod callouts_page;
 mod chart;
 mod conflicts_page;
@@ -167,6 +168,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/debts", get(debts_page::show))
         .route("/conflicts", get(conflicts_page::show))
         .route("/callouts", get(callouts_page::show))
+        .route("/callouts/{id}", get(call_page::show))
         .route("/reliability", get(reliability_page::show))
         .route("/reliability.md", get(reliability_page::as_markdown))
         .route("/acts", get(acts_page::show))

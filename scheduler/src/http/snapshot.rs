@@ -8,7 +8,9 @@ use tidemark_core::Millis;
 use tidemark_core::arrival::Report;
 use tidemark_core::window::Reader;
 use tidemark_store::connections::Connection;
+use tidemark_store::erasure::{self, Erasure};
 use tidemark_store::overview::{self, CalloutSummary, DebtCount, DebtGroup, StreamOverview, WorkerRow};
+use tidemark_store::recordings::{self, Recording};
 use tidemark_store::{StoreError, changes, connections};
 use tokio::sync::Mutex;
 
@@ -27,6 +29,8 @@ pub(crate) struct Snapshot {
     pub(crate) connections: Vec<ConnectionView>,
     pub(crate) workers: Vec<WorkerRow>,
     pub(crate) parked: Vec<DebtGroup>,
+    /// People who were erased and whose record is still there, or shows again.
+    pub(crate) erasures: Vec<Erasure>,
     #[serde(skip)]
     pub(crate) debts: Vec<DebtCount>,
 }
@@ -69,6 +73,8 @@ pub(crate) struct ConnectionView {
     pub(crate) quota_left: Option<i64>,
     /// The last hour's calls by class, the busiest first.
     pub(crate) calls: Vec<CalloutSummary>,
+    /// While its calls keep their requests and responses.
+    pub(crate) recording: Option<Recording>,
 }
 
 impl ConnectionView {
@@ -143,7 +149,8 @@ async fn take(app: &AppState) -> Result<Snapshot, StoreError> {
     let connections = connection_views(app).await?;
     let parked = overview::debt_groups(store).await?;
     let debts = overview::debt_counts(store).await?;
-    Ok(Snapshot { now, headline, streams, queue, connections, workers, parked, debts })
+    let erasures = erasure::open(store).await?;
+    Ok(Snapshot { now, headline, streams, queue, connections, workers, parked, erasures, debts })
 }
 
 /// Living processes that do work; a scheduler alone moves nothing.
@@ -168,7 +175,9 @@ fn view(app: &AppState, overview: StreamOverview, house: House) -> StreamView {
 async fn connection_views(app: &AppState) -> Result<Vec<ConnectionView>, StoreError> {
     let calls = overview::callout_summary(&app.store).await?;
     let quotas = overview::quotas(&app.store).await?;
+    let recordings = recordings::running(&app.store).await?;
     let view = |connection: Connection| ConnectionView {
+        recording: recordings.iter().find(|one| one.connection == connection.name).cloned(),
         quota_left: quotas.iter().find(|(name, _)| *name == connection.name).map(|(_, left)| *left),
         calls: calls.iter().filter(|calls| calls.connection == connection.name).cloned().collect(),
         name: connection.name,

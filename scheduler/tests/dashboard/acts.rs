@@ -1,6 +1,6 @@
 //! What people do changes the state and is recorded.
 
-use crate::site::Site;
+use crate::site::{Site, words};
 use crate::{on_both_databases, seed};
 
 on_both_databases! {
@@ -8,6 +8,7 @@ on_both_databases! {
     go_starts_a_stream_whose_plan_was_ready(None);
     a_connection_can_be_paused_and_resumed(None);
     debts_can_be_retried_and_parked(None);
+    calls_are_recorded_for_a_while_and_the_recording_is_stopped(None);
     what_a_brake_holds_is_let_through_with_a_button(None);
     the_api_does_the_same_acts_and_answers_in_json(None);
     conflicts_are_decided_with_one_of_two_buttons(None);
@@ -66,6 +67,33 @@ async fn a_connection_can_be_paused_and_resumed(site: Site) {
     assert_eq!(site.text(state).await, "running:");
     assert_eq!(last_act(&site).await, "dashboard resume connection hubspot: ");
     assert_eq!(site.post("/acts/connections/nothing/pause", "").await.status(), 404);
+}
+
+async fn calls_are_recorded_for_a_while_and_the_recording_is_stopped(site: Site) {
+    world(&site).await;
+    assert!(site.page("/callouts").await.contains("action=\"/acts/connections/hubspot/record\""));
+    assert_eq!(site.post("/acts/connections/hubspot/record", "minutes=61&back=/callouts").await.status(), 409);
+    assert_eq!(site.post("/acts/connections/hubspot/record", "minutes=30&reason=case+4711&back=/callouts").await.status(), 303);
+    assert_eq!(last_act(&site).await, "dashboard record calls connection hubspot for 1800 s: case 4711");
+    for page in ["/", "/callouts"] {
+        let text = words(&site.page(page).await);
+        assert!(text.contains("recorded for 29 min more") && text.contains("calls at most, begun by dashboard"), "{text}");
+        assert!(site.page(page).await.contains("action=\"/acts/connections/hubspot/stop-recording\""));
+    }
+    let status: serde_json::Value = site.get("/api/status").await.json().await.unwrap();
+    let hubspot = status["connections"].as_array().unwrap().iter().find(|one| one["name"] == "hubspot").unwrap();
+    assert_eq!(hubspot["recording"]["by"], "dashboard");
+    assert_eq!(site.post("/acts/connections/hubspot/stop-recording", "back=/").await.status(), 303);
+    assert_eq!(last_act(&site).await, "dashboard stop recording calls connection hubspot: ");
+    assert_eq!(site.post("/acts/connections/hubspot/stop-recording", "").await.status(), 409, "none runs");
+    assert!(!site.page("/").await.contains("recorded for"));
+    let by_api = site.client.post(format!("{}/api/connections/hubspot/record", site.address)).body(r#"{"minutes": 5}"#);
+    assert_eq!(by_api.send().await.unwrap().status(), 200);
+    assert_eq!(last_act(&site).await, "api record calls connection hubspot for 300 s: ");
+    // It ends by itself.
+    seed::run(&site.db, "UPDATE tidemark_connection SET record_until = 1").await;
+    assert_eq!(site.post("/acts/connections/hubspot/stop-recording", "").await.status(), 409);
+    assert_eq!(site.post("/acts/connections/nothing/record", "").await.status(), 404);
 }
 
 async fn debts_can_be_retried_and_parked(site: Site) {

@@ -8,6 +8,8 @@ on_both_databases! {
     the_home_page_is_calm_when_all_is_fresh(None);
     a_stream_whose_triggers_are_gone_says_so_on_its_card(None);
     hostile_text_is_shown_and_never_obeyed(None);
+    a_call_is_shown_with_what_was_kept_of_it_and_its_body_breaks_nothing(None);
+    who_is_erased_and_not_gone_yet_is_told_with_the_next_step(None);
     an_empty_installation_says_so_in_words(None);
     a_row_says_why_it_is_as_it_is(None);
     the_reliability_report_is_a_page_markdown_and_json(None);
@@ -161,14 +163,93 @@ async fn a_stream_whose_triggers_are_gone_says_so_on_its_card(site: Site) {
     assert!(words(&site.page("/streams/hubspot.contacts").await).contains("the capture triggers on customers are missing"));
 }
 
+async fn a_call_is_shown_with_what_was_kept_of_it_and_its_body_breaks_nothing(site: Site) {
+    let now = site.store.now().await.unwrap();
+    seed::calm(&site.db, now).await;
+    seed::storm(&site.db, now).await;
+    let body = "POST /x\n\n{ \"a\": ‹text 5› }</pre></section><script>alert(1)</script>&\"";
+    let id = site.text("SELECT CAST(max(id) AS TEXT) FROM tidemark_callout").await;
+    assert!(words(&site.page(&format!("/callouts/{id}")).await).contains("Its request and response were not kept"));
+    seed::run(
+        &site.db,
+        &format!("INSERT INTO tidemark_tape (callout_id, request, response) VALUES ({id}, '{body}', '429 {body}')"),
+    )
+    .await;
+    let page = site.page(&format!("/callouts/{id}")).await;
+    assert!(!page.contains("<script>alert"), "{page}");
+    assert_eq!(page.matches("</pre>").count(), 2, "what was said ends no element");
+    assert_eq!(
+        page.matches("‹text 5› }&lt;/pre&gt;&lt;/section&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;").count(),
+        2,
+        "{page}"
+    );
+    let text = words(&page);
+    for expect in
+        ["POST /crm/v3/objects/contacts/search", "429 the CRM asked us to wait", "You have reached your secondly limit."]
+    {
+        assert!(text.contains(expect), "{expect:?} is not in\n{text}");
+    }
+    let list = site.page("/callouts").await;
+    assert!(list.contains(&format!("href=\"/callouts/{id}\"")));
+    assert_eq!(list.matches(">recorded</span>").count(), 1);
+    seed::run(&site.db, "UPDATE tidemark_tape SET response = NULL").await;
+    assert!(words(&site.page(&format!("/callouts/{id}")).await).contains("Nothing was heard."));
+    for nothing in ["999999", "x", "-1", "%3Cscript%3Ealert(1)"] {
+        let answer = site.get(&format!("/callouts/{nothing}")).await;
+        assert_eq!(answer.status(), 404, "{nothing}");
+        assert!(!answer.text().await.unwrap().contains("<script>alert"));
+    }
+}
+
+async fn who_is_erased_and_not_gone_yet_is_told_with_the_next_step(site: Site) {
+    let now = site.store.now().await.unwrap();
+    seed::calm(&site.db, now).await;
+    seed::run(
+        &site.db,
+        &format!(
+            "INSERT INTO tidemark_erasure (stream_id, row_key, remote_id, state, who, begun_at, attempts, cause, again_at, due_at) VALUES
+             (1, '7', '701', 'begun', 'ana', {now} - 600000, 2, 'HubSpot answered 503 <b>', NULL, {now} + 90000),
+             (1, '8', '702', 'begun', 'ana', {now} - 500000, 0, NULL, NULL, {now}),
+             (1, '9', '703', 'done', 'ana', {now} - 400000, 1, NULL, {now} - 60000, {now}),
+             (1, '10', '704', 'done', 'ana', {now} - 400000, 1, NULL, NULL, {now})"
+        ),
+    )
+    .await;
+    let text = words(&site.page("/").await);
+    for expect in [
+        "701 hubspot.contacts is still to be archived, tried 2 times: HubSpot answered 503 &lt;b&gt; a worker tries it again by itself until the record is gone",
+        "702 hubspot.contacts is still to be archived, tried 0 times: it waits for its turn",
+        "703 hubspot.contacts shows in the CRM again and is not taken up erase it once more with `tidemark erase hubspot.contacts --record 703`",
+    ] {
+        assert!(text.contains(expect), "{expect:?} is not in\n{text}");
+    }
+    assert!(!text.contains("704"), "it is gone");
+    site.post("/acts/connections/hubspot/pause", "").await;
+    let text = words(&site.page("/").await);
+    assert!(
+        text.contains(
+            "tried 2 times: hubspot is paused, and a pause stops every call `tidemark resume hubspot`; a worker then goes on"
+        ),
+        "{text}"
+    );
+    seed::run(&site.db, "UPDATE tidemark_erasure SET state = 'done', again_at = NULL").await;
+    site.post("/acts/connections/hubspot/resume", "").await;
+    assert!(!site.page("/").await.contains("not gone yet"), "nothing is open");
+}
+
 const HOSTILE: &str = "<script>alert(1)</script>\"&";
 
 async fn hostile_text_is_shown_and_never_obeyed(site: Site) {
     let now = site.store.now().await.unwrap();
     seed::calm(&site.db, now).await;
     seed::history(&site.db, now).await;
+    seed::recorded(&site.db, now).await;
+    let taped = format!("/callouts/{}", site.text("SELECT CAST(min(callout_id) AS TEXT) FROM tidemark_tape").await);
     let statements = [
+        "UPDATE tidemark_tape SET request = '{}', response = '{}'".to_owned(),
+        "UPDATE tidemark_erasure SET remote_id = '{}', cause = '{}'".to_owned(),
         "UPDATE tidemark_stream SET poll_error = '{}', poll_attempts = 1, reason = '{}', object = '{}', table_name = '{}'".to_owned(),
+        format!("UPDATE tidemark_connection SET record_by = '{{}}', record_left = 5, record_until = {now} + 900000"),
         "UPDATE tidemark_connection SET account = '{}', environment = '{}', reason = '{}', connector = '{}'".to_owned(),
         "UPDATE tidemark_callout SET class = 'rejected', message = '{}', endpoint = '{}', method = '{}'".to_owned(),
         "INSERT INTO tidemark_debt (stream_id, kind, subject, state, class, code, cause, next_step) VALUES (1, 'push', '{}', 'parked', '{}', '{}', '{}', '{}')".to_owned(),
@@ -182,6 +263,7 @@ async fn hostile_text_is_shown_and_never_obeyed(site: Site) {
         seed::run(&site.db, &sql.replace("{}", HOSTILE)).await;
     }
     for path in PAGES.into_iter().chain([
+        taped.as_str(),
         "/debts?stream=%3Cscript%3Ealert(1)%3C/script%3E&page=1",
         "/%3Cscript%3Ealert(1)",
         "/streams/%3Cscript%3Ealert(1)",

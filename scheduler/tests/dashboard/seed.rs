@@ -172,6 +172,64 @@ pub(crate) async fn lineage(db: &DatabaseConnection, now: i64) {
     }
 }
 
+/// The first call was recorded, the recording still runs, and a person who was erased is not gone yet.
+pub(crate) async fn recorded(db: &DatabaseConnection, now: i64) {
+    let request = r#"POST /crm/v3/objects/contacts/batch/upsert
+user-agent: tidemark/0.1.0
+authorization: ‹secret›
+content-type: application/json
+
+{
+  "inputs": [ ‹2 items›
+    {
+      "id": ‹digits 4 #1›,
+      "idProperty": "tidemark_key",
+      "properties": {
+        "email": ‹e-mail 21›,
+        "firstname": ‹text 6, not ASCII, blank around›
+      }
+    },
+    {
+      "id": ‹digits 4›,
+      "idProperty": "tidemark_key",
+      "properties": {
+        "phone": ""
+      }
+    }
+  ]
+}"#;
+    let response = r#"400
+date: Thu, 26 Nov 2026 10:41:07 GMT
+content-type: application/json;charset=utf-8
+x-hubspot-ratelimit-remaining: 97
+cf-ray: 8e1f2a77bd-TXL
+
+{
+  "status": "error",
+  "message": "Property 'email' of … … is not valid: …",
+  "correlationId": "3f1c2d9a-77aa-4c10-9d5e-0a1b2c3d4e5f",
+  "category": "VALIDATION_ERROR",
+  "context": {
+    "ids": [
+      ‹digits 4 #1›
+    ]
+  }
+}"#;
+    run(
+        db,
+        &format!(
+            "INSERT INTO tidemark_tape (callout_id, request, response) SELECT min(id), '{}', '{}' FROM tidemark_callout",
+            request.replace('\'', "''"),
+            response.replace('\'', "''")
+        ),
+    )
+    .await;
+    run(db, &format!("UPDATE tidemark_connection SET record_until = {now} + 754000, record_left = 1873, record_by = 'ana on the command line' WHERE name = 'hubspot'")).await;
+    let erasure = "INSERT INTO tidemark_erasure (stream_id, row_key, remote_id, who, begun_at, attempts, cause, due_at)";
+    let cause = "archiving 1 contacts: HubSpot answered 503: the service is unavailable";
+    run(db, &format!("{erasure} VALUES (1, '7', '55301', 'ana', {now} - 600000, 2, '{cause}', {now} + 90000)")).await;
+}
+
 /// Contacts twelve minutes behind, debts in every state, a connection whose token is refused, a plan that waits.
 pub(crate) async fn storm(db: &DatabaseConnection, now: i64) {
     run(

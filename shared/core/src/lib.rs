@@ -33,6 +33,7 @@ pub mod policy;
 pub mod push;
 pub mod reading;
 pub mod record;
+pub mod recording;
 pub mod reliability;
 pub mod rewind;
 pub mod rule;

@@ -6,13 +6,14 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::DateTime;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
 use reqwest::{Method, Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
 
 use crate::redact::vendor_words;
+use crate::tape::{self, Call, Heard};
 use crate::{Answer, Callout};
 
 /// Largest body read. A page of 200 records with every property is a tenth of this.
@@ -157,8 +158,7 @@ impl Client {
         let mut http = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_MAX.min(spec.deadline / 2))
-            .user_agent(concat!("tidemark/", env!("CARGO_PKG_VERSION")));
+            .connect_timeout(CONNECT_MAX.min(spec.deadline / 2));
         if is_loopback(&base) {
             http = http.no_proxy();
         }
@@ -173,6 +173,7 @@ impl Client {
     /// Makes one call and reads its answer to the end, within the deadline.
     pub async fn send(&self, request: Request) -> Exchange {
         let mut callout = callout(&request);
+        self.tape(&request, None, &mut callout);
         let started = Instant::now();
         let reply = match tokio::time::timeout(self.deadline, self.exchange(&request, &mut callout)).await {
             Ok(reply) => reply,
@@ -195,11 +196,43 @@ impl Client {
         let wait = headers.get(RETRY_AFTER).and_then(|value| retry_after(value, date.unwrap_or(middle)));
 
         let mut reply = Reply { intent: request.intent, tried: request.tried.clone(), status, headers, body: Vec::new(), wait };
+        self.tape(request, Some((&reply, false)), callout);
         if (300..400).contains(&status) {
             return Err(reply.malformed(&self.redirected(&reply.headers)));
         }
-        reply.body = self.read_body(request, &reply, response).await?;
-        Ok(reply)
+        let read = self.read_body(request, &mut reply, response).await;
+        self.tape(request, Some((&reply, read.is_ok())), callout);
+        read.map(|()| reply)
+    }
+
+    /// Where this call is recorded: what there is of it so far, so that one that breaks off is told as far as it came.
+    fn tape(&self, request: &Request, answer: Option<(&Reply, bool)>, callout: &mut Callout) {
+        if !tape::is_on() {
+            return;
+        }
+        let heard =
+            answer.map(|(reply, whole)| Heard { status: reply.status, headers: &reply.headers, body: &reply.body, whole });
+        let call = Call {
+            secret: self.token.expose_secret(),
+            method: callout.method,
+            path: &request.path,
+            headers: &self.headers(request),
+            body: request.body.as_deref(),
+            answer: heard,
+        };
+        callout.tape = Some(Box::new(tape::tape(&call)));
+    }
+
+    fn headers(&self, request: &Request) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tidemark/", env!("CARGO_PKG_VERSION"))));
+        if let Some(header) = bearer(&self.token) {
+            headers.insert(AUTHORIZATION, header);
+        }
+        if request.body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        headers
     }
 
     async fn start(&self, request: &Request) -> Result<Response, Failure> {
@@ -209,12 +242,9 @@ impl Client {
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         url.set_query(query);
         let method = if request.body.is_some() { Method::POST } else { Method::GET };
-        let mut call = self.http.request(method, url);
-        if let Some(header) = bearer(&self.token) {
-            call = call.header(AUTHORIZATION, header);
-        }
+        let mut call = self.http.request(method, url).headers(self.headers(request));
         if let Some(body) = &request.body {
-            call = call.header(CONTENT_TYPE, "application/json").body(body.clone());
+            call = call.body(body.clone());
         }
         call.send().await.map_err(|error| {
             let cause = self.words(&root_cause(&error));
@@ -226,18 +256,18 @@ impl Client {
         })
     }
 
-    async fn read_body(&self, request: &Request, reply: &Reply, mut response: Response) -> Result<Vec<u8>, Failure> {
-        let too_large = || reply.malformed(&format!("the body is larger than {} MiB", BODY_BYTES_MAX >> 20));
+    async fn read_body(&self, request: &Request, reply: &mut Reply, mut response: Response) -> Result<(), Failure> {
+        let too_large = |reply: &Reply| reply.malformed(&format!("the body is larger than {} MiB", BODY_BYTES_MAX >> 20));
         let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
         if announced > BODY_BYTES_MAX {
-            return Err(too_large());
+            return Err(too_large(reply));
         }
-        let mut body = Vec::with_capacity(announced);
+        reply.body.reserve_exact(announced);
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > BODY_BYTES_MAX => return Err(too_large()),
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(body),
+                Ok(Some(chunk)) if reply.body.len() + chunk.len() > BODY_BYTES_MAX => return Err(too_large(reply)),
+                Ok(Some(chunk)) => reply.body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(()),
                 Err(error) => {
                     let cause = self.words(&root_cause(&error));
                     let mut failure = request.lost(&format!("answered {}, then the body broke off: {cause}", reply.status));
@@ -273,6 +303,7 @@ fn callout(request: &Request) -> Callout {
         elapsed_ms: 0,
         quota_left: None,
         clock_offset_ms: None,
+        tape: None,
     }
 }
 

@@ -10,15 +10,18 @@ pub mod http;
 pub mod hubspot;
 mod redact;
 mod refusal;
+mod tape;
 
 use async_trait::async_trait;
 use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::fit::PropertyKind;
 use tidemark_core::record::{Record, RemoteId, Value};
+use tidemark_core::recording::Tape;
 use tidemark_core::source::{Page, Position, SourceTraits};
 
 pub use connect::{CONNECTORS, ConnectError, connect};
+pub use tape::recorded;
 pub use tidemark_core::source::Bucket;
 
 /// What one HTTP call came to. Every call has one, whatever its result.
@@ -35,6 +38,8 @@ pub struct Callout {
     pub quota_left: Option<i64>,
     /// CRM's `Date` header minus our clock at the middle of the call, milliseconds.
     pub clock_offset_ms: Option<i64>,
+    /// Only of a call that was made within [`recorded`].
+    pub tape: Option<Box<Tape>>,
 }
 
 /// The result of one call together with its record.
@@ -193,6 +198,7 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
             elapsed_ms: 0,
             quota_left: None,
             clock_offset_ms: None,
+            tape: None,
         };
         Answer { result: Err(failure), callout }
     }

@@ -13,7 +13,7 @@ use server::{
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::record::RemoteId;
 use tidemark_crm::hubspot::HubSpot;
-use tidemark_crm::{Answer, Crm, WriteBatch, WriteKind};
+use tidemark_crm::{Answer, Crm, WriteBatch, WriteKind, recorded};
 
 async fn read(crm: &HubSpot) -> Answer<tidemark_core::source::Page> {
     crm.read_page(&page_of("contacts", &properties())).await
@@ -272,4 +272,26 @@ async fn every_call_records_status_time_quota_and_the_servers_clock() {
     let ours = 1_772_366_400_000 - callout.clock_offset_ms.unwrap();
     assert!((before..=after).contains(&ours));
     assert_eq!(server.asked()[0].authorization.as_deref(), Some(format!("Bearer {TOKEN}").as_str()));
+}
+
+#[tokio::test]
+async fn a_call_is_kept_as_far_as_it_came_and_only_when_it_is_asked_for() {
+    let server =
+        Server::saying(vec![say(200, &json!({ "results": [] })), say(400, &vendor_error("VALIDATION_ERROR", "no"))]).await;
+    assert_eq!(read(&server.crm).await.callout.tape, None);
+    let refused = recorded(write(&server.crm)).await.callout.tape.unwrap();
+    assert!(refused.request.starts_with("POST /crm/v3/objects/contacts/batch/update\nuser-agent: tidemark/"), "{refused:?}");
+    assert!(refused.request.contains("authorization: ‹secret›\n") && refused.request.contains("\"email\": ‹e-mail 13›"));
+    let said = refused.response.unwrap();
+    assert!(said.starts_with("400\n") && said.contains("\"category\": \"VALIDATION_ERROR\""), "{said}");
+    // Nothing heard, a head and no end, and a page of the edge.
+    let unheard = recorded(read(&crm_behind_nothing().await)).await.callout.tape.unwrap();
+    assert_eq!(unheard.response, None);
+    let unheard = recorded(read(&crm_behind_silence().await)).await.callout.tape.unwrap();
+    assert_eq!(unheard.response, None);
+    let broken =
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n{\"results\":[{\"id\":\"Wupperfeld";
+    let broken = recorded(read(&crm_behind_bytes(broken.to_vec()).await)).await.callout.tape.unwrap().response.unwrap();
+    assert!(broken.contains("\"id\": ‹text 10›") && broken.contains("the body had not ended after 29 bytes"), "{broken}");
+    assert_eq!(read(&server.crm).await.callout.tape, None, "and none of it afterwards");
 }

@@ -24,8 +24,8 @@ pub struct Rate {
 /// A booked slot, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grant {
-    /// Start the call after `wait` milliseconds, and no later than a moment after that.
-    Slot { wait: Millis },
+    /// Start the call after `wait` milliseconds, and no later than a moment after that. `recorded`: somebody wants to see what is said in it.
+    Slot { wait: Millis, recorded: bool },
     /// The rate's next slot is farther away than the caller waits.
     Busy { wait: Millis },
     /// The day is spent; it ends in `wait` milliseconds (UTC midnight of the database's clock).
@@ -77,12 +77,13 @@ pub async fn book(store: &Store, connection: &str, purse: Purse, rate: Rate) -> 
         "UPDATE tidemark_budget AS b SET {tat} = {slot} + $3, day = {today}, day_calls = CASE WHEN b.day = {today} THEN b.day_calls + 1 ELSE 1 END
          WHERE b.connection = $1 AND b.bucket = '{purse_row}' AND {slot} - {now} <= $4 AND (b.day <> {today} OR b.day_calls < $5)
            AND EXISTS (SELECT 1 FROM tidemark_connection c WHERE c.name = $1 AND c.state = 'running')
-         RETURNING {row}{tat} - $3 - {now}"
+         RETURNING {row}{tat} - $3 - {now}, (SELECT c.record_until > {{now}} AND c.record_left > 0 FROM tidemark_connection c WHERE c.name = $1)"
     );
     let values = vec![connection.into(), slack.into(), interval.into(), (rate.wait_max * 1_000).into(), per_day.into()];
     if let Some(row) = one(&store.db, &sql, values).await? {
         let ahead: i64 = get(&row, 0)?;
-        return Ok(Grant::Slot { wait: (ahead.max(0) + 999) / 1_000 });
+        let recorded = get::<Option<bool>>(&row, 1)?.unwrap_or(false);
+        return Ok(Grant::Slot { wait: (ahead.max(0) + 999) / 1_000, recorded });
     }
     why_not(store, connection, purse, per_day, rate.wait_max).await
 }

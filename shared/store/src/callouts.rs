@@ -1,10 +1,12 @@
 //! The record of every HTTP call to a CRM: attempt, class, status, time, quota left. Written in batches, pruned by age.
 
+use sea_orm::Value;
 use tidemark_core::Millis;
+use tidemark_core::recording::Tape;
 
 use crate::dialect::table;
-use crate::query::run;
-use crate::{Store, StoreError};
+use crate::query::{run, scalar};
+use crate::{Store, StoreError, recordings};
 
 /// One call, as it is remembered. Texts are free of secrets and personal data.
 #[derive(Debug, Clone)]
@@ -26,13 +28,28 @@ pub struct CalloutRow {
     pub quota_left: Option<i64>,
     /// When it was answered, database clock as the caller measured it.
     pub at: Millis,
+    /// Where the connection is recorded.
+    pub tape: Option<Box<Tape>>,
 }
 
-/// Stores a batch of calls in one statement.
+/// Stores a batch of calls: in one statement, but for those that are recorded, which are looked up by their number.
 pub async fn record(store: &Store, calls: &[CalloutRow]) -> Result<(), StoreError> {
-    if calls.is_empty() {
-        return Ok(());
+    let (taped, plain): (Vec<&CalloutRow>, Vec<&CalloutRow>) = calls.iter().partition(|call| call.tape.is_some());
+    if !plain.is_empty() {
+        let (sql, values) = insert(store, &plain);
+        run(&store.db, &sql, values).await?;
     }
+    for call in taped {
+        let (sql, values) = insert(store, &[call]);
+        let id: i64 = scalar(&store.db, &format!("{sql} RETURNING id"), values).await?;
+        if let Some(tape) = &call.tape {
+            recordings::keep(store, id, &call.connection, tape).await?;
+        }
+    }
+    Ok(())
+}
+
+fn insert(store: &Store, calls: &[&CalloutRow]) -> (String, Vec<Value>) {
     let numbers: Vec<[Option<String>; 7]> = calls
         .iter()
         .map(|call| {
@@ -66,8 +83,7 @@ pub async fn record(store: &Store, calls: &[CalloutRow]) -> Result<(), StoreErro
          SELECT v.c0, CAST(v.c1 AS BIGINT), v.c2, CAST(v.c3 AS INTEGER), v.c4, v.c5, CAST(v.c6 AS INTEGER), CAST(v.c7 AS INTEGER), v.c8, v.c9,
             CAST(v.c10 AS INTEGER), CAST(v.c11 AS BIGINT), CAST(v.c12 AS BIGINT) FROM {source}"
     );
-    run(&store.db, &sql, values).await?;
-    Ok(())
+    (sql, values)
 }
 
 /// Forgets calls older than `before`, a bounded number at a time.

@@ -214,6 +214,9 @@ async fn scrub(tx: &Tx, target: &Target<'_>) -> Result<(), StoreError> {
     if let Some(link) = &target.link {
         run(tx, "DELETE FROM tidemark_lineage WHERE link_id = $1", vec![link.id.into()]).await?;
     }
+    // Nobody's values are in a tape; its words are the vendor's, and a machine chose which stand.
+    let sql = "DELETE FROM tidemark_tape WHERE callout_id IN (SELECT id FROM tidemark_callout WHERE stream_id = $1)";
+    run(tx, sql, vec![target.mapped.id.into()]).await?;
     let subjects = target.row_key.iter().map(RowKey::as_str).chain(target.remote_id.iter().map(RemoteId::as_str));
     let sql = format!("DELETE FROM tidemark_drift WHERE stream_id = $1 AND subject {}", in_list(backend, 2, "text"));
     run(tx, &sql, vec![target.mapped.id.into(), list(backend, subjects)]).await?;
@@ -350,12 +353,46 @@ pub struct Erasure {
     pub cause: Option<String>,
     /// The record is deleted so that nothing brings it back, rather than archived.
     pub for_good: bool,
+    /// When it is tried next, while it is open.
+    pub due_at: Millis,
+    /// The stream or connection that is paused, and with it the erasure.
+    pub paused: Option<String>,
+}
+
+impl Erasure {
+    pub fn thing(&self) -> String {
+        format!("record {} of {}", self.record.as_deref().unwrap_or("none"), self.stream)
+    }
+
+    /// What is in its way.
+    pub fn waits_for(&self) -> String {
+        let fate = if self.for_good { "deleted for good" } else { "archived" };
+        let tried = format!("is still to be {fate}, tried {} times", self.attempts);
+        match (&self.again_at, &self.paused, &self.cause) {
+            (Some(_), ..) => "shows in the CRM again and is not taken up".to_owned(),
+            (None, Some(paused), _) => format!("{tried}: {paused} is paused, and a pause stops every call"),
+            (None, None, Some(cause)) => format!("{tried}: {cause}"),
+            (None, None, None) => format!("{tried}: it waits for its turn"),
+        }
+    }
+
+    /// What a person does, or what happens without one.
+    pub fn next_step(&self) -> String {
+        let record = self.record.as_deref().unwrap_or("none");
+        match (&self.again_at, &self.paused) {
+            (Some(_), _) => format!("erase it once more with `tidemark erase {} --record {record}`", self.stream),
+            (None, Some(paused)) => format!("`tidemark resume {paused}`; a worker then goes on"),
+            (None, None) => "a worker tries it again by itself until the record is gone".to_owned(),
+        }
+    }
 }
 
 /// Those that want somebody's eye: whose record is not gone yet, or shows again.
 pub async fn open(store: &Store) -> Result<Vec<Erasure>, StoreError> {
-    let sql = "SELECT s.name, e.row_key, e.remote_id, e.state, e.begun_at, e.done_at, e.again_at, e.attempts, e.cause, e.for_good
-        FROM tidemark_erasure e JOIN tidemark_stream s ON s.id = e.stream_id WHERE e.state = 'begun' OR e.again_at IS NOT NULL ORDER BY e.id LIMIT 100";
+    let sql = "SELECT s.name, e.row_key, e.remote_id, e.state, e.begun_at, e.done_at, e.again_at, e.attempts, e.cause, e.for_good, e.due_at,
+            CASE WHEN c.state <> 'running' THEN c.name WHEN s.state = 'paused' THEN s.name END
+        FROM tidemark_erasure e JOIN tidemark_stream s ON s.id = e.stream_id LEFT JOIN tidemark_connection c ON c.name = s.connection
+        WHERE e.state = 'begun' OR e.again_at IS NOT NULL ORDER BY e.id LIMIT 100";
     let read = |row: &QueryResult| {
         Ok(Erasure {
             stream: get(row, 0)?,
@@ -368,6 +405,8 @@ pub async fn open(store: &Store) -> Result<Vec<Erasure>, StoreError> {
             attempts: get(row, 7)?,
             cause: get(row, 8)?,
             for_good: get::<i64>(row, 9)? != 0,
+            due_at: get(row, 10)?,
+            paused: get(row, 11)?,
         })
     };
     all(&store.db, sql, vec![]).await?.iter().map(read).collect()

@@ -33,6 +33,7 @@ mod page_brakes;
 mod page_rows;
 pub mod push;
 mod query;
+pub mod recordings;
 pub mod registration;
 pub mod rehearsal;
 pub mod reliability;

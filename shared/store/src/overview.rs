@@ -15,7 +15,7 @@ mod totals;
 pub use brakes::BrakeView;
 pub use calls::{
     CALLOUT_PURPOSES, CalloutCounter, CalloutFilter, CalloutLine, CalloutSummary, callout_counters, callout_mark,
-    callout_summary, callouts, quotas,
+    callout_summary, callouts, find_callout, quotas,
 };
 pub use conflicts::{ConflictLine, conflicts};
 pub use debts::{DEBT_STATES, DebtCount, DebtFilter, DebtGroup, DebtRow, debt_counts, debt_groups, debts, find_debt};

@@ -167,6 +167,7 @@ impl Face {
                 elapsed_ms: u32::try_from(elapsed).unwrap_or(u32::MAX),
                 quota_left: None,
                 clock_offset_ms: (!late).then(|| date - (started + elapsed / 2)),
+                tape: None,
             },
             result,
         }

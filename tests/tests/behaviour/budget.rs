@@ -75,7 +75,7 @@ on_both_databases! {
         let ended = stores[0].now().await?;
         for bucket in [Bucket::General, Bucket::Search] {
             let waits = grants.iter().filter(|(one, _)| *one == bucket).map(|(_, grant)| match grant {
-                Grant::Slot { wait } => Ok(*wait),
+                Grant::Slot { wait, .. } => Ok(*wait),
                 other => Err(eyre::eyre!("{other:?}")),
             });
             let waits = waits.collect::<eyre::Result<Vec<_>>>()?;

@@ -5,6 +5,8 @@ use eyre::{OptionExt, WrapErr};
 use serde_json::Value;
 use tidemark_sandbox::ObjectType::Contacts;
 use tidemark_sandbox::{ForcedAnswer, Weather};
+use tidemark_store::acts::By;
+use tidemark_store::recordings;
 use tidemark_tests::deadline::until;
 use tidemark_tests::house::{House, PATIENCE};
 use tidemark_tests::{Kind, Setup, TOKEN, on_both_databases};
@@ -38,6 +40,9 @@ async fn bad_day(house: &mut House, kind: Kind) -> eyre::Result<()> {
     }
     let quoting = Value::String("{\"status\":\"error\",\"message\":\"qvortex1@acme.test cannot be looked for just now\"}".into());
     crm.force_next(ForcedAnswer { status: 503, body: quoting, path_contains: "/search".into(), ..ForcedAnswer::default() });
+    // What is recorded is at hand in every process, and gets into no log.
+    let by = By { who: "on-call", reason: None };
+    eyre::ensure!(recordings::start(&house.rig.store, "hubspot", 3_600_000, by).await?, "no connection");
     match kind {
         Kind::Sqlite => house.start("up-1")?,
         Kind::Postgres => {
@@ -105,6 +110,14 @@ on_both_databases! {
                 }
             }
             all.push_str(&log);
+        }
+        let tapes = format!("SELECT request || COALESCE(response, '') FROM {}", house.rig.db.own("tidemark_tape"));
+        let tapes: Vec<String> = house.rig.db.rows(&tapes).await?.into_iter().flatten().flatten().collect();
+        assert!(tapes.len() > 10, "only {} calls were kept", tapes.len());
+        for tape in &tapes {
+            let small = tape.to_lowercase();
+            assert_eq!(PERSONAL.iter().chain(&[TOKEN]).copied().find(|word| small.contains(*word)), None, "in {tape}");
+            assert!(!all.contains(tape.as_str()) && !all.contains("‹secret›"), "a tape is in the log");
         }
         let refused = (kind == Kind::Postgres).then_some(REFUSED);
         for word in ["is paused", "[e-mail] cannot be looked for", "\"level\":\"DEBUG\""].into_iter().chain(refused) {

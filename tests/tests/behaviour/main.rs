@@ -34,6 +34,7 @@ mod newest;
 mod own_writes;
 mod places;
 mod politeness;
+mod recordings;
 mod reliability;
 mod restore;
 mod rewind;

@@ -33,6 +33,7 @@ fn call(endpoint: &str, attempt: u32, status: Option<u16>, at: i64) -> CalloutRo
         elapsed_ms: 40,
         quota_left: Some(1_000 - at % 7),
         at,
+        tape: None,
     }
 }
 

@@ -4,7 +4,7 @@ use sea_orm::{QueryResult, Value};
 use serde::Serialize;
 use tidemark_core::Millis;
 
-use crate::query::{all, get, scalar};
+use crate::query::{all, get, one, scalar};
 use crate::{Store, StoreError};
 
 /// What calls are made for.
@@ -13,6 +13,7 @@ pub const CALLOUT_PURPOSES: [&str; 7] = ["poll", "push", "read", "sweep", "erase
 /// Which calls to show; an absent part filters nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CalloutFilter {
+    pub connection: Option<String>,
     pub stream: Option<String>,
     pub purpose: Option<String>,
     /// Only calls that did not succeed.
@@ -37,6 +38,8 @@ pub struct CalloutLine {
     pub elapsed_ms: i32,
     pub quota_left: Option<i64>,
     pub at: Millis,
+    /// Its request and response were kept.
+    pub taped: bool,
     pub now: Millis,
 }
 
@@ -44,32 +47,42 @@ pub struct CalloutLine {
 pub async fn callouts(store: &Store, filter: &CalloutFilter, limit: u32) -> Result<Vec<CalloutLine>, StoreError> {
     let failed = if filter.failed { "AND c.class IS NOT NULL" } else { "" };
     let sql = format!(
-        "SELECT c.id, c.connection, s.name, c.purpose, c.attempt, c.method, c.endpoint, c.items, c.status, c.class, c.message, c.elapsed_ms, c.quota_left,
-            c.at, {{now}}
-         FROM tidemark_callout c LEFT JOIN tidemark_stream s ON s.id = c.stream_id
-         WHERE (CAST($1 AS TEXT) IS NULL OR s.name = $1) AND (CAST($2 AS TEXT) IS NULL OR c.purpose = $2) {failed} ORDER BY c.at DESC, c.id DESC LIMIT {limit}"
+        "{LINES} WHERE (CAST($1 AS TEXT) IS NULL OR s.name = $1) AND (CAST($2 AS TEXT) IS NULL OR c.purpose = $2) AND (CAST($3 AS TEXT) IS NULL OR c.connection = $3)
+            {failed} ORDER BY c.at DESC, c.id DESC LIMIT {limit}"
     );
-    let values: Vec<Value> = vec![filter.stream.clone().into(), filter.purpose.clone().into()];
-    let read = |row: &QueryResult| {
-        Ok(CalloutLine {
-            id: get(row, 0)?,
-            connection: get(row, 1)?,
-            stream: get(row, 2)?,
-            purpose: get(row, 3)?,
-            attempt: get(row, 4)?,
-            method: get(row, 5)?,
-            endpoint: get(row, 6)?,
-            items: get(row, 7)?,
-            status: get(row, 8)?,
-            class: get(row, 9)?,
-            message: get(row, 10)?,
-            elapsed_ms: get(row, 11)?,
-            quota_left: get(row, 12)?,
-            at: get(row, 13)?,
-            now: get(row, 14)?,
-        })
-    };
-    all(&store.db, &sql, values).await?.iter().map(read).collect()
+    let values: Vec<Value> = vec![filter.stream.clone().into(), filter.purpose.clone().into(), filter.connection.clone().into()];
+    all(&store.db, &sql, values).await?.iter().map(line).collect()
+}
+
+/// One call by its number.
+pub async fn find_callout(store: &Store, id: i64) -> Result<Option<CalloutLine>, StoreError> {
+    let row = one(&store.db, &format!("{LINES} WHERE c.id = $1"), vec![id.into()]).await?;
+    row.as_ref().map(line).transpose()
+}
+
+const LINES: &str = "SELECT c.id, c.connection, s.name, c.purpose, c.attempt, c.method, c.endpoint, c.items, c.status, c.class, c.message, c.elapsed_ms,
+        c.quota_left, c.at, EXISTS (SELECT 1 FROM tidemark_tape t WHERE t.callout_id = c.id), {now}
+    FROM tidemark_callout c LEFT JOIN tidemark_stream s ON s.id = c.stream_id";
+
+fn line(row: &QueryResult) -> Result<CalloutLine, StoreError> {
+    Ok(CalloutLine {
+        id: get(row, 0)?,
+        connection: get(row, 1)?,
+        stream: get(row, 2)?,
+        purpose: get(row, 3)?,
+        attempt: get(row, 4)?,
+        method: get(row, 5)?,
+        endpoint: get(row, 6)?,
+        items: get(row, 7)?,
+        status: get(row, 8)?,
+        class: get(row, 9)?,
+        message: get(row, 10)?,
+        elapsed_ms: get(row, 11)?,
+        quota_left: get(row, 12)?,
+        at: get(row, 13)?,
+        taped: get(row, 14)?,
+        now: get(row, 15)?,
+    })
 }
 
 /// The last hour's calls of one connection that ended in one class (`None` is success).
