@@ -18,13 +18,14 @@ mod m20261126_000010_environment;
 mod m20261126_000011_call_hours;
 mod m20261126_000012_erasure;
 mod m20261126_000013_recordings;
+mod m20261126_000014_one_way;
 mod m20261126_000015_erased_for_good;
 mod step;
 
 use step::Step;
 
 /// Oldest first.
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     m20261123_000001_first_tide::STEP,
     m20261125_000001_day_and_capture::STEP,
     m20261125_000002_lineage::STEP,
@@ -38,6 +39,7 @@ const STEPS: [Step; 14] = [
     m20261126_000011_call_hours::STEP,
     m20261126_000012_erasure::STEP,
     m20261126_000013_recordings::STEP,
+    m20261126_000014_one_way::STEP,
     m20261126_000015_erased_for_good::STEP,
 ];
 

@@ -10,6 +10,7 @@ mod control;
 mod counters;
 mod crm;
 mod forced;
+pub mod hooks;
 mod hubspot;
 mod links;
 mod object;

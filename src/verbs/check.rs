@@ -104,6 +104,11 @@ async fn look(house: &House, fix: bool, findings: &mut Findings) -> eyre::Result
                 continue;
             }
         };
+        let one_way: Vec<&StreamSpec> = streams_of(house, &connection.name).filter(|spec| spec.is_one_way()).collect();
+        if !one_way.is_empty() {
+            look_at_hooks(&crm, &one_way, findings);
+            continue;
+        }
         match crm.account().await.result {
             Err(failure) => {
                 findings.error(
@@ -132,11 +137,29 @@ async fn look(house: &House, fix: bool, findings: &mut Findings) -> eyre::Result
             ),
             Ok(account) => findings.ok(&connection.name, format!("account {} ({}) answers", account.id, account.environment)),
         }
-        for spec in house.config.streams.iter().filter(|spec| spec.connection == connection.name) {
+        for spec in streams_of(house, &connection.name) {
             look_at_object(&crm, spec, shapes.get(spec.name.as_str()), fix, findings).await;
         }
     }
     Ok(())
+}
+
+fn streams_of<'a>(house: &'a House, connection: &'a str) -> impl Iterator<Item = &'a StreamSpec> {
+    house.config.streams.iter().filter(move |spec| spec.connection == connection)
+}
+
+/// A hook cannot be asked anything: whoever tries it fires it.
+fn look_at_hooks(crm: &Arc<dyn Crm>, specs: &[&StreamSpec], findings: &mut Findings) {
+    for spec in specs {
+        match crm.traits(&spec.object) {
+            Err(failure) => findings.error(&spec.name, failure.message, "add the secret that holds its address"),
+            Ok(_) => findings.note(
+                &spec.name,
+                "has an address that nobody can try without firing it",
+                "the first delivery tells; `tidemark status` shows what became of it",
+            ),
+        }
+    }
 }
 
 async fn look_at_table(house: &House, spec: &StreamSpec, findings: &mut Findings) -> eyre::Result<Option<TableShape>> {

@@ -34,6 +34,11 @@ pub(crate) async fn run(house: &House, stream: &str, options: Options) -> eyre::
     if options.apply && state != "plan_ready" {
         bail!("{stream} has met its CRM already (it is {state}): `tidemark agree {stream}` compares what is there");
     }
+    if house.config.streams.iter().any(|spec| spec.name == stream && spec.is_one_way()) {
+        bail!(
+            "{stream} is only sent to and meets nobody: `tidemark status` shows what its go sets in motion, `tidemark resume {stream}` is the go"
+        );
+    }
     let ctx = house.context().await?;
     let mapped = ctx.streams().find(|mapped| mapped.spec.name == stream);
     let mapped = mapped.ok_or_else(|| eyre!("stream {stream} is not in the configuration"))?;

@@ -43,6 +43,9 @@ pub(crate) async fn run(house: &House, args: &RewindArgs) -> eyre::Result<ExitCo
     let (Some(spec), Some(stream)) = known else {
         bail!("there is no stream {name}: the configuration has {}", names(&house.config.streams));
     };
+    if spec.is_one_way() {
+        bail!("{name} is only sent to: nothing was read that could be read again");
+    }
     let back = match (args.to, args.by) {
         (Some(to), _) => Back::To(to),
         (None, Some(by)) => Back::By(millis(by)),

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use tidemark_core::arrival::Report;
-use tidemark_core::spec::{Inbound, StreamSpec};
+use tidemark_core::hook::Existing;
+use tidemark_core::spec::{DeletePolicy, Inbound, StreamSpec};
 use tidemark_core::window::Reader;
 use tidemark_store::erasure::{self, Erasure};
 use tidemark_store::overview::{self, StreamOverview};
@@ -76,12 +77,21 @@ fn print_plan(spec: &StreamSpec) {
     let (rows, records) = (spec.direction.writes_rows(), spec.direction.writes_records());
     let inserts = rows && spec.inbound == Inbound::Full;
     let yes = |does: bool| if does { "yes" } else { "no" };
-    say(format_args!(
-        "    plan        makes rows: {}   changes rows: {}   makes and changes records: {}",
-        yes(inserts),
-        yes(rows),
-        yes(records)
-    ));
+    if let Some(hook) = &spec.hook {
+        let existing = match hook.existing {
+            Existing::Taken => "the rows that are there count as told",
+            Existing::Send => "the rows that are there are told, too",
+        };
+        let deletes = if spec.deletes.outbound == DeletePolicy::Tell { "told" } else { "not told" };
+        say(format_args!("    plan        reads nothing   {existing}   changes are told   deletes are {deletes}"));
+    } else {
+        say(format_args!(
+            "    plan        makes rows: {}   changes rows: {}   makes and changes records: {}",
+            yes(inserts),
+            yes(rows),
+            yes(records)
+        ));
+    }
     for field in &spec.fields {
         say(format_args!("                {:<20} ↔ {:<20} owner {}", field.property, field.column, field.owner.words()));
     }
@@ -93,16 +103,25 @@ fn print(stream: &StreamOverview) {
         ("running", state) => state,
         (connection, _) => connection,
     };
-    let fresh =
-        stream.fresh_at.map_or_else(|| "not read yet".to_owned(), |at| format!("fresh {} s ago", (stream.now - at) / 1_000));
-    say(format_args!("{}  {} ↔ {}  {state}, {fresh}", stream.name, stream.object, stream.table_name));
+    let never = if stream.one_way { "rows not looked at yet" } else { "not read yet" };
+    let fresh = stream.fresh_at.map_or_else(|| never.to_owned(), |at| format!("fresh {} s ago", (stream.now - at) / 1_000));
+    let sign = if stream.one_way { "←" } else { "↔" };
+    say(format_args!("{}  {} {sign} {}  {state}, {fresh}", stream.name, stream.object, stream.table_name));
     if let Some(reason) = stream.connection_reason.as_ref().or(stream.reason.as_ref()) {
         say(format_args!("    because   {reason}"));
     }
-    say(format_args!(
-        "    linked {}   owed out {}   owed reads {}   parked {}   wait for a parent {}   conflicts to decide {}",
-        stream.links, stream.owed_pushes, stream.owed_reads, stream.parked, stream.waiting_for_parent, stream.open_conflicts
-    ));
+    if stream.one_way {
+        let (owed, parked) = (stream.owed_pushes, stream.parked);
+        say(format_args!(
+            "    rows known {}   to be told {owed}   failed before {}   parked {parked}",
+            stream.links, stream.retrying
+        ));
+    } else {
+        say(format_args!(
+            "    linked {}   owed out {}   owed reads {}   parked {}   wait for a parent {}   conflicts to decide {}",
+            stream.links, stream.owed_pushes, stream.owed_reads, stream.parked, stream.waiting_for_parent, stream.open_conflicts
+        ));
+    }
     if let Some(rewind) = &stream.rewound {
         say(format_args!("    rewound     {} min ago {}", (stream.now - rewind.at) / 60_000, rewind.words()));
     }
@@ -115,7 +134,9 @@ fn print(stream: &StreamOverview) {
     for brake in stream.brakes_on() {
         say(format_args!("    brake       {}: `{}` lets them through", brake.words(), brake.remedy(&stream.name)));
     }
-    say(format_args!("    {}", sweep(stream)));
+    if !stream.one_way {
+        say(format_args!("    {}", sweep(stream)));
+    }
     if let Some(error) = stream.poll_error.as_ref().or(stream.debt_error.as_ref()) {
         say(format_args!("    last error  {error}"));
     }

@@ -6,6 +6,7 @@ mod configuration;
 mod database;
 pub mod deadline;
 pub mod everything;
+pub mod hook_rig;
 pub mod house;
 pub mod outside;
 pub mod processes;

@@ -17,12 +17,12 @@ use tidemark_store::{known, links};
 
 use crate::calls::{Lane, Purpose, prove_account};
 use crate::context::Context;
-use crate::read;
 use crate::whole::{EveryRecord, ReportError, answered};
+use crate::{read, told};
 
 /// How many differences a report lists; the counts go on.
 const LISTED_MAX: usize = 1_000;
-const WALK_ROWS: u64 = 500;
+pub(crate) const WALK_ROWS: u64 = 500;
 
 /// One stream's comparison.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -41,8 +41,28 @@ pub struct StreamReport {
     pub differences: Vec<Difference>,
 }
 
+impl StreamReport {
+    /// Counts what does not simply agree; the list has an end.
+    pub(crate) fn count(&mut self, standing: Standing, difference: Option<Difference>) {
+        match standing {
+            Standing::Agrees => self.agree += 1,
+            Standing::Decided(reason) => {
+                self.decided += 1;
+                *self.decided_reasons.entry(reason).or_default() += 1;
+            }
+            Standing::Differs(_) => {
+                self.differ += 1;
+                self.differences.extend(difference.filter(|_| self.differences.len() < LISTED_MAX));
+            }
+        }
+    }
+}
+
 /// Compares one stream.
 pub async fn compare_stream(ctx: &Context, mapped: &Mapped) -> Result<StreamReport, ReportError> {
+    if mapped.spec.is_one_way() {
+        return Ok(told::compare(&ctx.store, mapped).await?);
+    }
     let connection = ctx.connection(mapped)?;
     let purpose = Purpose { ctx, connection, stream: mapped, word: "agree", attempt: 1, fence: None, lane: Lane::Live };
     answered(&purpose, || prove_account(&purpose)).await?;

@@ -27,7 +27,7 @@ pub async fn look<'a>(
 ) -> Result<Result<Vec<Target<'a>>, String>, StoreError> {
     let all: Vec<&Mapped> = ctx.streams().map(AsRef::as_ref).collect();
     let mut targets = erasure::look(&ctx.store, mapped, &all, row, record).await?;
-    for target in targets.iter_mut().filter(|target| target.link.is_none()) {
+    for target in targets.iter_mut().filter(|target| target.link.is_none() && !target.mapped.spec.is_one_way()) {
         let Some(id) = target.remote_id.clone() else { continue };
         let purpose = purpose(ctx, target.mapped, 1)?;
         let records = match prove_account(&purpose).await? {
@@ -78,8 +78,11 @@ pub async fn carry_on(ctx: &Context, mapped: &Mapped) -> Result<usize, StoreErro
     Ok(gone)
 }
 
-/// A record that is not there any more is gone.
+/// A record that is not there any more is gone. What was told in a one-way stream is with whoever heard it, as `archive_leaves` says: there is nothing to call.
 async fn take_away(purpose: &Purpose<'_>, fence: &str, owed: &Owed) -> Result<Result<(), NoAnswer>, StoreError> {
+    if purpose.stream.spec.is_one_way() {
+        return Ok(Ok(()));
+    }
     if let Err(no) = prove_account(purpose).await? {
         return Ok(Err(no));
     }

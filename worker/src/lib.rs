@@ -6,6 +6,7 @@ pub mod agree;
 mod ask_again;
 mod calls;
 mod context;
+mod deliver;
 pub mod erase;
 pub mod event;
 pub mod first_meeting;
@@ -21,6 +22,7 @@ mod references;
 mod relay;
 mod run;
 mod sweep;
+mod told;
 pub mod whole;
 pub mod would_send;
 

@@ -24,7 +24,7 @@ use crate::context::Context;
 use crate::event::Event;
 use crate::outcome::Outcome;
 use crate::poll::READ_DELAY_MS;
-use crate::{erase, push_create, read};
+use crate::{deliver, erase, push_create, read};
 
 /// A child whose parent is not in the CRM is looked at again this often; the parent's own link frees it at once.
 pub(crate) const PARENT_RECHECK_MS: Millis = 60_000;
@@ -96,7 +96,7 @@ pub(crate) struct Going<'a> {
 
 impl<'a> Going<'a> {
     /// Refers to nothing.
-    fn bare(prepared: &'a Prepared, fields: Vec<Sent>) -> Self {
+    pub(crate) fn bare(prepared: &'a Prepared, fields: Vec<Sent>) -> Self {
         Self { prepared, fields, references: Vec::new(), owes_tie: false }
     }
 }
@@ -118,6 +118,9 @@ impl Push<'_> {
         let prepared =
             pushing::prepare(&ctx.store, mapped, &ctx.parents(mapped), self.fence, self.claims.to_vec(), ctx.lease()).await?;
         let now = ctx.store.now().await?;
+        if mapped.spec.is_one_way() {
+            return deliver::pay(self, &prepared, now).await;
+        }
         let mut planned: Vec<(&Prepared, Plan)> =
             prepared.iter().map(|prepared| (prepared, self.plan(prepared, false, now))).collect();
         let needs_call = |plan: &Plan| match plan {
@@ -158,7 +161,7 @@ impl Push<'_> {
         self.refer(linked.collect()).await
     }
 
-    fn plan(&self, prepared: &Prepared, just_read: bool, now: Millis) -> Plan {
+    pub(crate) fn plan(&self, prepared: &Prepared, just_read: bool, now: Millis) -> Plan {
         let subject = Subject {
             row: prepared.row.as_ref(),
             link: prepared.link.as_ref().map(|link| &link.view),
@@ -173,7 +176,7 @@ impl Push<'_> {
     }
 
     /// What the brakes hold is parked, and is none of this push's business any more.
-    async fn ask_brakes(&self, planned: &[(&Prepared, Plan)]) -> Result<HashSet<i64>, StoreError> {
+    pub(crate) async fn ask_brakes(&self, planned: &[(&Prepared, Plan)]) -> Result<HashSet<i64>, StoreError> {
         if planted(Bug::BrakesOnlySweeps) {
             return Ok(HashSet::new());
         }
@@ -278,7 +281,7 @@ fn still_agreed(mapped: &Mapped, base: &Base, record: &[Option<String>]) -> bool
     fields.all(|(base, value)| base.is_some_and(|base| base.record.as_deref() == value))
 }
 
-fn settle_plan<'a>(claim: &'a Claim, prepared: &'a Prepared, plan: Plan, now: Millis) -> Settlement<'a> {
+pub(crate) fn settle_plan<'a>(claim: &'a Claim, prepared: &'a Prepared, plan: Plan, now: Millis) -> Settlement<'a> {
     let parked = |class: &'static str, cause: String, next_step: String| {
         // The texts live as long as the batch: settlements borrow what they were made from.
         Settlement::Unpaid { claim, unpaid: Unpaid::ParkedOwned { class, cause, next_step } }

@@ -61,12 +61,16 @@ impl Push<'_> {
     }
 
     /// Writes down what is on its way, so that it is known for our own if nobody hears the answer. False when the lease is too short to send it.
-    async fn remember(&self, going: &[Going<'_>]) -> Result<bool, StoreError> {
+    pub(crate) async fn remember(&self, going: &[Going<'_>]) -> Result<bool, StoreError> {
         let ctx = self.purpose.ctx;
         let until = ctx.store.now().await? + ctx.lease() + self.request_life;
         let spec = &self.purpose.stream.spec;
         let ghosts = |going: &Going<'_>| {
             let before = going.prepared.link.as_ref().map(|link| link.view.ghosts.clone()).unwrap_or_default();
+            // Of a one-way stream it is enough to know that something was not heard of.
+            if spec.is_one_way() && !before.is_empty() {
+                return before.to_json(spec);
+            }
             before.with(&going.fields, self.fence, until).to_json(spec)
         };
         let items: Vec<(&str, Option<String>)> =

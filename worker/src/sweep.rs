@@ -77,6 +77,10 @@ pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, St
 }
 
 async fn sweep(purpose: &Purpose<'_>, fence: Fence, held_at: Option<Millis>) -> Result<Ended, StoreError> {
+    // Nothing is read in a one-way stream: the walk that came with the sweep is all of it.
+    if purpose.stream.spec.is_one_way() {
+        return Ok(Ended::Concluded { seal: Seal::Sealed, pages: 0 });
+    }
     // The proof of the account is no part of the sweep's share: it is made once per process.
     let live = Purpose { lane: Lane::Live, ..*purpose };
     if let Err(no) = prove_account(&live).await? {

@@ -1,6 +1,7 @@
 //! The mapping of a stream in a table, and the plan a person reads before saying go.
 
 use maud::{Markup, html};
+use tidemark_core::hook::{Existing, HookSpec};
 use tidemark_core::spec::{
     Blanks, Condition, DeletePolicy, Direction, Fallback, FieldSpec, Inbound, InboundDelete, Mark, Owner, StreamSpec, Test,
 };
@@ -67,6 +68,9 @@ fn form(field: &FieldSpec) -> Markup {
 
 /// What saying go sets in motion.
 pub(crate) fn plan(spec: &StreamSpec, vendor: &str, rows: Option<i64>) -> Markup {
+    if let Some(hook) = &spec.hook {
+        return told(spec, hook, vendor, rows);
+    }
     html! {
         ol.plan {
             li { "Reads every " code { (spec.object) } " of " (vendor) " once, then what was modified, every " (span_of(spec.poll.every)) "." }
@@ -99,6 +103,30 @@ pub(crate) fn plan(spec: &StreamSpec, vendor: &str, rows: Option<i64>) -> Markup
             }
             @if let Some(every) = spec.sweep.every { li { "Reads every record and compares every row again each " (span_of(every)) "." } }
             @if let Some(column) = &spec.remote_id { li { "Writes the CRM's id into the column " code { (column) } "." } }
+            @if let Some(rows) = rows { li { code { (spec.table) } " holds about " strong { (number(rows)) } " rows." } }
+        }
+    }
+}
+
+/// The same of a stream that only tells.
+fn told(spec: &StreamSpec, hook: &HookSpec, vendor: &str, rows: Option<i64>) -> Markup {
+    html! {
+        ol.plan {
+            li { "Reads nothing from " (vendor) " and writes no rows." }
+            li {
+                @match hook.existing {
+                    Existing::Taken => "Takes the rows that are there down as told: only what changes from then on is sent.",
+                    Existing::Send => "Tells of every row that is there, as far as the brake on creates lets them through.",
+                }
+            }
+            li {
+                "Tells " (vendor) " of each row of " code { (spec.table) } " that is made or changed, in a call of its own"
+                @if spec.send_when.is_empty() { "." }
+                @else { ", where " @for (at, condition) in spec.send_when.iter().enumerate() { @if at > 0 { " and " } (test(condition)) } "." }
+            }
+            @if spec.deletes.outbound == DeletePolicy::Tell { li { "Tells of a row that was deleted, too." } }
+            @else { li { "Says nothing when a row is deleted." } }
+            @if let Some(every) = spec.sweep.every { li { "Compares every row with what was told each " (span_of(every)) "." } }
             @if let Some(rows) = rows { li { code { (spec.table) } " holds about " strong { (number(rows)) } " rows." } }
         }
     }

@@ -100,6 +100,24 @@ pub(crate) fn facts(view: &StreamView) -> Markup {
         |query: &str, value: i64| html! { a href={ "/debts?stream=" (part(&stream.name)) "&" (query) } { (number(value)) } };
     html! {
         dl.facts {
+            @if stream.one_way {
+                div { dt { "Looked at" } dd { (maybe_when(now, stream.fresh_at, "not yet")) small { "may be " (span(view.fresh_within_ms)) " ago" } } }
+                div { dt { "To be told" } dd { (debts("kind=push", stream.owed_pushes)) small { (owed_note(stream)) } } }
+                div { dt { "Failed before" } dd { (number(stream.retrying)) small { "told again under the same key" } } }
+                div.person[stream.parked > 0] { dt { "Wait for a person" } dd { (debts("state=parked", stream.parked)) small { "rows that nobody takes" } } }
+                div { dt { "Rows known" } dd { (number(stream.links)) small { "told, or taken as told" } } }
+            } @else { (read_facts(view)) }
+        }
+    }
+}
+
+/// The same of a stream whose other side is read.
+fn read_facts(view: &StreamView) -> Markup {
+    let stream = &view.overview;
+    let now = stream.now;
+    let debts =
+        |query: &str, value: i64| html! { a href={ "/debts?stream=" (part(&stream.name)) "&" (query) } { (number(value)) } };
+    html! {
             div { dt { "Fresh as of" } dd { (maybe_when(now, stream.fresh_at, "never")) small { "may be " (span(view.fresh_within_ms)) " old" } } }
             div { dt { "Read up to" } dd { (maybe_when(now, stream.fast_until, "nothing yet")) small { "settled " (maybe_when(now, stream.settled_until, "nothing yet")) } } }
             div { dt { "Owed to the CRM" } dd { (debts("kind=push", stream.owed_pushes)) small { (owed_note(stream)) } } }
@@ -108,7 +126,6 @@ pub(crate) fn facts(view: &StreamView) -> Markup {
             div { dt { "Linked pairs" } dd { (number(stream.links)) small { (number(stream.excluded)) " left out" } } }
             (sweep_fact(stream))
             div { dt { "Last hour" } dd { (number(stream.records_hour)) small { "read, " (number(stream.rows_changed_hour)) " changed" } } }
-        }
     }
 }
 

@@ -47,7 +47,7 @@ async fn body(shared: &Shared, view: &StreamView) -> Result<Markup, Trouble> {
             (explanation(view))
             @if stream.state != "plan_ready" { (facts(view)) }
         }
-        section.panel {
+        @if !stream.one_way { section.panel {
             h2 { "Tide" }
             @if windows.is_empty() { p.quiet { "No window has been read yet." } }
             @else {
@@ -55,7 +55,7 @@ async fn body(shared: &Shared, view: &StreamView) -> Result<Markup, Trouble> {
                 p.legend { span.key.fast { "fast reader" } span.key.settled { "settled reader" } span.key.sweep { "sweep" } span.key.changed { "rows changed" } span.quiet { "one bar per window, oldest left; height grows with the logarithm of the records" } }
                 (window_table(&windows))
             }
-        }
+        } }
         @if let Some(report) = &view.arrival { (arrivals(&stream.arrivals, report)) }
         @if !drift.is_empty() {
             section.panel {

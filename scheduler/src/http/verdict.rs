@@ -89,8 +89,10 @@ pub(crate) fn judge(stream: &StreamOverview, fresh_within: Millis, house: House)
     }
     if stream.state != "running" {
         let kept = kept(stream);
+        // A hook that nobody listens to any more was not stopped by a person, and wants one.
+        let unheard = stream.one_way && stream.reason.as_deref().is_some_and(|reason| !reason.starts_with(BY_PERSON));
         return verdict(
-            Mood::Paused,
+            if unheard { Mood::Person } else { Mood::Paused },
             "is paused".into(),
             stream.reason.clone(),
             format!("Nothing until somebody resumes it. {kept}"),
@@ -107,7 +109,10 @@ pub(crate) fn judge(stream: &StreamOverview, fresh_within: Millis, house: House)
     let next = next_step(stream, house);
     if stream.loaded_at.is_none() {
         let records = stream.records_hour.max(stream.open_window.as_ref().map_or(0, |window| window.records));
-        let say = format!("is loading for the first time: {} so far", count(records, "record", "records"));
+        let say = match stream.one_way {
+            true => "takes down the rows that are there".to_owned(),
+            false => format!("is loading for the first time: {} so far", count(records, "record", "records")),
+        };
         let why = obstacle(stream, house);
         // One refusal during a long load is weather; three in a row, or nobody to go on, is not.
         let stuck = stream.poll_attempts >= 3 || house.workers_alive == 0 || !house.queue_answers;
@@ -202,6 +207,10 @@ fn next_step(stream: &StreamOverview, house: House) -> String {
     let now = stream.now;
     let mut parts = Vec::new();
     match (&stream.reader, stream.poll_owed_at) {
+        _ if stream.one_way && house.workers_alive == 0 => {
+            parts.push("Start a worker: nobody is there to tell of changes.".into());
+        }
+        _ if stream.one_way => parts.push("Each change is told as it comes.".into()),
         (Some(_), _) => match &stream.open_window {
             Some(window) if window.pages > 0 => parts.push(format!(
                 "Being read now: {} in {} so far.",

@@ -17,6 +17,7 @@ fn stream() -> StreamOverview {
         state: "running".into(),
         reason: None,
         connector: Some("hubspot".into()),
+        one_way: false,
         connection_state: "running".into(),
         connection_reason: None,
         clock_offset_ms: 0,
@@ -248,4 +249,19 @@ fn a_stream_that_is_held_says_why_and_who_lets_it_go() {
     assert_eq!((said.mood, said.say.as_str()), (Mood::Person, "is read and sends nothing until somebody has looked"));
     assert_eq!(said.why.as_deref(), Some("the database is a restored one"));
     assert!(said.next.contains("`tidemark environment adopt` lets it go. 3 owed changes are kept."), "{}", said.next);
+}
+
+#[test]
+fn a_one_way_stream_is_told_of_without_a_word_about_reading() {
+    let calm = StreamOverview { one_way: true, fast_until: None, settled_until: None, ..stream() };
+    let verdict = judge(&calm, 120_000, WELL);
+    assert_eq!((verdict.mood, verdict.next.as_str()), (Mood::Fresh, "Each change is told as it comes."));
+    let begun = StreamOverview { loaded_at: None, fresh_at: None, ..calm.clone() };
+    assert_eq!(judge(&begun, 120_000, WELL).say, "takes down the rows that are there");
+    let reason = Some("needs a person: delivering row 7 of orders: Zapier answered 410".to_owned());
+    let gone = StreamOverview { state: "paused".into(), reason: reason.clone(), ..calm.clone() };
+    let verdict = judge(&gone, 120_000, WELL);
+    assert_eq!((verdict.mood, verdict.why), (Mood::Person, reason));
+    let by_person = StreamOverview { state: "paused".into(), reason: Some("paused by ana".into()), ..calm };
+    assert_eq!(judge(&by_person, 120_000, WELL).mood, Mood::Paused);
 }

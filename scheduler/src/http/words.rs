@@ -95,8 +95,10 @@ pub(crate) fn class(word: &str) -> &str {
 pub(crate) fn vendor(connector: &str) -> &str {
     match connector {
         "hubspot" => "HubSpot",
+        "ifttt" => "IFTTT",
         "pipedrive" => "Pipedrive",
         "salesforce" => "Salesforce",
+        "zapier" => "Zapier",
         "zoho" => "Zoho",
         other => other,
     }

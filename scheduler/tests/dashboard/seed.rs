@@ -73,6 +73,7 @@ pub(crate) fn spec(connection: &str, object: &str, table: &str, direction: Direc
         stale: StaleSpec { guard: Duration::from_secs(300), policy: StaleSave::Ours },
         touch: Touch::default(),
         row_modified: None,
+        hook: None,
         poll: PollSpec {
             every: Duration::from_secs(30),
             lag: Duration::from_secs(5),

@@ -3,12 +3,14 @@
 //! Checks each value alone. What values mean together is decided in `rules`, what they become in `streams`.
 
 mod field;
+mod payload;
 mod stream;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tidemark_core::hook::ONE_WAY;
 use tidemark_core::spec::{Direction, Owner};
 
 pub(crate) use self::field::RawField;
@@ -79,6 +81,8 @@ pub(crate) struct RawConnection {
     pub(crate) request_life: Option<Located<Duration>>,
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) secrets: BTreeMap<String, SecretString>,
+    /// What is written under `secret`, also where it could not be read.
+    pub(crate) secret_names: Vec<Located<String>>,
     pub(crate) streams: Vec<RawStream>,
 }
 
@@ -90,7 +94,9 @@ impl RawConnection {
         let findings = reading.findings;
         let node = overlay(reading.defaults.connection.clone(), entry.node);
         let mut section = Section::open(node, findings)?;
-        let secrets = section.take("secret").map(|node| secrets(node, reading)).unwrap_or_default();
+        let secret = section.take("secret");
+        let secret_names = secret.clone().map(|node| names(node, findings)).unwrap_or_default();
+        let secrets = secret.map(|node| secrets(node, reading)).unwrap_or_default();
         let settings = section.take("settings").map(|node| settings(node, findings)).unwrap_or_default();
         let mut connection = Self {
             at: entry.at,
@@ -108,6 +114,7 @@ impl RawConnection {
                 .and_then(|node| section::duration(node, &(Duration::ZERO..=Duration::from_secs(3_600)), findings)),
             settings,
             secrets,
+            secret_names,
             streams: Vec::new(),
         };
         if let Some(mut budget) = section.take("budget").and_then(|node| Section::open(node, findings)) {
@@ -120,10 +127,19 @@ impl RawConnection {
             section::items(node, "Begin each stream with [[connections.NAME.streams]], two brackets.", findings)
         });
         let streams = streams.unwrap_or_default().into_iter();
-        connection.streams =
-            streams.filter_map(|node| RawStream::read(overlay(reading.defaults.stream.clone(), node), reading)).collect();
+        let one_way = connection.is_one_way();
+        connection.streams = streams
+            .filter_map(|node| RawStream::read(overlay(reading.defaults.stream.clone(), node), one_way, reading))
+            .collect();
         section.close();
         Some(connection)
+    }
+}
+
+impl RawConnection {
+    /// Its connector is only ever sent to.
+    pub(crate) fn is_one_way(&self) -> bool {
+        self.connector.as_ref().is_some_and(|connector| ONE_WAY.contains(&connector.value.as_str()))
     }
 }
 
@@ -134,6 +150,13 @@ fn call_deadline(section: &mut Section<'_>) -> Option<Located<Duration>> {
 fn secrets(node: Node, reading: &Reading<'_>) -> BTreeMap<String, SecretString> {
     let entries = section::entries(node, reading.findings).unwrap_or_default().into_iter();
     entries.filter_map(|entry| Some((entry.name, reading.vault.secret(entry.node, reading.findings)?))).collect()
+}
+
+/// A `secret` that is no table has its finding where it is read.
+fn names(node: Node, findings: &Findings) -> Vec<Located<String>> {
+    let Value::Table(_) = &node.value else { return Vec::new() };
+    let entries = section::entries(node, findings).unwrap_or_default().into_iter();
+    entries.map(|entry| Located { value: entry.name, at: entry.at }).collect()
 }
 
 fn settings(node: Node, findings: &Findings) -> BTreeMap<String, String> {

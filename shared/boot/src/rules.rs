@@ -6,6 +6,7 @@
 mod connection;
 mod fields;
 mod newest;
+mod one_way;
 mod references;
 mod shared;
 mod stream;
@@ -20,6 +21,7 @@ pub(crate) fn check(connections: &[RawConnection], worker: Option<&Located<Worke
     for connection in connections {
         connection::check(connection, worker, findings);
         references::check(connection, findings);
+        one_way::check(connection, findings);
         for stream in &connection.streams {
             stream::check(stream, findings);
             fields::check(stream, findings);

@@ -1,6 +1,7 @@
 //! Turns what the file says into what the core works with. Refuses nothing: `rules` has done that.
 
 use tidemark_core::cycle;
+use tidemark_core::hook::{HookSpec, Part};
 use tidemark_core::loop_breaker::LoopBreaker;
 use tidemark_core::spec::{
     BrakesSpec, BudgetSpec, Condition, ConnectionSpec, DeletePolicy, Deletes, Direction, Fallback, FieldSpec, InboundDelete,
@@ -13,12 +14,14 @@ use crate::raw::{RawBrakes, RawConnection, RawField, RawLimit, RawPoll, RawStrea
 
 /// A connection, its secrets and its streams; `None` where something was found missing or wrong.
 pub(crate) fn checked(raw: RawConnection) -> Option<((ConnectionSpec, Secrets), Vec<StreamSpec>)> {
+    let one_way = raw.is_one_way();
     let budget = BudgetSpec {
         per_second: raw.per_second.map(|rate| rate.value),
         search_per_second: raw.search_per_second.map(|rate| rate.value),
         per_day: raw.per_day.map(|calls| calls.value),
     };
-    let mut streams = raw.streams.into_iter().map(|stream| checked_stream(stream, &raw.name)).collect::<Option<Vec<_>>>()?;
+    let mut streams =
+        raw.streams.into_iter().map(|stream| checked_stream(stream, &raw.name, one_way)).collect::<Option<Vec<_>>>()?;
     cycle::mark(&mut streams);
     let connection = ConnectionSpec {
         name: raw.name,
@@ -34,15 +37,22 @@ pub(crate) fn checked(raw: RawConnection) -> Option<((ConnectionSpec, Secrets), 
     Some(((connection, raw.secrets), streams))
 }
 
-fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
+fn checked_stream(raw: RawStream, connection: &str, one_way: bool) -> Option<StreamSpec> {
     let (object, inherited) = (raw.object?.value, raw.inherited);
     let direction = inherited.direction?.value;
     let stand_in = raw.fallback.map(|fallback| fallback.value);
     let mut fields = raw.fields.into_iter().map(|field| checked_field(field, stand_in)).collect::<Option<Vec<_>>>()?;
     fields.sort_by(|one, other| one.property.cmp(&other.property));
     // Inherited by a stream that sends nothing, a policy for deleted rows has nothing to say; by one that writes no rows, a policy for deleted records.
-    let outbound = if direction == Direction::In { DeletePolicy::Ignore } else { inherited.deletes_outbound?.value };
+    let outbound = match inherited.deletes_outbound?.value {
+        _ if direction == Direction::In => DeletePolicy::Ignore,
+        DeletePolicy::Archive if one_way => DeletePolicy::Ignore,
+        DeletePolicy::Tell if !one_way => DeletePolicy::Ignore,
+        outbound => outbound,
+    };
     let inbound_delete = if direction == Direction::Out { InboundDelete::Ignore } else { inherited.deletes_inbound?.value };
+    let payload = raw.payload.map_or_else(Part::whole, |payload| payload.value.whole);
+    let hook = HookSpec { payload, existing: inherited.existing?.value };
     let conditions = raw.send_when.into_iter();
     Some(StreamSpec {
         name: format!("{connection}.{object}"),
@@ -70,6 +80,7 @@ fn checked_stream(raw: RawStream, connection: &str) -> Option<StreamSpec> {
         loop_breaker: LoopBreaker { times: inherited.loop_times?.value, within: inherited.loop_within?.value },
         retry: RetrySpec { first: inherited.retry_first?.value, cap: inherited.retry_cap?.value },
         fresh_within: inherited.fresh_within?.value,
+        hook: one_way.then_some(hook),
     })
 }
 

@@ -14,7 +14,7 @@ use crate::record::{RemoteId, Row, Value};
 use crate::rule::Rule;
 use crate::spec::{Blanks, Check, DeletePolicy, FieldSpec, Owner, RetrySpec, StaleSave, StreamSpec};
 use crate::window::millis;
-use crate::{stale, survivor};
+use crate::{deliver, stale, survivor};
 
 /// One field to be sent: the row's value it comes from, and the record's form of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +104,9 @@ pub const REUSED: &str = "reused";
 
 /// Plans one push.
 pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
+    if spec.is_one_way() {
+        return deliver::plan(spec, subject);
+    }
     let linked = subject.link.filter(|link| link.state != LinkState::Tombstone);
     let Some(row) = subject.row else {
         return match linked {
@@ -178,7 +181,7 @@ fn put_back(spec: &StreamSpec, row: &Row, linked: Option<&LinkView>) -> Plan {
     }
 }
 
-fn invalid(spec: &StreamSpec, row: &Row) -> Option<Plan> {
+pub(crate) fn invalid(spec: &StreamSpec, row: &Row) -> Option<Plan> {
     let bad = spec.fields.iter().find(|field| {
         let value = row.get(spec, &field.column).filter(|text| !text.is_empty());
         field.check == Some(Check::Email) && value.is_some_and(|text| !looks_like_email(text))
@@ -317,7 +320,7 @@ fn reference(
     }
 }
 
-fn unmapped(field: &FieldSpec, row: &Row, problem: &str) -> Plan {
+pub(crate) fn unmapped(field: &FieldSpec, row: &Row, problem: &str) -> Plan {
     Plan::Park {
         class: REJECTED,
         cause: format!("{}: {problem}", field.column),

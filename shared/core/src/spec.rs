@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::hook::HookSpec;
 use crate::loop_breaker::LoopBreaker;
 pub use crate::owner::{Fallback, Owner, RowModified};
 pub use crate::policy::{BrakesSpec, Limit, PollSpec, RetrySpec, StaleSave, StaleSpec, SweepSpec};
@@ -119,6 +120,8 @@ pub enum DeletePolicy {
     Ignore,
     /// The record is archived in the CRM.
     Archive,
+    /// Whoever only listens is told.
+    Tell,
 }
 
 /// What becomes of a row whose record was deleted in the CRM.
@@ -223,6 +226,9 @@ pub struct StreamSpec {
     pub retry: RetrySpec,
     /// The staleness that alerts are about.
     pub fresh_within: Duration,
+    /// Of a one-way stream: nothing is ever read back.
+    #[serde(skip)]
+    pub hook: Option<HookSpec>,
 }
 
 impl StreamSpec {
@@ -303,6 +309,10 @@ impl StreamSpec {
         self.fields.iter().filter(|field| field.references.is_none()).map(|field| field.property.as_str()).collect()
     }
 
+    pub fn is_one_way(&self) -> bool {
+        self.hook.is_some()
+    }
+
     pub fn field(&self, property: &str) -> Option<(usize, &FieldSpec)> {
         self.fields.iter().enumerate().find(|(_, field)| field.property == property)
     }
@@ -314,7 +324,11 @@ impl StreamSpec {
     /// Changes when the meaning of a stored base or position would change: fields, conditions, table, object.
     pub fn digest(&self) -> String {
         let meaning = (&self.object, &self.table, &self.key, self.direction, &self.fields, &self.send_when, &self.external_key);
-        let bytes = serde_json::to_vec(&meaning).unwrap_or_default();
+        let mut bytes = serde_json::to_vec(&meaning).unwrap_or_default();
+        // What a two-way stream agreed on is not what was delivered.
+        if self.is_one_way() {
+            bytes.extend(b"one way");
+        }
         Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 }

@@ -117,6 +117,10 @@ pub fn row_owes(spec: &StreamSpec, row: &Row, link: Option<&LinkView>) -> Option
     let sends = spec.direction.writes_records();
     let Some(link) = link else { return sends.then(Vec::new) };
     if link.state == LinkState::Tombstone {
+        // Nothing but the row itself ends a link of a one-way stream, and it is back.
+        if spec.is_one_way() {
+            return Some(Vec::new());
+        }
         let back = returns(link, false, !is_somebody_else(spec, link, row)) != Return::None;
         return (sends && back).then(Vec::new);
     }

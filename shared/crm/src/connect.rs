@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use tidemark_core::hook::{IFTTT, ZAPIER};
 use tidemark_core::source::Order;
 use tidemark_core::spec::ConnectionSpec;
 
 use crate::description::DescriptionError;
 use crate::http::ClientError;
-use crate::{Crm, hubspot};
+use crate::{Crm, hooks, hubspot};
 
 /// Every connector of this build.
-pub const CONNECTORS: [&str; 1] = [hubspot::NAME];
+pub const CONNECTORS: [&str; 3] = [hubspot::NAME, ZAPIER, IFTTT];
 
 /// Why a connection cannot be spoken to; all of it is configuration.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,8 @@ pub enum ConnectError {
     UnknownConnector { connection: String, connector: String },
     #[error("connections.{connection}.secret.{key} is missing")]
     MissingSecret { connection: String, key: &'static str },
+    #[error("connections.{connection}.{place} {what}")]
+    Hook { connection: String, place: String, what: String },
     #[error("connections.{connection} cannot be used")]
     Client {
         connection: String,
@@ -37,6 +40,9 @@ pub enum ConnectError {
 
 /// Makes the connector that `spec.connector` names. `secrets` are keyed as in `secret.token`.
 pub fn connect(spec: &ConnectionSpec, secrets: &BTreeMap<String, SecretString>) -> Result<Arc<dyn Crm>, ConnectError> {
+    if let Some(hooks) = hooks::connect(spec, secrets) {
+        return hooks;
+    }
     if spec.connector != hubspot::NAME {
         return Err(ConnectError::UnknownConnector { connection: spec.name.clone(), connector: spec.connector.clone() });
     }

@@ -117,9 +117,18 @@ impl Reply {
 pub struct Client {
     http: reqwest::Client,
     base: Url,
-    token: SecretString,
+    /// Sent as a bearer token; `None` where the address is the credential.
+    token: Option<SecretString>,
+    /// What is never repeated.
+    secrets: Vec<SecretString>,
     deadline: Duration,
     quota_header: Option<HeaderName>,
+}
+
+/// Where a call goes whose address is a credential, and what it carries beside its body.
+pub struct Secretly<'a> {
+    pub path: &'a SecretString,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// What a client cannot be built from.
@@ -148,9 +157,19 @@ pub struct ClientSpec<'a> {
 
 impl Client {
     pub fn new(spec: ClientSpec<'_>, token: SecretString) -> Result<Self, ClientError> {
-        let base = check_base(spec.base, spec.plain_http)?;
         let token = trimmed(token);
         bearer(&token).ok_or(ClientError::Token)?;
+        let secrets = vec![token.clone()];
+        Self::build(spec, Some(token), secrets)
+    }
+
+    /// One whose calls are authorised by their address alone. What is in `secrets` is taken out of every text, in this order.
+    pub fn secret(spec: ClientSpec<'_>, secrets: Vec<SecretString>) -> Result<Self, ClientError> {
+        Self::build(spec, None, secrets)
+    }
+
+    fn build(spec: ClientSpec<'_>, token: Option<SecretString>, secrets: Vec<SecretString>) -> Result<Self, ClientError> {
+        let base = check_base(spec.base, spec.plain_http)?;
         let quota_header = match spec.quota_header {
             Some(name) => Some(HeaderName::try_from(name).map_err(|_| ClientError::Header(name.to_owned()))?),
             None => None,
@@ -162,20 +181,33 @@ impl Client {
         if is_loopback(&base) {
             http = http.no_proxy();
         }
-        Ok(Self { http: http.build()?, base, token, deadline: spec.deadline, quota_header })
+        Ok(Self { http: http.build()?, base, token, secrets, deadline: spec.deadline, quota_header })
     }
 
     /// Vendor words without secrets and addresses.
     pub fn words(&self, text: &str) -> String {
-        vendor_words(text, self.token.expose_secret())
+        let hidden = |text: String, secret: &SecretString| match secret.expose_secret() {
+            "" => text,
+            secret => text.replace(secret, "[secret]"),
+        };
+        vendor_words(&self.secrets.iter().fold(text.to_owned(), hidden), "")
     }
 
     /// Makes one call and reads its answer to the end, within the deadline.
     pub async fn send(&self, request: Request) -> Exchange {
+        self.transmit(request, None).await
+    }
+
+    /// The same to an address that is a credential. `request.path` is what is shown of it.
+    pub async fn send_secretly(&self, request: Request, secretly: &Secretly<'_>) -> Exchange {
+        self.transmit(request, Some(secretly)).await
+    }
+
+    async fn transmit(&self, request: Request, secretly: Option<&Secretly<'_>>) -> Exchange {
         let mut callout = callout(&request);
-        self.tape(&request, None, &mut callout);
+        self.tape(&request, secretly, None, &mut callout);
         let started = Instant::now();
-        let reply = match tokio::time::timeout(self.deadline, self.exchange(&request, &mut callout)).await {
+        let reply = match tokio::time::timeout(self.deadline, self.exchange(&request, secretly, &mut callout)).await {
             Ok(reply) => reply,
             Err(_) => Err(request.lost(&format!("no complete answer within {} ms", self.deadline.as_millis()))),
         };
@@ -183,9 +215,14 @@ impl Client {
         Exchange { reply, callout }
     }
 
-    async fn exchange(&self, request: &Request, callout: &mut Callout) -> Result<Reply, Failure> {
+    async fn exchange(
+        &self,
+        request: &Request,
+        secretly: Option<&Secretly<'_>>,
+        callout: &mut Callout,
+    ) -> Result<Reply, Failure> {
         let (started, wall) = (Instant::now(), wall_ms());
-        let mut response = self.start(request).await?;
+        let mut response = self.start(request, secretly).await?;
         let middle = wall + i64::try_from(started.elapsed().as_millis() / 2).unwrap_or_default();
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
@@ -196,53 +233,66 @@ impl Client {
         let wait = headers.get(RETRY_AFTER).and_then(|value| retry_after(value, date.unwrap_or(middle)));
 
         let mut reply = Reply { intent: request.intent, tried: request.tried.clone(), status, headers, body: Vec::new(), wait };
-        self.tape(request, Some((&reply, false)), callout);
+        self.tape(request, secretly, Some((&reply, false)), callout);
         if (300..400).contains(&status) {
             return Err(reply.malformed(&self.redirected(&reply.headers)));
         }
         let read = self.read_body(request, &mut reply, response).await;
-        self.tape(request, Some((&reply, read.is_ok())), callout);
+        self.tape(request, secretly, Some((&reply, read.is_ok())), callout);
         read.map(|()| reply)
     }
 
     /// Where this call is recorded: what there is of it so far, so that one that breaks off is told as far as it came.
-    fn tape(&self, request: &Request, answer: Option<(&Reply, bool)>, callout: &mut Callout) {
+    fn tape(
+        &self,
+        request: &Request,
+        secretly: Option<&Secretly<'_>>,
+        answer: Option<(&Reply, bool)>,
+        callout: &mut Callout,
+    ) {
         if !tape::is_on() {
             return;
         }
         let heard =
             answer.map(|(reply, whole)| Heard { status: reply.status, headers: &reply.headers, body: &reply.body, whole });
         let call = Call {
-            secret: self.token.expose_secret(),
+            secrets: self.secrets.iter().map(ExposeSecret::expose_secret).collect(),
             method: callout.method,
             path: &request.path,
-            headers: &self.headers(request),
+            headers: &self.headers(request, secretly),
             body: request.body.as_deref(),
             answer: heard,
         };
         callout.tape = Some(Box::new(tape::tape(&call)));
     }
 
-    fn headers(&self, request: &Request) -> HeaderMap {
+    fn headers(&self, request: &Request, secretly: Option<&Secretly<'_>>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tidemark/", env!("CARGO_PKG_VERSION"))));
-        if let Some(header) = bearer(&self.token) {
+        if let Some(header) = self.token.as_ref().and_then(bearer) {
             headers.insert(AUTHORIZATION, header);
         }
         if request.body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
+        headers.extend(secretly.into_iter().flat_map(|secretly| secretly.headers.clone()));
         headers
     }
 
-    async fn start(&self, request: &Request) -> Result<Response, Failure> {
+    async fn start(&self, request: &Request, secretly: Option<&Secretly<'_>>) -> Result<Response, Failure> {
         let mut url = self.base.clone();
-        let (path, query) =
-            request.path.split_once('?').map_or((request.path.as_str(), None), |(path, query)| (path, Some(query)));
-        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
-        url.set_query(query);
+        match secretly {
+            // The whole path: what it opens is not put together here.
+            Some(secretly) => url.set_path(secretly.path.expose_secret()),
+            None => {
+                let (path, query) =
+                    request.path.split_once('?').map_or((request.path.as_str(), None), |(path, query)| (path, Some(query)));
+                url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+                url.set_query(query);
+            }
+        }
         let method = if request.body.is_some() { Method::POST } else { Method::GET };
-        let mut call = self.http.request(method, url).headers(self.headers(request));
+        let mut call = self.http.request(method, url).headers(self.headers(request, secretly));
         if let Some(body) = &request.body {
             call = call.body(body.clone());
         }

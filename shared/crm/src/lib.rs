@@ -6,6 +6,7 @@
 pub mod connect;
 pub mod description;
 pub mod errors;
+pub mod hooks;
 pub mod http;
 pub mod hubspot;
 mod redact;
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::fit::PropertyKind;
+use tidemark_core::hook::Event;
 use tidemark_core::record::{Record, RemoteId, Value};
 use tidemark_core::recording::Tape;
 use tidemark_core::source::{Page, Position, SourceTraits};
@@ -142,6 +144,19 @@ pub struct WriteBatch<'a> {
     pub items: &'a [WriteItem],
 }
 
+/// One delivery of a one-way stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Posted<'a> {
+    pub object: &'a str,
+    /// The row's key.
+    pub row: &'a str,
+    /// The idempotency key.
+    pub id: &'a str,
+    pub event: Event,
+    /// JSON.
+    pub body: &'a [u8],
+}
+
 /// What the CRM says it now holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
@@ -176,6 +191,23 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     fn search_bucket(&self) -> Bucket;
     /// True when the property can be looked up consistently (`LookUp::unique`).
     fn is_unique(&self, object: &str, property: &str) -> bool;
+
+    /// Tells of one row, where nothing but telling is possible. A connector that keeps records has no such call.
+    async fn deliver(&self, posted: &Posted<'_>) -> Answer<()> {
+        let message = format!("{} keeps records: nothing is delivered to its {}", self.connector(), posted.object);
+        let failure = Failure::new(Class::Schema, message);
+        let endpoint = String::new();
+        let callout = Callout {
+            method: "POST",
+            endpoint,
+            status: None,
+            class: Some(failure.class),
+            elapsed_ms: 0,
+            quota_left: None,
+            clock_offset_ms: None,
+        };
+        Answer { result: Err(failure), callout }
+    }
 
     async fn account(&self) -> Answer<Account>;
     async fn describe(&self, object: &str) -> Answer<Vec<Property>>;

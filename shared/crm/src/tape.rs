@@ -32,7 +32,7 @@ pub(crate) fn is_on() -> bool {
 /// A call as it was made, and as much of the answer as was heard.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
-    pub(crate) secret: &'a str,
+    pub(crate) secrets: Vec<&'a str>,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) headers: &'a HeaderMap,
@@ -51,7 +51,7 @@ pub(crate) struct Heard<'a> {
 
 /// What is kept of it.
 pub(crate) fn tape(call: &Call<'_>) -> Tape {
-    let mut known = Known::new(call.secret);
+    let mut known = Known::new(&call.secrets);
     known.learn_query(call.path);
     let asked = Side::Request;
     let sent = call.body.unwrap_or_default();

@@ -19,7 +19,7 @@ fn taped(path: &str, sent: Option<&[u8]>, status: u16, heard: &[u8]) -> Tape {
     let said =
         headers(&[("content-type", "application/json"), ("x-request-id", "req-8f2a-11"), ("set-cookie", "sid=Wupperfeld12")]);
     let answer = Heard { status, headers: &said, body: heard, whole: true };
-    tape(&Call { secret: SECRET, method: "POST", path, headers: &asked, body: sent, answer: Some(answer) })
+    tape(&Call { secrets: vec![SECRET], method: "POST", path, headers: &asked, body: sent, answer: Some(answer) })
 }
 
 fn body_of(status: u16, heard: &[u8]) -> String {
@@ -149,7 +149,7 @@ fn paths_queries_and_headers_tell_nothing_of_a_person() {
         ("date", "Thu, 26 Nov 2026 10:00:00 GMT"),
     ]);
     let answer = Heard { status: 302, headers: &said, body: b"", whole: false };
-    let call = Call { secret: SECRET, method: "GET", path: "/x", headers: &HeaderMap::new(), body: None, answer: Some(answer) };
+    let call = Call { secrets: vec![SECRET], method: "GET", path: "/x", headers: &HeaderMap::new(), body: None, answer: Some(answer) };
     let said = tape(&call).response.unwrap_or_default();
     for kept in [
         "location: ‹address 25›",

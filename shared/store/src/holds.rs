@@ -86,7 +86,7 @@ pub struct Held {
     pub read: bool,
     /// Every row was compared.
     pub compared: bool,
-    /// Every record was read by a sealed sweep, which follows the first load too.
+    /// Every record was read by a sealed sweep, which follows the first load too. Nothing is read in a one-way stream.
     pub swept: bool,
     /// How the last sweep since then ended.
     pub sweep: Option<String>,
@@ -104,7 +104,7 @@ impl Held {
 /// The streams that are held, by name.
 pub async fn list_held(store: &Store) -> Result<Vec<Held>, StoreError> {
     let sql = "SELECT s.id, s.name, s.state, s.held_at, COALESCE(s.held_why, ''), COALESCE(s.fresh_at >= s.held_at, false), s.walk_owed = 0,
-            EXISTS (
+            s.one_way = 1 OR EXISTS (
                 SELECT 1 FROM tidemark_window w WHERE w.stream_id = s.id AND w.reader = 'sweep' AND w.started_at >= s.held_at AND w.seal = 'sealed' AND w.state = 'completed'),
             (SELECT w.seal FROM tidemark_window w WHERE w.stream_id = s.id AND w.reader = 'sweep' AND w.started_at >= s.held_at AND w.seal IS NOT NULL ORDER BY w.id DESC LIMIT 1),
             (SELECT count(*) FROM tidemark_debt d WHERE d.stream_id = s.id AND d.kind = $1 AND d.state <> 'parked')

@@ -16,6 +16,7 @@ pub mod children;
 pub mod conflicts;
 pub mod connections;
 pub mod debts;
+pub mod deliveries;
 mod dialect;
 pub mod environment;
 pub mod erased;

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
-use tidemark_core::delete::{Return, returns};
+use tidemark_core::delete::{Gone, Return, returns};
 use tidemark_core::link::LinkState;
 use tidemark_core::page::KnownLink;
 use tidemark_core::push::is_somebody_else;
@@ -65,7 +65,9 @@ pub async fn prepare(
     let keys: Vec<&str> = claims.iter().map(|claim| claim.subject.as_str()).collect();
     let locked = links::locked(&tx, mapped, By::Row, keys.iter().copied()).await?;
     mark(&tx, locked.iter().map(|link| link.id), fence, lease).await?;
-    owe_haunted(&tx, mapped, &locked).await?;
+    if !mapped.spec.is_one_way() {
+        owe_haunted(&tx, mapped, &locked).await?;
+    }
     let mut links: HashMap<RowKey, KnownLink> =
         locked.into_iter().filter_map(|link| Some((link.row_key.clone()?, link))).collect();
     let rows = rows::by_keys(&tx, mapped, keys.iter().copied(), Lock::Free).await?;
@@ -121,7 +123,14 @@ async fn receive(
     for claim in claims {
         let key = RowKey::new(claim.subject.as_str());
         let (Some(row), Some(link)) = (rows.get(&key).filter(|row| row.is_sendable(spec)), links.get_mut(&key)) else { continue };
-        match returns(&link.view, claim.reborn, !is_somebody_else(spec, &link.view, row)) {
+        // Whoever was not told that a row went is not told that it is back.
+        let told = link.view.gone == Some(Gone::Both);
+        let back = match spec.is_one_way() {
+            true if link.view.state == LinkState::Tombstone && !told => Return::Resumes,
+            true => Return::None,
+            false => returns(&link.view, claim.reborn, !is_somebody_else(spec, &link.view, row)),
+        };
+        match back {
             Return::None => {}
             Return::Resumes => {
                 resumed.push(link.id);

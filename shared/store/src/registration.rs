@@ -29,9 +29,20 @@ async fn register_anew(store: &Store, spec: &StreamSpec, table: &str, digest: &s
         run(&store.db, sql, vec![spec.name.clone().into(), digest.into()]).await?;
     }
     let tx = store.begin().await?;
-    let sql = "INSERT INTO tidemark_stream (name, connection, object, table_name, mapping_digest) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING";
+    let one_way = i64::from(spec.is_one_way());
+    let sql = "INSERT INTO tidemark_stream (name, connection, object, table_name, mapping_digest, one_way) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING";
     let (name, connection, object) = (spec.name.clone(), spec.connection.clone(), spec.object.clone());
-    run(&tx, sql, vec![name.clone().into(), connection.into(), object.into(), table.into(), digest.into()]).await?;
+    run(&tx, sql, vec![name.clone().into(), connection.into(), object.into(), table.into(), digest.into(), one_way.into()])
+        .await?;
+    // What was agreed on with a CRM is not what was delivered, nor is a delivery's key a record's id.
+    let other = "SELECT count(*) FROM tidemark_stream WHERE name = $1 AND one_way <> $2";
+    if scalar::<i64>(&tx, other, vec![name.clone().into(), one_way.into()]).await? > 0 {
+        let (kind, was) = if spec.is_one_way() { ("one-way", "two-way") } else { ("two-way", "one-way") };
+        return Err(StoreError::Missing {
+            what: format!("{name} as a {kind} stream"),
+            remedy: format!("it stands there as a {was} one; give the connection another name, so that it begins anew"),
+        });
+    }
     let sql = "UPDATE tidemark_stream SET table_name = $2, mapping_digest = $3, fast_until = NULL, walk_owed = 1, walk_position = NULL, walk_pass = NULL, fence = fence + 1,
         lease_until = NULL, reason = 'the mapping changed: everything is read once more' WHERE name = $1 AND mapping_digest <> $3";
     if run(&tx, sql, vec![name.clone().into(), table.into(), digest.into()]).await? == 1 {

@@ -6,7 +6,9 @@ use tidemark_core::Millis;
 use tidemark_core::base::Base;
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::delete::Gone;
+use tidemark_core::ghost::Ghosts;
 use tidemark_core::lineage::{Source, What};
+use tidemark_core::link::LinkState;
 use tidemark_core::page::KnownLink;
 use tidemark_core::push::{Sent, settled};
 use tidemark_core::record::{RemoteId, Row, RowKey, Value};
@@ -130,6 +132,8 @@ pub async fn settle(store: &Store, mapped: &Mapped, fence: &str, settlements: &[
         }
         settling.ghosts.extend(link.and_then(|link| {
             let left = match settlement {
+                // Whatever was told before, this is what was told last.
+                Settlement::Written { .. } if mapped.spec.is_one_way() => Ghosts::default(),
                 Settlement::Unheard { landed_by, .. } => link.view.ghosts.given_up(fence, *landed_by),
                 Settlement::Written { claim, sent, modified, answered, heard_at, .. } => {
                     // Without a stamp nobody can tell which of the versions that are shown later are older than this write.
@@ -184,6 +188,8 @@ struct Settling<'a> {
     /// Ids that lead to another record since the two were merged in the CRM, and links whose record is another row's by that.
     aliases: Vec<(RemoteId, RemoteId)>,
     doubles: Vec<i64>,
+    /// Tombstones whose row is back.
+    resumed: Vec<i64>,
     paid: Vec<&'a Claim>,
     unpaid: Vec<(&'a Claim, Unpaid<'a>)>,
     reads: Vec<(&'a str, Millis)>,
@@ -221,6 +227,9 @@ impl<'a> Settling<'a> {
                     });
                 }
                 self.pay(mapped, claim, base.as_ref().or(link.map(|link| &link.view.base)));
+            }
+            Settlement::Written { claim, sent, remote_id, created, .. } if spec.is_one_way() => {
+                self.delivered(mapped, claim, link, sent, (remote_id, *created));
             }
             Settlement::Written { claim, sent, remote_id, modified, answered, created, complete, .. } => {
                 let other = foreign.get(remote_id).filter(|other| Some(other.id) != link.map(|link| link.id));
@@ -324,6 +333,27 @@ impl<'a> Settling<'a> {
         }
     }
 
+    /// Somebody answered for a delivery: its key is what the next one is made from. There is no record, and nothing to read.
+    fn delivered(
+        &mut self,
+        mapped: &Mapped,
+        claim: &'a Claim,
+        link: Option<&KnownLink>,
+        sent: &[Sent],
+        (key, created): (&RemoteId, bool),
+    ) {
+        if let Some(link) = link {
+            let base = settled(&mapped.spec, &link.view.base, sent, &[], created);
+            let attempt = i64::from(claim.attempts) + 1;
+            let known = |sent: &&Sent| link.view.base.get(sent.field).is_none_or(|known| known.record != sent.record);
+            let news: Vec<Sent> = sent.iter().filter(known).cloned().collect();
+            self.notes.sent(&mapped.spec, link, attempt, &news, &base, created);
+            self.resumed.extend((link.view.state == LinkState::Tombstone).then_some(link.id));
+            self.links.push(LinkSettled::written(link, &mapped.spec, &base, key, None));
+        }
+        self.paid.push(claim);
+    }
+
     /// The claim is paid, unless something of its row is held back for now.
     fn pay(&mut self, mapped: &Mapped, claim: &'a Claim, base: Option<&Base>) {
         match base.and_then(|base| held_until(&mapped.spec, base)) {
@@ -348,6 +378,7 @@ impl<'a> Settling<'a> {
     }
 
     async fn write(mut self, tx: &Tx, mapped: &Mapped, fence: &str) -> Result<(), StoreError> {
+        links::resume(tx, &self.resumed).await?;
         settled_links::write(tx, &self.links).await?;
         settled_links::write_ghosts(tx, &self.ghosts).await?;
         self.write_merged(tx, mapped).await?;

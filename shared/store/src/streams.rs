@@ -351,10 +351,13 @@ pub async fn owe_walk(store: &Store, stream: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Moves a stream to `running` or `paused`, with the reason shown to everybody. Returns false when there is no such stream.
+/// Moves a stream to `running` or `paused`, with the reason shown to everybody. The brakes of a one-way stream stand from its first go on: it has no first load that a
+/// person has seen the plan of. Returns false when there is no such stream.
 pub async fn set_state(store: &Store, name: &str, state: &str, reason: Option<&str>) -> Result<bool, StoreError> {
     let sql = "UPDATE tidemark_stream SET state = $2, reason = $3, due_at = CASE WHEN $2 = 'running' THEN {now} ELSE due_at END,
-        poll_owed_at = CASE WHEN $2 = 'running' AND poll_owed_at > {now} THEN {now} ELSE poll_owed_at END WHERE name = $1";
+        poll_owed_at = CASE WHEN $2 = 'running' AND poll_owed_at > {now} THEN {now} ELSE poll_owed_at END,
+        began_at = CASE WHEN $2 = 'running' THEN COALESCE(began_at, {now}) ELSE began_at END,
+        braked_at = CASE WHEN $2 = 'running' AND one_way = 1 THEN COALESCE(braked_at, {now}) ELSE braked_at END WHERE name = $1";
     Ok(run(&store.db, sql, vec![name.into(), state.into(), reason.into()]).await? == 1)
 }
 
@@ -378,7 +381,7 @@ pub struct Quiet {
     pub walks: i64,
     /// Streams that were not loaded once.
     pub unloaded: i64,
-    /// The earliest stamp all settled readers have read up to, CRM clock.
+    /// The earliest stamp all settled readers have read up to, CRM clock. Of a one-way stream there is nothing to read.
     pub settled_until: Option<Millis>,
 }
 
@@ -397,7 +400,7 @@ pub async fn quiet(store: &Store) -> Result<Quiet, StoreError> {
     let sql = "SELECT (SELECT count(*) FROM tidemark_change), (SELECT count(*) FROM tidemark_debt WHERE state = 'waiting'),
         (SELECT count(*) FROM tidemark_stream WHERE walk_owed <> 0 AND state = 'running'),
         (SELECT count(*) FROM tidemark_stream WHERE loaded_at IS NULL AND state = 'running'),
-        (SELECT min(COALESCE(settled_until, 0)) FROM tidemark_stream WHERE state = 'running')";
+        (SELECT min(CASE WHEN one_way = 1 THEN {now} + 86400000 ELSE COALESCE(settled_until, 0) END) FROM tidemark_stream WHERE state = 'running')";
     let Some(row) = one(&store.db, sql, vec![]).await? else { return Ok(Quiet::default()) };
     Ok(Quiet {
         changes: get(&row, 0)?,

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::brake::GO;
+use tidemark_core::hook::Existing;
 use tidemark_core::link::LinkState;
 use tidemark_core::page::KnownLink;
 use tidemark_core::push::is_somebody_else;
@@ -20,7 +21,7 @@ use crate::rows::{self, Mapped};
 use crate::session::Tx;
 use crate::streams::{self, Fence};
 use crate::sweeps::{DriftLine, write_drift};
-use crate::{Store, StoreError, brakes};
+use crate::{Store, StoreError, brakes, deliveries};
 
 /// What one step of a walk came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ enum Place {
 pub async fn step(store: &Store, mapped: &Mapped, fence: Fence, limit: u64) -> Result<Walked, StoreError> {
     let tx = store.begin().await?;
     streams::hold(&tx, fence).await?;
-    let sql = "SELECT walk_position, walk_links, walk_owed, capture, walk_pass, braked_at FROM tidemark_stream WHERE id = $1";
+    let sql = "SELECT walk_position, walk_links, walk_owed, capture, walk_pass, braked_at, loaded_at, began_at FROM tidemark_stream WHERE id = $1";
     let row = one(&tx, sql, vec![mapped.id.into()]).await?;
     let row = row.ok_or_else(|| StoreError::LeaseLost { what: format!("stream {}", mapped.spec.name) })?;
     let place = match (get::<Option<String>>(&row, 0)?, get::<Option<i64>>(&row, 1)?) {
@@ -61,9 +62,16 @@ pub async fn step(store: &Store, mapped: &Mapped, fence: Fence, limit: u64) -> R
         None => Some(GO.to_owned()),
         Some(_) => get(&row, 4)?,
     };
-    let walked = match place {
-        Place::Rows(position) => walk_rows(&tx, mapped, position.as_deref(), limit, telling).await?,
-        Place::Links(link) => walk_links(&tx, mapped, link, limit, telling).await?,
+    // Rows that were there when a one-way stream began count as delivered, where the mapping does not say otherwise.
+    let takes = mapped.spec.hook.as_ref().is_some_and(|hook| hook.existing == Existing::Taken);
+    let began_at = match (get::<Option<Millis>>(&row, 6)?, get::<Option<Millis>>(&row, 7)?) {
+        (None, Some(began_at)) if takes => Some(began_at),
+        _ => None,
+    };
+    let walked = match (place, began_at) {
+        (Place::Rows(position), Some(began_at)) => take_rows(&tx, mapped, position.as_deref(), limit, began_at).await?,
+        (Place::Rows(position), None) => walk_rows(&tx, mapped, position.as_deref(), limit, telling).await?,
+        (Place::Links(link), _) => walk_links(&tx, mapped, link, limit, telling).await?,
     };
     if let Some(pass) = pass {
         brakes::pass_rows(&tx, mapped.id, walked.owing.iter().map(String::as_str), &pass).await?;
@@ -118,7 +126,22 @@ async fn walk_rows(tx: &Tx, mapped: &Mapped, position: Option<&str>, limit: u64,
     if !others.is_empty() {
         debts::reborn(tx, mapped.id, others.into_iter()).await?;
     }
-    // Past the last row the links begin.
+    pass_by(tx, mapped, &rows, limit).await?;
+    Ok(Part { looked_at: rows.len(), owing: owing.into_iter().map(|(key, _)| key).collect(), done: false })
+}
+
+/// The same of a one-way stream that has just begun: what is there is taken down as delivered, and nothing is owed for it.
+async fn take_rows(tx: &Tx, mapped: &Mapped, position: Option<&str>, limit: u64, began_at: Millis) -> Result<Part, StoreError> {
+    let rows = rows::walk_in(tx, mapped, position, limit).await?;
+    let links = links::free(tx, mapped, By::Row, rows.iter().map(|row| row.key.as_str())).await?;
+    let linked: HashSet<&RowKey> = links.iter().filter_map(|link| link.row_key.as_ref()).collect();
+    deliveries::take(tx, mapped, &rows, &linked, began_at).await?;
+    pass_by(tx, mapped, &rows, limit).await?;
+    Ok(Part { looked_at: rows.len(), owing: Vec::new(), done: false })
+}
+
+/// The walk goes on behind these rows; past the last one the links begin.
+async fn pass_by(tx: &Tx, mapped: &Mapped, rows: &[Row], limit: u64) -> Result<(), StoreError> {
     let (position, link) = if (rows.len() as u64) < limit {
         (Some(String::new()), Some(0_i64))
     } else {
@@ -126,7 +149,7 @@ async fn walk_rows(tx: &Tx, mapped: &Mapped, position: Option<&str>, limit: u64,
     };
     let sql = "UPDATE tidemark_stream SET walk_position = $2, walk_links = $3 WHERE id = $1";
     run(tx, sql, vec![mapped.id.into(), position.into(), link.into()]).await?;
-    Ok(Part { looked_at: rows.len(), owing: owing.into_iter().map(|(key, _)| key).collect(), done: false })
+    Ok(())
 }
 
 /// Links whose row is not there any more owe a push, which does what the mapping says about deleted rows.

@@ -75,6 +75,7 @@ pub(crate) fn streams(swarm: &Swarm) -> Vec<StreamSpec> {
         stale: StaleSpec { guard: Duration::from_millis(STALE_GUARD.unsigned_abs()), policy: swarm.stale_saves },
         touch: Touch::default(),
         row_modified: None,
+        hook: None,
         brakes: super::brakes::spec(swarm),
         // Its people are few and turn a value back and forth within seconds.
         loop_breaker: tidemark_core::loop_breaker::LoopBreaker::NONE,

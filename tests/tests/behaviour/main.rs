@@ -22,6 +22,7 @@ mod heavy_logs;
 mod heavy_plan_ready;
 mod heavy_processes;
 mod help;
+mod hooks;
 mod interleavings;
 mod leases;
 mod lineage;

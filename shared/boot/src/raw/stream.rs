@@ -3,11 +3,13 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use tidemark_core::hook::Existing;
 use tidemark_core::spec::{
     Blanks, DeletePolicy, Direction, Fallback, Inbound, InboundDelete, Lineage, Mark, Owner, RowModified, StaleSave, TableName,
     Test,
 };
 
+use super::payload::{RawPayload, payload};
 use super::{RawField, Reading};
 use crate::errors::{Findings, Place};
 use crate::node::{Entry, Located, Node, Value};
@@ -26,7 +28,9 @@ pub(super) const BLANKS: [(&str, Blanks); 2] = [("keep", Blanks::Keep), ("clear"
 pub(super) const LINEAGE: [(&str, Lineage); 3] =
     [("values", Lineage::Values), ("digest", Lineage::Digest), ("off", Lineage::Off)];
 const STALE: [(&str, StaleSave); 2] = [("ours", StaleSave::Ours), ("theirs", StaleSave::Theirs)];
-const DELETES: [(&str, DeletePolicy); 2] = [("ignore", DeletePolicy::Ignore), ("archive", DeletePolicy::Archive)];
+const DELETES: [(&str, DeletePolicy); 3] =
+    [("ignore", DeletePolicy::Ignore), ("archive", DeletePolicy::Archive), ("tell", DeletePolicy::Tell)];
+const EXISTING: [(&str, Existing); 2] = [("taken", Existing::Taken), ("send", Existing::Send)];
 
 pub(crate) struct RawStream {
     pub(crate) at: Place,
@@ -44,6 +48,8 @@ pub(crate) struct RawStream {
     pub(crate) match_on: Vec<Located<String>>,
     pub(crate) send_when: Vec<RawCondition>,
     pub(crate) fields: Vec<RawField>,
+    /// What a one-way stream sends; the whole row unless set.
+    pub(crate) payload: Option<Located<RawPayload>>,
 }
 
 pub(crate) struct RawCondition {
@@ -52,10 +58,14 @@ pub(crate) struct RawCondition {
 }
 
 impl RawStream {
-    pub(super) fn read(node: Node, reading: &Reading<'_>) -> Option<Self> {
+    /// `one_way` where the connector is only ever sent to.
+    pub(super) fn read(node: Node, one_way: bool, reading: &Reading<'_>) -> Option<Self> {
         let findings = reading.findings;
         let mut section = Section::open(node, findings)?;
-        let inherited = Inherited::read(&mut section);
+        let mut inherited = Inherited::read(&mut section);
+        if let Some(direction) = inherited.direction.as_mut().filter(|direction| one_way && direction.at.is_inherited()) {
+            direction.value = Direction::Out;
+        }
         let direction = inherited.direction.as_ref().map(|direction| direction.value);
         let own = section.take("owner").and_then(|node| owner(node, findings));
         let owner = own.or_else(|| reading.defaults.owner(direction));
@@ -90,6 +100,10 @@ impl RawStream {
             match_on: section.take("match_on").map(|node| names(node, findings)).unwrap_or_default(),
             send_when: section.take("send_when").map(|node| conditions(node, findings)).unwrap_or_default(),
             fields: fields.filter_map(|entry| RawField::read(entry, &own, findings)).collect(),
+            payload: section.take("payload").and_then(|node| {
+                let at = node.at.clone();
+                payload(node, findings).map(|value| Located { value, at })
+            }),
         };
         section.close();
         Some(stream)
@@ -111,6 +125,7 @@ pub(super) struct FieldDefaults {
 pub(crate) struct Inherited {
     pub(crate) direction: Option<Located<Direction>>,
     pub(crate) inbound: Option<Located<Inbound>>,
+    pub(crate) existing: Option<Located<Existing>>,
     pub(crate) blanks: Option<Located<Blanks>>,
     pub(crate) lineage: Option<Located<Lineage>>,
     pub(crate) stale_save_guard: Option<Located<Duration>>,
@@ -157,6 +172,7 @@ impl Inherited {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let direction = section.choice("direction", &DIRECTIONS);
         let inbound = section.choice("inbound", &INBOUND);
+        let existing = section.choice("existing", &EXISTING);
         let blanks = section.choice("blanks", &BLANKS);
         let lineage = section.choice("lineage", &LINEAGE);
         let stale_save_guard = section.duration("stale_save_guard", Duration::ZERO..=DAY);
@@ -186,6 +202,7 @@ impl Inherited {
         Self {
             direction,
             inbound,
+            existing,
             blanks,
             lineage,
             stale_save_guard,

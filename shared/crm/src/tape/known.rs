@@ -26,7 +26,7 @@ pub(super) enum Role {
 }
 
 pub(super) struct Known<'a> {
-    pub(super) secret: &'a str,
+    pub(super) secrets: &'a [&'a str],
     /// Each value, how often it stands in the call, and the number it is shown under.
     values: HashMap<String, (u32, Option<u32>)>,
     numbered: u32,
@@ -36,8 +36,8 @@ pub(super) struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    pub(super) fn new(secret: &'a str) -> Self {
-        Self { secret, values: HashMap::new(), numbered: 0, parts: HashSet::new(), names: HashSet::new() }
+    pub(super) fn new(secrets: &'a [&'a str]) -> Self {
+        Self { secrets, values: HashMap::new(), numbered: 0, parts: HashSet::new(), names: HashSet::new() }
     }
 
     /// Learns what stands in a body before anything of the call is shown.
@@ -107,11 +107,12 @@ impl<'a> Known<'a> {
         self.names.contains(word)
     }
 
-    /// Nothing of the secret is in it.
+    /// Nothing of a secret is in it.
     pub(super) fn is_safe(&self, text: &str) -> bool {
-        let secret = self.secret.as_bytes();
-        let size = secret.len().min(WINDOW);
-        size == 0 || !secret.windows(size).any(|part| text.as_bytes().windows(size).any(|piece| piece == part))
+        self.secrets.iter().map(|secret| secret.as_bytes()).all(|secret| {
+            let size = secret.len().min(WINDOW);
+            size == 0 || !secret.windows(size).any(|part| text.as_bytes().windows(size).any(|piece| piece == part))
+        })
     }
 }
 

@@ -131,7 +131,9 @@ const DIGITS_MAX: usize = 4;
 
 /// The words without what may be anybody's: first as any words of a vendor, then word by word.
 pub(super) fn plain(known: &Known<'_>, text: &str) -> String {
-    let text = vendor_words(text, known.secret).replace('\\', "");
+    let hidden = |text: String, secret: &&str| if secret.is_empty() { text } else { text.replace(secret, "[secret]") };
+    let text = known.secrets.iter().fold(text.to_owned(), hidden);
+    let text = vendor_words(&text, "").replace('\\', "");
     let runs = runs(&text);
     let mut said = String::with_capacity(text.len());
     for (at, run) in runs.iter().enumerate() {

@@ -22,6 +22,8 @@ pub struct StreamOverview {
     pub state: String,
     pub reason: Option<String>,
     pub connector: Option<String>,
+    /// Nothing is ever read: there are no cursors, windows or sweeps.
+    pub one_way: bool,
     /// `running` or `paused`; `missing` when the connection has no row.
     pub connection_state: String,
     pub connection_reason: Option<String>,
@@ -123,7 +125,7 @@ pub struct ReadingWindow {
 pub async fn streams(store: &Store) -> Result<Vec<StreamOverview>, StoreError> {
     let sql = "SELECT s.id, s.name, s.connection, s.object, s.table_name, s.state, s.reason, c.connector, COALESCE(c.state, 'missing'), c.reason,
             COALESCE(c.clock_offset_ms, 0), s.fast_until, s.settled_until, s.fresh_at, {now}, s.loaded_at, s.due_at, s.poll_owed_at, s.poll_attempts,
-            s.poll_class, s.poll_error, CASE WHEN s.lease_until > {now} THEN COALESCE(s.lease_owner, 'a worker') END, s.walk_owed, s.excluded, s.conflicts, s.capture, s.held_at, s.held_why
+            s.poll_class, s.poll_error, CASE WHEN s.lease_until > {now} THEN COALESCE(s.lease_owner, 'a worker') END, s.walk_owed, s.excluded, s.conflicts, s.capture, s.held_at, s.held_why, s.one_way
         FROM tidemark_stream s LEFT JOIN tidemark_connection c ON c.name = s.connection ORDER BY s.name LIMIT 1000";
     let mut streams: Vec<StreamOverview> = all(&store.db, sql, vec![]).await?.iter().map(read).collect::<Result<_, _>>()?;
     let at: HashMap<i64, usize> = streams.iter().enumerate().map(|(at, stream)| (stream.id, at)).collect();
@@ -150,6 +152,7 @@ fn read(row: &QueryResult) -> Result<StreamOverview, StoreError> {
         state: get(row, 5)?,
         reason: get(row, 6)?,
         connector: get(row, 7)?,
+        one_way: get::<i64>(row, 28)? > 0,
         connection_state: get(row, 8)?,
         connection_reason: get(row, 9)?,
         clock_offset_ms: get(row, 10)?,
