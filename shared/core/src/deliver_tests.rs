@@ -1,3 +1,5 @@
+//! What a one-way stream owes for a row, and the keys under which it is told.
+
 use super::*;
 use crate::delete::Gone;
 use crate::ghost::Ghosts;

@@ -1,3 +1,5 @@
+//! What a one-way stream refuses when it is loaded, and the least of one that is accepted.
+
 use tidemark_core::hook::{Existing, Part};
 use tidemark_core::spec::{DeletePolicy, Direction, Owner};
 
