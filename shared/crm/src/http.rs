@@ -243,13 +243,7 @@ impl Client {
     }
 
     /// Where this call is recorded: what there is of it so far, so that one that breaks off is told as far as it came.
-    fn tape(
-        &self,
-        request: &Request,
-        secretly: Option<&Secretly<'_>>,
-        answer: Option<(&Reply, bool)>,
-        callout: &mut Callout,
-    ) {
+    fn tape(&self, request: &Request, secretly: Option<&Secretly<'_>>, answer: Option<(&Reply, bool)>, callout: &mut Callout) {
         if !tape::is_on() {
             return;
         }

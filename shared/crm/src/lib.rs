@@ -205,6 +205,7 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
             elapsed_ms: 0,
             quota_left: None,
             clock_offset_ms: None,
+            tape: None,
         };
         Answer { result: Err(failure), callout }
     }

@@ -30,7 +30,6 @@ pub(crate) fn is_on() -> bool {
 }
 
 /// A call as it was made, and as much of the answer as was heard.
-#[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) secrets: Vec<&'a str>,
     pub(crate) method: &'a str,

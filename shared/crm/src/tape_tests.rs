@@ -149,7 +149,8 @@ fn paths_queries_and_headers_tell_nothing_of_a_person() {
         ("date", "Thu, 26 Nov 2026 10:00:00 GMT"),
     ]);
     let answer = Heard { status: 302, headers: &said, body: b"", whole: false };
-    let call = Call { secrets: vec![SECRET], method: "GET", path: "/x", headers: &HeaderMap::new(), body: None, answer: Some(answer) };
+    let call =
+        Call { secrets: vec![SECRET], method: "GET", path: "/x", headers: &HeaderMap::new(), body: None, answer: Some(answer) };
     let said = tape(&call).response.unwrap_or_default();
     for kept in [
         "location: ‹address 25›",

@@ -126,6 +126,7 @@ impl Hooks {
             elapsed_ms: 0,
             quota_left: None,
             clock_offset_ms: None,
+            tape: None,
         };
         Answer { result: Err(Failure::new(Class::Schema, message)), callout }
     }
