@@ -16,6 +16,7 @@ mod erasure;
 mod faults;
 mod first_meeting;
 mod heavy_browser;
+mod heavy_bulk;
 mod heavy_demo;
 mod heavy_kill_points;
 mod heavy_logs;
