@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
-use tidemark_core::agree::{Difference, Standing, compare, lone_record, lone_row};
+use tidemark_core::agree::{Difference, Parked, Standing, compare, lone_record, lone_row};
 use tidemark_core::link::LinkState;
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{Record, RemoteId, Row, RowKey};
@@ -146,7 +146,7 @@ impl Comparing<'_> {
             (None, _) => {
                 let parked =
                     debts::parked_cause(&self.purpose.ctx.store, self.purpose.stream.id, Kind::Read, record.id.as_str()).await?;
-                vec![(None, lone_record(spec, parked.as_deref()))]
+                vec![(None, lone_record(spec, parked.as_ref().map(why)))]
             }
         })
     }
@@ -197,7 +197,7 @@ impl Comparing<'_> {
                             parked = debts::parked_cause(&ctx.store, mapped.id, Kind::Push, row.key.as_str()).await?;
                             excluded = self.parent_is_excluded(row).await?;
                         }
-                        let standing = lone_row(&mapped.spec, row, parked.as_deref(), excluded);
+                        let standing = lone_row(&mapped.spec, row, parked.as_ref().map(why), excluded);
                         self.count(standing, Some(row), None, None);
                     }
                 }
@@ -252,4 +252,8 @@ impl Comparing<'_> {
             }
         }
     }
+}
+
+fn why((class, cause): &(String, String)) -> Parked<'_> {
+    Parked { class, cause }
 }

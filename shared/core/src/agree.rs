@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::base::{Base, State};
 use crate::conflict::Side;
+use crate::erasure;
 use crate::record::{Record, Row};
 use crate::spec::{Inbound, StreamSpec};
 
@@ -14,6 +15,23 @@ pub enum Standing {
     /// An accepted difference, with its reason.
     Decided(String),
     Differs(String),
+}
+
+/// Why a debt waits for a person.
+#[derive(Debug, Clone, Copy)]
+pub struct Parked<'a> {
+    pub class: &'a str,
+    pub cause: &'a str,
+}
+
+impl Parked<'_> {
+    /// Somebody who was erased and shows up again is kept out on purpose, until a person says otherwise: nothing is wrong.
+    fn standing(self) -> Standing {
+        match self.class {
+            erasure::CLASS => Standing::Decided(erasure::WAITS.to_owned()),
+            _ => Standing::Differs(format!("parked: {}", self.cause)),
+        }
+    }
 }
 
 /// One entry of a report: which thing, which field, what each side holds.
@@ -68,13 +86,13 @@ pub fn compare(spec: &StreamSpec, base: &Base, row: &Row, record: &Record) -> Ve
 }
 
 /// A row without a record.
-pub fn lone_row(spec: &StreamSpec, row: &Row, parked: Option<&str>, parent_excluded: bool) -> Standing {
+pub fn lone_row(spec: &StreamSpec, row: &Row, parked: Option<Parked<'_>>, parent_excluded: bool) -> Standing {
     if !spec.direction.writes_records() {
         Standing::Decided("the stream does not write records".into())
     } else if !row.is_sendable(spec) {
         Standing::Decided("send_when does not hold".into())
-    } else if let Some(cause) = parked {
-        Standing::Differs(format!("parked: {cause}"))
+    } else if let Some(parked) = parked {
+        parked.standing()
     } else if parent_excluded {
         Standing::Decided("its parent is not in the CRM: send_when does not hold for it".into())
     } else {
@@ -83,13 +101,13 @@ pub fn lone_row(spec: &StreamSpec, row: &Row, parked: Option<&str>, parent_exclu
 }
 
 /// A record without a row.
-pub fn lone_record(spec: &StreamSpec, parked: Option<&str>) -> Standing {
+pub fn lone_record(spec: &StreamSpec, parked: Option<Parked<'_>>) -> Standing {
     if !spec.direction.writes_rows() {
         Standing::Decided("the stream does not write rows".into())
     } else if spec.inbound == Inbound::UpdateOnly {
         Standing::Decided("inbound = \"update_only\"".into())
-    } else if let Some(cause) = parked {
-        Standing::Differs(format!("parked: {cause}"))
+    } else if let Some(parked) = parked {
+        parked.standing()
     } else {
         Standing::Differs("not in the order database yet".into())
     }
@@ -109,6 +127,21 @@ mod tests {
             Record { id: RemoteId::new("9"), modified: None, archived: false, external_key: None, absorbed: Vec::new(), values };
         let mut standings = compare(&spec(), &Base { fields: base.to_vec() }, &row, &record);
         standings.pop().unwrap()
+    }
+
+    #[test]
+    fn who_was_erased_and_shows_up_again_is_decided_and_says_that_it_waits() {
+        let mut both = spec();
+        both.direction = crate::spec::Direction::Both;
+        let row = Row { key: RowKey::new("7"), columns: vec![Some("Rome".into()), Some("Ana".into()), Some("1".into())] };
+        let parked = |class: &'static str| Some(Parked { class, cause: "because" });
+        for (class, expect) in [
+            (erasure::CLASS, Standing::Decided(erasure::WAITS.into())),
+            ("rejected", Standing::Differs("parked: because".into())),
+        ] {
+            assert_eq!(lone_record(&both, parked(class)), expect);
+            assert_eq!(lone_row(&both, &row, parked(class), false), expect);
+        }
     }
 
     fn known(row: &str, record: &str, state: State) -> Vec<Option<FieldBase>> {

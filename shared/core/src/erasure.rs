@@ -12,6 +12,9 @@ use crate::why::time;
 /// The class of a debt that waits because its person was erased. Who retries such a debt lets the person in again.
 pub const CLASS: &str = "erased";
 
+/// What a comparison says of them meanwhile.
+pub const WAITS: &str = "its person was erased: whether they are let in again waits for a person";
+
 /// A stamp that no version is newer than: a record under it never comes back by itself. Far below the largest number, so that a lag may be added to it.
 pub const NEVER: Millis = 1 << 53;
 

@@ -9,6 +9,7 @@ pub mod base;
 pub mod brake;
 pub mod bug;
 pub mod capture;
+pub mod check;
 pub mod conflict;
 pub mod crm_clock;
 pub mod cycle;

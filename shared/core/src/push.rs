@@ -12,9 +12,9 @@ use crate::failure::{Class, Failure};
 use crate::link::{LinkState, LinkView};
 use crate::record::{RemoteId, Row, Value};
 use crate::rule::Rule;
-use crate::spec::{Blanks, Check, DeletePolicy, FieldSpec, Owner, RetrySpec, StaleSave, StreamSpec};
+use crate::spec::{Blanks, DeletePolicy, FieldSpec, Owner, RetrySpec, StaleSave, StreamSpec};
 use crate::window::millis;
-use crate::{deliver, stale, survivor};
+use crate::{check, deliver, stale, survivor};
 
 /// One field to be sent: the row's value it comes from, and the record's form of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,26 +182,16 @@ fn put_back(spec: &StreamSpec, row: &Row, linked: Option<&LinkView>) -> Plan {
 }
 
 pub(crate) fn invalid(spec: &StreamSpec, row: &Row) -> Option<Plan> {
-    let bad = spec.fields.iter().find(|field| {
-        let value = row.get(spec, &field.column).filter(|text| !text.is_empty());
-        field.check == Some(Check::Email) && value.is_some_and(|text| !looks_like_email(text))
-    })?;
+    let mut unmet = spec.fields.iter().filter_map(|field| {
+        let value = row.get(spec, &field.column).filter(|text| !text.is_empty())?;
+        Some((field, check::unmet(field.check?, value)?))
+    });
+    let (bad, what) = unmet.next()?;
     Some(Plan::Park {
         class: REJECTED,
-        cause: format!("{} is not an e-mail address", bad.column),
+        cause: format!("{} {what}", bad.column),
         next_step: format!("correct {} of row {}; it is sent by itself then", bad.column, row.key),
     })
-}
-
-/// One `@`, something before it, a dotted domain after it, no spaces or control characters.
-pub fn looks_like_email(text: &str) -> bool {
-    let Some((local, domain)) = text.rsplit_once('@') else { return false };
-    let clean = |part: &str| {
-        !part.is_empty() && part.chars().all(|letter| !letter.is_whitespace() && !letter.is_control() && letter != '@')
-    };
-    let labels =
-        domain.split('.').all(|label| !label.is_empty() && label.chars().all(|letter| letter.is_alphanumeric() || letter == '-'));
-    clean(local) && local.len() <= 64 && labels && domain.contains('.') && text.len() <= 254
 }
 
 /// The row's key stands for another thing than the one that was agreed on: no match key says the same any more.

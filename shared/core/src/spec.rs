@@ -61,6 +61,7 @@ pub enum Lineage {
 #[serde(rename_all = "snake_case")]
 pub enum Check {
     Email,
+    Phone,
 }
 
 /// One column and the property it is kept in agreement with.

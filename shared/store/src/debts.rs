@@ -391,11 +391,11 @@ pub async fn owing_rows(store: &Store, stream: i64, after: &str, limit: u32) -> 
     all(&store.db, sql, vec![stream.into(), after.into(), i64::from(limit).into()]).await?.iter().map(|row| get(row, 0)).collect()
 }
 
-/// Why a debt is parked, if it is.
-pub async fn parked_cause(store: &Store, stream: i64, kind: Kind, subject: &str) -> Result<Option<String>, StoreError> {
-    let sql = "SELECT cause FROM tidemark_debt WHERE stream_id = $1 AND kind = $2 AND subject = $3 AND state = 'parked'";
+/// Why a debt is parked, if it is: class and cause.
+pub async fn parked_cause(store: &Store, stream: i64, kind: Kind, subject: &str) -> Result<Option<(String, String)>, StoreError> {
+    let sql = "SELECT COALESCE(class, ''), COALESCE(cause, '') FROM tidemark_debt WHERE stream_id = $1 AND kind = $2 AND subject = $3 AND state = 'parked'";
     let row = crate::query::one(&store.db, sql, vec![stream.into(), kind.word().into(), subject.into()]).await?;
-    row.map_or(Ok(None), |row| Ok(Some(get::<Option<String>>(&row, 0)?.unwrap_or_default())))
+    row.map(|row| Ok((get(&row, 0)?, get(&row, 1)?))).transpose()
 }
 
 /// What an unpaid debt waits for, in words.

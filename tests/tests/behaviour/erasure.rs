@@ -1,12 +1,13 @@
 //! Erasing a person: gone on both sides and from everything that is kept, whatever crashes in between, and not brought back by anybody unasked.
 
 use eyre::OptionExt;
-use tidemark_core::erasure::CLASS;
+use tidemark_core::erasure::{CLASS, WAITS};
 use tidemark_sandbox::ObjectType::Contacts;
 use tidemark_sandbox::{ForcedAnswer, Weather};
 use tidemark_store::debts;
 use tidemark_tests::house::House;
 use tidemark_tests::{Kind, Rig, Setup, on_both_databases};
+use tidemark_worker::agree::compare_stream;
 
 const CONTACTS: &str = "hubspot.contacts";
 const ANA: &str = "INSERT INTO customers (email, first_name, phone, email_confirmed_at) VALUES ('ana@acme.test', 'Anastasia', '555-0100', '2026-01-01 00:00:00')";
@@ -70,6 +71,15 @@ async fn asked(rig: &Rig) -> eyre::Result<Vec<(String, i64)>> {
 async fn state(rig: &Rig) -> eyre::Result<Vec<String>> {
     let rows = rig.db.rows(&format!("SELECT state FROM {} ORDER BY id", rig.db.own("tidemark_erasure"))).await?;
     Ok(rows.into_iter().flatten().flatten().collect())
+}
+
+/// A comparison counts the one who waits as decided, says what is waited for, and finds no difference.
+async fn kept_out_on_purpose(house: &House) -> eyre::Result<()> {
+    let report = compare_stream(&house.rig.ctx, house.rig.stream(CONTACTS)?).await?;
+    assert_eq!((report.differ, report.decided_reasons.get(WAITS)), (0, Some(&1)), "{report:#?}");
+    let said = house.tidemark(&["agree", CONTACTS]).await?.good()?;
+    assert!(said.contains(WAITS), "{said}");
+    Ok(())
 }
 
 on_both_databases! {
@@ -203,6 +213,7 @@ on_both_databases! {
         assert!(cause.contains("was erased on ") && cause.contains("agreed anew, retry"), "{cause}");
         rig.catch_up(CONTACTS).await?;
         assert_eq!(asked(rig).await?.len(), 1, "a page that shows it again lets nobody in");
+        kept_out_on_purpose(&house).await?;
         // A person says that it is a new consent.
         debts::retry(&rig.store, *debt).await?;
         rig.catch_up(CONTACTS).await?;
@@ -225,6 +236,9 @@ on_both_databases! {
         let waiting = asked(rig).await?;
         let [(kind, debt)] = waiting.as_slice() else { eyre::bail!("{waiting:?}") };
         assert_eq!(kind, "push");
+        rig.catch_up(CONTACTS).await?;
+        rig.read(CONTACTS).await?;
+        kept_out_on_purpose(&house).await?;
         debts::retry(&rig.store, *debt).await?;
         rig.push(CONTACTS).await?;
         assert_eq!(rig.records("contacts").await?.len(), 2);

@@ -99,6 +99,24 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn a_row_whose_phone_number_is_none_waits_without_a_call_and_goes_once_it_is_corrected(kind) {
+        let checked = &[("phone = { column = \"phone\", owner = \"hold\" }", "phone = { column = \"phone\", owner = \"hold\", check = \"phone\" }")];
+        let rig = Rig::with(kind, Setup { instead: checked, ..Setup::default() }).await?;
+        ana(&rig).await?;
+        rig.settle().await?;
+        rig.db.run("UPDATE customers SET phone = 'call the office', first_name = 'Anna'").await?;
+        let calls = rig.crm.crm().counters().calls;
+        rig.push("hubspot.contacts").await?;
+        assert_eq!((rig.debts("parked").await?, rig.crm.crm().counters().calls), (1, calls), "nothing is sent to be refused");
+        let said = rig.db.one(&format!("SELECT cause || '; ' || next_step FROM {}", rig.db.own("tidemark_debt"))).await?;
+        assert_eq!(said.as_deref(), Some("phone is not a phone number; correct phone of row 1; it is sent by itself then"));
+        rig.db.run("UPDATE customers SET phone = '+49 30 123456'").await?;
+        rig.settle().await?;
+        let names: Vec<_> = rig.records("contacts").await?.into_values().filter_map(|mut record| record.remove("firstname")).collect();
+        assert_eq!((names.as_slice(), rig.debts("parked").await?), (["Anna".to_owned()].as_slice(), 0));
+        Ok(())
+    }
+
     async fn h12_strangers_wait_for_an_undecided_create_no_longer_than_it_may_take_to_show(kind) {
         let rig = Rig::with(kind, Setup { instead: NO_KEY, ..Setup::default() }).await?;
         rig.settle().await?;

@@ -10,6 +10,8 @@ use crate::section::{self, Section};
 
 const TRANSFORMS: [&str; 5] = ["text", "integer", "decimal_of_cents", "bool", "date"];
 
+const CHECKS: [(&str, Check); 2] = [("email", Check::Email), ("phone", Check::Phone)];
+
 pub(crate) struct RawField {
     pub(crate) property: Located<String>,
     pub(crate) column: Option<Located<String>>,
@@ -63,7 +65,7 @@ impl RawField {
                     lineage: own_lineage.map_or(plain.lineage, |own| own.map(|own| own.value)),
                     form: section.take("as").and_then(|node| form(node, findings)),
                     map: section.take("map").and_then(|node| pairs(node, findings)),
-                    check: section.take("check").and_then(|node| section::choice(node, &[("email", Check::Email)], findings)),
+                    check: section.take("check").and_then(|node| section::choice(node, &CHECKS, findings)),
                     references: section.optional_text("references"),
                     ..plain
                 };
