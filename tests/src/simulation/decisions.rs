@@ -164,7 +164,7 @@ impl World {
         if let Some((property, _, value)) = edit
             && before != value
         {
-            self.wrote(&tag, property, Side::Rows, value, before);
+            self.wrote(&key, &tag, property, value, before);
         }
         self.coverage.count("an old object was saved");
         Ok(())

@@ -14,6 +14,8 @@ pub(crate) enum Side {
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) side: Side,
+    /// The row it was written into.
+    pub(crate) row: Option<String>,
     pub(crate) seq: u64,
     pub(crate) value: Option<String>,
     /// What stood there, on their own side, when they wrote.

@@ -2,7 +2,7 @@
 
 use tidemark_core::spec::Owner;
 
-use super::ledger::{Ledger, Side};
+use super::ledger::Ledger;
 use super::orders::Change;
 use super::world::World;
 
@@ -91,7 +91,7 @@ impl World {
             if let (Some(goes), Some(stays)) = (&change.before, &change.after)
                 && self.ledger.became(goes) == stays
             {
-                self.ledger.rename(goes, stays);
+                self.ledger.rename(&change.key, goes, stays);
                 self.ledger.went_on.insert(change.key.clone());
                 self.coverage.count("a row went on with another record");
             }
@@ -126,11 +126,12 @@ impl Ledger {
         }
     }
 
-    fn rename(&mut self, goes: &str, stays: &str) {
+    /// Another row of the same name keeps what was written into it.
+    fn rename(&mut self, row: &str, goes: &str, stays: &str) {
         let theirs = |key: &&(String, String)| key.0 == goes;
         let keys: Vec<_> = self.entries.keys().filter(theirs).cloned().collect();
         for key in keys {
-            let moved: Vec<_> = self.entries[&key].iter().filter(|entry| entry.side == Side::Rows).cloned().collect();
+            let moved: Vec<_> = self.entries[&key].iter().filter(|entry| entry.row.as_deref() == Some(row)).cloned().collect();
             let into = self.entries.entry((stays.to_owned(), key.1)).or_default();
             into.extend(moved);
             into.sort_by_key(|entry| entry.seq);

@@ -105,8 +105,9 @@ impl World {
             sql(confirmed)
         );
         self.orders.person(&statement).await?;
+        let key = self.orders.tagged(&tag).pop().unwrap_or_default();
         for (property, _, value) in cells {
-            self.wrote(&tag, property, Side::Rows, value, None);
+            self.wrote(&key, &tag, property, value, None);
         }
         Ok(tag)
     }
@@ -182,7 +183,7 @@ impl World {
         self.note(|| format!("people edit row {key} ({tag}): {column} {before:?} → {value:?}"));
         self.orders.person(&format!("UPDATE customers SET {column} = {} WHERE id = {key}", sql(value.as_deref()))).await?;
         if before != value {
-            self.wrote(&tag, property, Side::Rows, value, before);
+            self.wrote(&key, &tag, property, value, before);
         }
         Ok(Some((tag, at)))
     }
@@ -249,15 +250,16 @@ impl World {
             let tag = self.face.model().records.get(&id).and_then(|rec| rec.get("tag").map(str::to_owned));
             let Some(tag) = tag else { continue };
             let blank = |text: Option<String>| text.filter(|text| !text.is_empty());
-            let entry = Entry { side: Side::Records, seq, value: blank(Some(value)), before: blank(before) };
+            let entry = Entry { side: Side::Records, row: None, seq, value: blank(Some(value)), before: blank(before) };
             self.ledger.write(&tag, &property, entry);
         }
     }
 
-    pub(crate) fn wrote(&mut self, tag: &str, property: &str, side: Side, value: Option<String>, before: Option<String>) {
+    /// Somebody wrote into a row.
+    pub(crate) fn wrote(&mut self, key: &str, tag: &str, property: &str, value: Option<String>, before: Option<String>) {
         debug_assert!(CONTACT.iter().any(|(name, _, _)| *name == property));
         let seq = self.face.model().next_seq();
         self.ledger.touched.insert(tag.to_owned(), self.turns.now());
-        self.ledger.write(tag, property, Entry { side, seq, value, before });
+        self.ledger.write(tag, property, Entry { side: Side::Rows, row: Some(key.to_owned()), seq, value, before });
     }
 }
