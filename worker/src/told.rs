@@ -42,13 +42,13 @@ async fn judge(store: &Store, mapped: &Mapped, rows: &[Row], report: &mut Stream
             }
             Plan::NotOurs { why } => report.count(Standing::Decided(why.into()), None),
             Plan::Create { .. } => {
-                let reason = parked().await?.map_or_else(|| "not told yet".into(), |cause| format!("parked: {cause}"));
+                let reason = parked().await?.map_or_else(|| "not told yet".into(), |(_, cause)| format!("parked: {cause}"));
                 report.count(Standing::Differs(reason.clone()), Some(difference(mapped, row, None, reason)));
             }
             Plan::Update { fields, .. } => {
                 report.pairs += 1;
                 let reason = parked().await?;
-                let reason = reason.map_or_else(|| "not told yet".into(), |cause| format!("parked: {cause}"));
+                let reason = reason.map_or_else(|| "not told yet".into(), |(_, cause)| format!("parked: {cause}"));
                 let known = |at: usize| link.and_then(|link| link.base.get(at)).and_then(|known| known.record.clone());
                 for sent in fields {
                     if sent.record == known(sent.field) {

@@ -1,10 +1,16 @@
 //! A restored backup does not know what happened since: nothing is sent from it until every stream was read again and a person has looked.
 
+use std::collections::HashMap;
+
 use eyre::OptionExt;
 use tidemark_core::Millis;
+use tidemark_core::delete::Witness;
+use tidemark_core::record::{Record, RemoteId};
 use tidemark_sandbox::ObjectType::{Contacts, Deals};
 use tidemark_store::environment::{Whereabouts, beat, look, whereabouts};
-use tidemark_store::{Store, debts, holds};
+use tidemark_store::gone::Round;
+use tidemark_store::page::{OwedReads, apply_reads};
+use tidemark_store::{Store, StoreError, debts, holds};
 use tidemark_tests::backup::Backup;
 use tidemark_tests::deadline::until;
 use tidemark_tests::house::{House, PATIENCE};
@@ -130,6 +136,46 @@ on_both_databases! {
         assert_eq!(holds::list_held(&rig.store).await?.len(), 2);
         read_again_and_adopt(&rig).await?;
         rig.settle().await?;
+        Ok(())
+    }
+
+    async fn h32_what_was_read_by_id_is_not_merged_into_a_database_that_was_put_back_meanwhile(kind) {
+        let rig = shop(kind).await?;
+        let backup = Backup::of(&rig.db).await?;
+        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('bo@acme.test', 'Bo', '2026-01-01 00:00:00')").await?;
+        rig.settle().await?;
+        beat(&rig.store).await?;
+        let (mapped, bo) = (rig.stream(CONTACTS)?, rig.db.one("SELECT hubspot_id FROM customers WHERE id = 2").await?.ok_or_eyre("no id")?);
+        let owed = format!("({}, 'read', '{bo}', 0, 0)", mapped.id);
+        rig.db.run(&format!("INSERT INTO {} (stream_id, kind, subject, due_at, changed_at) VALUES {owed}", rig.db.own("tidemark_debt"))).await?;
+        let claims = debts::claim(&rig.store, mapped.id, debts::Kind::Read, debts::Which::Due, "a reader", GUARD, 10).await?;
+        assert_eq!(claims.len(), 1);
+        let said = rig.record("contacts", &bo).await?;
+        let record = Record {
+            id: RemoteId::new(bo),
+            modified: Some(rig.store.now().await?),
+            archived: false,
+            external_key: Some("2".into()),
+            absorbed: Vec::new(),
+            values: mapped.spec.fields.iter().map(|field| said.get(&field.property).cloned().filter(|text| !text.is_empty())).collect(),
+        };
+        backup.restore(&rig.db).await?;
+        // The shop goes on, and gives Bo's key to Cy.
+        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('cy@acme.test', 'Cy', '2026-01-01 00:00:00')").await?;
+        let reads = OwedReads {
+            fence: "a reader",
+            claims: &claims,
+            asked_at: rig.store.now().await?,
+            records: vec![record],
+            versions: HashMap::new(),
+            precision: 1,
+            clock: None,
+            read_delay: 0,
+            round: Round { missing: Vec::new(), witness: Witness::Nobody, archive_view: true, commit_lag: 0 },
+        };
+        let applied = apply_reads(&rig.store, mapped, &HashMap::new(), reads).await;
+        assert!(matches!(applied, Err(StoreError::LeaseLost { .. })), "{applied:?}");
+        assert_eq!(rig.db.one("SELECT first_name FROM customers WHERE id = 2").await?.as_deref(), Some("Cy"), "nobody became somebody else");
         Ok(())
     }
 
