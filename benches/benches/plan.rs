@@ -16,7 +16,7 @@ use tidemark_core::spec::StreamSpec;
 
 const RECORDS: usize = 200;
 const NOON: i64 = 1_700_000_000_000;
-const HEARD: Heard = Heard::Page { asked_at: NOON + 60_000, commit_lag: 5_000, last: false };
+const HEARD: Heard = Heard::Page { asked_at: NOON + 60_000, commit_lag: 5_000, last: false, orders_until: None };
 
 /// Column and property, how one becomes the other, and a value of each side.
 const FIELDS: [(&str, &str, &str, &str); 20] = [

@@ -82,6 +82,11 @@ impl Connection {
         self.clock.lock().unwrap_or_else(PoisonError::into_inner).ahead()
     }
 
+    /// Larger stamps do not tell a later version.
+    pub(crate) fn orders_until(&self, now: Millis, lag: Millis) -> Option<Millis> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).orders_until(now, lag)
+    }
+
     /// The CRM's time when ours is `now`.
     pub(crate) fn crm_now(&self, now: Millis) -> Millis {
         self.clock.lock().unwrap_or_else(PoisonError::into_inner).at(now)

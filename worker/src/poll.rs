@@ -363,6 +363,7 @@ impl Reading<'_> {
     ) -> Result<windows::PageCounts, StoreError> {
         let ctx = self.purpose.ctx;
         let precision = Millis::from(self.traits.precision_ms);
+        let commit_lag = millis(self.traits.commit_lag.min(self.purpose.stream.spec.poll.settled_lag));
         let page = WindowPage {
             fence: self.fence,
             window,
@@ -370,10 +371,12 @@ impl Reading<'_> {
             records: fetched.page.records,
             next,
             asked_at: fetched.asked_at,
-            commit_lag: millis(self.traits.commit_lag.min(self.purpose.stream.spec.poll.settled_lag)),
+            commit_lag,
             precision,
             clock: ctx.clock_of(self.purpose.connection, self.purpose.stream, precision).await?,
             crm_ahead: self.purpose.connection.crm_now(ctx.now()) - ctx.now(),
+            // Asked when the answer is there: the CRM stamps nothing later than its time by then.
+            orders_until: self.purpose.connection.orders_until(ctx.now(), commit_lag),
             read_delay: READ_DELAY_MS,
         };
         apply_page(&ctx.store, self.purpose.stream, &ctx.parents(self.purpose.stream), page).await

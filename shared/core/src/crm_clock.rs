@@ -1,7 +1,7 @@
 //! What time it is in the CRM, told from the `Date` of its answers, and whether its clock was set meanwhile. Never reads a clock.
 //!
 //! The offset is the median of the last samples: one wild header moves nothing. Samples that agree with each other and no longer with the rest are a step. After a step
-//! back, stamps repeat that were read past already, so the cursors have to go back to where the clock was last known to be right.
+//! back, stamps repeat that were read past already, so the cursors have to go back to where the clock was last known to be right; and a larger stamp tells no later version.
 
 use crate::Millis;
 use crate::bug::{Bug, planted};
@@ -33,10 +33,18 @@ pub struct Step {
     pub doubt_from: Millis,
 }
 
+/// Stamps of a clock that was set back: it gives them twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Twice {
+    from: Millis,
+    until: Millis,
+}
+
 /// The samples of one connection in one process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CrmClock {
     samples: Vec<Sample>,
+    twice: Option<Twice>,
 }
 
 impl CrmClock {
@@ -62,8 +70,30 @@ impl CrmClock {
         let good = last_good.map_or(0, |at| before[at].heard_at);
         // Set more than once: what the lowest of its clocks stamped is in doubt too.
         let lowest = self.samples.iter().skip(last_good.map_or(0, |at| at + 1)).map(|one| one.offset).min().unwrap_or(is);
+        let (doubt_from, first) = (good + lowest.min(is), self.samples[at].heard_at);
         self.samples.drain(..at);
-        Some(Step { by: is - was, doubt_from: good + lowest.min(is) })
+        if is < was {
+            // Set back again before it came to where it had been: all of it is given twice.
+            let (from, until) = (doubt_from, first + was);
+            self.twice =
+                Some(self.twice.map_or(Twice { from, until }, |before| Twice {
+                    from: before.from.min(from),
+                    until: before.until.max(until),
+                }));
+        }
+        Some(Step { by: is - was, doubt_from })
+    }
+
+    /// A larger stamp than this does not tell a later version: it lies ahead of what any of the kept answers told of the clock, or the clock was set back a while ago and gives it
+    /// twice. `lag`: how far an index may be behind, and show what was stamped before. `None` before the first answer.
+    ///
+    /// Answers that are well never lead to doubt of what was stamped by `now`: they name a whole second, and are as far apart as it takes to be no step. One wild `Date` does, for
+    /// as long as it is kept; what is doubted is read by id.
+    pub fn orders_until(&self, now: Millis, lag: Millis) -> Option<Millis> {
+        let lowest = self.samples.iter().map(|sample| sample.offset).min()?;
+        let told = now.saturating_add(lowest + HEADER_STEP_MS + TOGETHER_MS);
+        let twice = self.twice.filter(|twice| self.at(now) <= twice.until.saturating_add(lag));
+        Some(twice.map_or(told, |twice| twice.from.min(told)))
     }
 
     /// How far it is ahead of ours, and how far that may be off: the `Date` of an answer names a whole second, and its samples lie apart. `None` before the first answer.
@@ -118,6 +148,26 @@ mod tests {
         assert_eq!(hear(&mut clock, &[-60_000, -59_600, -60_200]), [Step { by: -60_100, doubt_from: 4_000 - 60_200 }]);
         assert_eq!(clock.at(100_000), 40_000);
         assert!(hear(&mut clock, &[-60_100, -60_000]).is_empty(), "once");
+    }
+
+    #[test]
+    fn h30_stamps_of_a_clock_that_was_set_back_do_not_tell_what_is_later() {
+        let mut clock = CrmClock::default();
+        assert_eq!(clock.orders_until(1_000, 500), None, "nobody has told the CRM's time");
+        hear(&mut clock, &[0, 400, -300, 100]);
+        assert!(
+            clock.orders_until(4_000, 500) > Some(4_000 + 900),
+            "what was stamped by now, whatever of a second its answers leave out"
+        );
+        // The first answer from after it is enough: what lies ahead of the clock was stamped before.
+        hear(&mut clock, &[-60_000]);
+        assert_eq!(clock.orders_until(5_000, 500), Some(5_000 - 60_000 + 4_000));
+        // Once the step is proven, all that is stamped twice is known, until the clock has passed it and the index has followed.
+        hear(&mut clock, &[-59_600, -60_200]);
+        let (from, until) = (4_000 - 60_200, 5_000 + 100);
+        assert_eq!(clock.orders_until(10_000, 500), Some(from));
+        assert_eq!(clock.orders_until(until + 60_000 + 500, 500), Some(from));
+        assert!(clock.orders_until(until + 60_000 + 501, 500) > Some(until), "it is later than ever");
     }
 
     #[test]

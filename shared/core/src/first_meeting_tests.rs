@@ -9,7 +9,7 @@ use crate::merge::tests::spec as plain;
 use crate::page::plan as plan_page;
 use crate::spec::{Check, Condition, Direction, Test};
 
-const HEARD: Heard = Heard::Page { asked_at: 1_000, commit_lag: 0, last: false };
+const HEARD: Heard = Heard::Page { asked_at: 1_000, commit_lag: 0, last: false, orders_until: None };
 
 /// Matched by name, which is owned by the orders; city by the CRM, phone by nobody.
 fn spec() -> StreamSpec {

@@ -9,8 +9,9 @@ use crate::record::Record;
 /// How a record was heard of. Times are the database's clock at the moment of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// In a page, from an index that may be `commit_lag` behind. `last`: no reader comes to this stamp again before the next sweep.
-    Page { asked_at: Millis, commit_lag: Millis, last: bool },
+    /// In a page, from an index that may be `commit_lag` behind. `last`: no reader comes to this stamp again before the next sweep. `orders_until`: larger stamps do not tell a
+    /// later version, by the CRM's clock; `None` where its time is not known.
+    Page { asked_at: Millis, commit_lag: Millis, last: bool, orders_until: Option<Millis> },
     /// By id, and the link did not change since it was asked.
     ById { asked_at: Millis },
 }
@@ -46,7 +47,7 @@ pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Mill
     if link.push_leased {
         return Freshness::Doubt("a push of this record is under way");
     }
-    let Heard::Page { asked_at, commit_lag, last } = heard else { return Freshness::New };
+    let Heard::Page { asked_at, commit_lag, last, orders_until } = heard else { return Freshness::New };
     if says_what_is_known(&link.base, record) {
         return Freshness::New;
     }
@@ -66,6 +67,10 @@ pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Mill
         }
         // An index that is behind may show what the record was before a read by id met it, under the very stamp that it has kept since.
         (Some(stamp), Some(seen)) if stamp == seen && commit_lag > 0 => Freshness::Doubt("one stamp, and other content"),
+        // It may be what the record was before the clock was set back, and what was seen is from after that.
+        (Some(stamp), Some(seen)) if stamp > seen && orders_until.is_some_and(|until| stamp > until) => {
+            Freshness::Doubt("the CRM's clock was set back: its stamp tells no later version")
+        }
         (Some(stamp), Some(seen)) if above_our_write && stamp > seen + precision => Freshness::New,
         (Some(_), None) if above_our_write => Freshness::New,
         (Some(_) | None, _) => {

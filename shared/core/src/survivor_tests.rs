@@ -12,7 +12,7 @@ use crate::merge::tests::spec;
 use crate::page::{Step, plan};
 use crate::record::{Row, Value};
 
-const PAGE: Heard = Heard::Page { asked_at: 10_000, commit_lag: 500, last: false };
+const PAGE: Heard = Heard::Page { asked_at: 10_000, commit_lag: 500, last: false, orders_until: None };
 
 fn values(phone: &str) -> Vec<Value> {
     vec![Some("Rome".into()), Some("Ana".into()), Some(phone.into())]

@@ -76,7 +76,7 @@ fn found(link: &KnownLink, row: &[&str], record: &Record) -> Option<Drift> {
     let row = Row { key: RowKey::new("7"), columns: values(row) };
     let known =
         Known { links: [(record.id.clone(), link.clone())].into(), rows: [(row.key.clone(), row)].into(), ..Known::default() };
-    let heard = Heard::Page { asked_at: 1_000_000, commit_lag: 10, last: false };
+    let heard = Heard::Page { asked_at: 1_000_000, commit_lag: 10, last: false, orders_until: None };
     let spec = spec();
     let steps = plan(&spec, std::slice::from_ref(record), &known, heard, 1);
     drift(record, Some(&link.view), &steps[0], Cursors { fast: Some(1_000), settled: Some(500) })

@@ -50,6 +50,8 @@ pub struct WindowPage<'a> {
     pub precision: Millis,
     /// How far the CRM's clock is ahead of the database's.
     pub crm_ahead: Millis,
+    /// Larger stamps do not tell a later version, by the CRM's clock.
+    pub orders_until: Option<Millis>,
     /// How the clocks stand, for fields that go to who was later.
     pub clock: Option<Clock>,
     /// How long an owed read waits before it is due.
@@ -66,7 +68,7 @@ pub async fn apply_page(
     let tx = store.begin().await?;
     let held = streams::hold(&tx, page.fence).await?;
     let last = page.window.reader != Reader::Fast;
-    let heard = Heard::Page { asked_at: page.asked_at, commit_lag: page.commit_lag, last };
+    let heard = Heard::Page { asked_at: page.asked_at, commit_lag: page.commit_lag, last, orders_until: page.orders_until };
     let sweeping = page.window.reader == Reader::Sweep;
     let counts_as_read = |record: &&Record| sweeping || record.modified.is_none_or(|stamp| page.window.window.contains(stamp));
     let inside = page.records.iter().filter(counts_as_read).count();

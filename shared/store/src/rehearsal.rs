@@ -33,7 +33,7 @@ pub async fn rehearse(
     parents: &Parents<'_>,
     mut records: Vec<Record>,
 ) -> Result<Rehearsed, StoreError> {
-    let heard = Heard::Page { asked_at: store.now().await?, commit_lag: 0, last: false };
+    let heard = Heard::Page { asked_at: store.now().await?, commit_lag: 0, last: false, orders_until: None };
     let tx = store.begin().await?;
     resolve_references(&tx, mapped, parents, &mut records).await?;
     let mut known = load(&tx, mapped, &records, heard, false).await?;
