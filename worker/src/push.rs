@@ -9,7 +9,7 @@ use tidemark_core::brake::{Act, act_on_record, names};
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::Class;
 use tidemark_core::push::{Plan, REUSED, Reference, Sent, Subject, plan};
-use tidemark_core::record::{Record, RemoteId};
+use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_core::window::millis;
 use tidemark_crm::WriteKind;
 use tidemark_store::brakes::{Outgoing, ask_pushes};
@@ -124,7 +124,12 @@ impl Push<'_> {
         let mut planned: Vec<(&Prepared, Plan)> =
             prepared.iter().map(|prepared| (prepared, self.plan(prepared, false, now))).collect();
         let needs_call = |plan: &Plan| match plan {
-            Plan::Nothing { .. } | Plan::NotOurs { .. } | Plan::Bury | Plan::Park { .. } | Plan::WaitForParent { .. } => false,
+            Plan::Nothing { .. }
+            | Plan::NotOurs { .. }
+            | Plan::Bury
+            | Plan::HandOver { .. }
+            | Plan::Park { .. }
+            | Plan::WaitForParent { .. } => false,
             Plan::Create { .. } | Plan::Update { .. } | Plan::ReadFirst(_) | Plan::FindLost | Plan::Archive => true,
         };
         if planned.iter().any(|(_, plan)| needs_call(plan)) {
@@ -217,14 +222,23 @@ impl Push<'_> {
         Ok(Ok(()))
     }
 
-    /// A record is archived only if it is still its row's alone: another's that was merged into it, and that nobody here has heard of, would go with it.
+    /// A record is archived only if it is still its row's alone: another's that was merged into it, and that nobody here has heard of, would go with it. With the other's record it may
+    /// have taken its key, before that record was heard of.
     async fn doubt_archives(&self, planned: &mut [(&Prepared, Plan)], records: &[Record]) -> Result<(), StoreError> {
-        let contested = aliases::contested(&self.purpose.ctx.store, self.purpose.stream.id, records).await?;
+        let (store, mapped) = (&self.purpose.ctx.store, self.purpose.stream);
+        let contested = aliases::contested(store, mapped.id, records).await?;
+        let own = |id: &RemoteId| {
+            let going = planned.iter().find(|(prepared, plan)| *plan == Plan::Archive && prepared.record() == Some(id));
+            going.map(|(prepared, _)| RowKey::new(prepared.claim.subject.as_str()))
+        };
+        let heirs = aliases::heirs_by_key(store, mapped, records, own).await?;
         for (prepared, plan) in planned.iter_mut().filter(|(_, plan)| *plan == Plan::Archive) {
-            let Some(id) = prepared.link.as_ref().and_then(|link| link.remote_id.as_ref()) else { continue };
+            let Some(id) = prepared.record() else { continue };
             let record = records.iter().find(|record| record.ids().any(|one| one == id));
             if record.is_some_and(|record| record.id != *id || contested.contains(&record.id)) {
                 *plan = Plan::ReadFirst("the record was merged with another in the CRM");
+            } else if let Some(heir) = heirs.get(id) {
+                *plan = Plan::HandOver { heir: heir.clone() };
             }
         }
         Ok(())
@@ -290,6 +304,7 @@ pub(crate) fn settle_plan<'a>(claim: &'a Claim, prepared: &'a Prepared, plan: Pl
         Plan::Nothing { base, .. } => Settlement::Nothing { claim, base },
         Plan::NotOurs { .. } => Settlement::NotOurs { claim },
         Plan::Bury => Settlement::Buried { claim, archived: false },
+        Plan::HandOver { heir } => Settlement::HandedOver { claim, heir },
         Plan::Park { class, cause, next_step } => parked(class, cause, next_step),
         Plan::WaitForParent { object, row } => {
             Settlement::Unpaid { claim, unpaid: Unpaid::Parent { object, row, due_at: now + PARENT_RECHECK_MS } }

@@ -71,7 +71,12 @@ async fn look_at(store: &Store, mapped: &Mapped, keys: &[RowKey], would: &mut Wo
             }
             Plan::Archive => would.archives.add(key, &[]),
             Plan::Park { .. } | Plan::WaitForParent { .. } => would.waits += 1,
-            Plan::Nothing { .. } | Plan::NotOurs { .. } | Plan::Bury | Plan::ReadFirst(_) | Plan::FindLost => would.nothing += 1,
+            Plan::Nothing { .. }
+            | Plan::NotOurs { .. }
+            | Plan::Bury
+            | Plan::HandOver { .. }
+            | Plan::ReadFirst(_)
+            | Plan::FindLost => would.nothing += 1,
         }
     }
     Ok(())

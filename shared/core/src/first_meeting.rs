@@ -212,7 +212,8 @@ impl FirstMeeting {
             | Plan::FindLost
             | Plan::WaitForParent { .. }
             | Plan::Archive
-            | Plan::Bury => "nothing is sent for it",
+            | Plan::Bury
+            | Plan::HandOver { .. } => "nothing is sent for it",
         };
         *self.tally.excluded.entry(why.to_owned()).or_default() += 1;
     }

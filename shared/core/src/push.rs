@@ -10,7 +10,7 @@ use crate::conflict::Side;
 use crate::delete::Gone;
 use crate::failure::{Class, Failure};
 use crate::link::{LinkState, LinkView};
-use crate::record::{RemoteId, Row, Value};
+use crate::record::{RemoteId, Row, RowKey, Value};
 use crate::rule::Rule;
 use crate::spec::{Blanks, DeletePolicy, FieldSpec, Owner, RetrySpec, StaleSave, StreamSpec};
 use crate::window::millis;
@@ -70,6 +70,10 @@ pub enum Plan {
     Archive,
     /// The row is gone and its record is left alone.
     Bury,
+    /// The row is gone, and its record carries the key of another row that has none: it is that row's from now on.
+    HandOver {
+        heir: RowKey,
+    },
     Park {
         /// Who retries a debt of this class lets it through for it.
         class: &'static str,

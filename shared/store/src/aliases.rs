@@ -4,15 +4,17 @@ use std::collections::{HashMap, HashSet};
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::lineage::{Source, What};
-use tidemark_core::record::{Record, RemoteId};
+use tidemark_core::link::LinkState;
+use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_core::survivor::{Absorbed, Double, REASON};
 
 use crate::debts::{self, Kind, Parking};
 use crate::dialect::{in_list, list, table};
 use crate::lineage::Notes;
 use crate::query::{all, get, run};
+use crate::rows::{self, Mapped};
 use crate::session::Tx;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, links};
 
 /// Where each of these ids leads, for those that lead anywhere.
 pub(crate) async fn of<'a>(
@@ -48,6 +50,30 @@ pub async fn contested(store: &Store, stream: i64, records: &[Record]) -> Result
     let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).collect();
     contested.extend(awaited(&store.db, stream, ids.into_iter()).await?.into_keys());
     Ok(contested)
+}
+
+/// Rows that have no record, by the record that carries their key although it is another row's, which `own` says: a record of theirs that was made and not heard of was merged
+/// into it.
+pub async fn heirs_by_key(
+    store: &Store,
+    mapped: &Mapped,
+    records: &[Record],
+    own: impl Fn(&RemoteId) -> Option<RowKey>,
+) -> Result<HashMap<RemoteId, RowKey>, StoreError> {
+    let named = |record: &Record| {
+        let key = RowKey::new(record.external_key.as_deref()?);
+        (own(&record.id)? != key).then(|| (record.id.clone(), key))
+    };
+    let mut heirs: HashMap<RemoteId, RowKey> = records.iter().filter_map(named).collect();
+    if heirs.is_empty() {
+        return Ok(heirs);
+    }
+    let keys: Vec<RowKey> = heirs.values().cloned().collect();
+    let there: HashSet<RowKey> = rows::of_keys(store, mapped, &keys).await?.into_iter().map(|row| row.key).collect();
+    let links = links::of_rows(store, mapped, &keys).await?;
+    let has_none = |key: &RowKey| links.get(key).is_none_or(|link| link.view.state == LinkState::Creating);
+    heirs.retain(|_, key| there.contains(key) && has_none(key));
+    Ok(heirs)
 }
 
 /// Adds to each record what earlier answers said was merged into it: not every answer tells.
@@ -104,9 +130,7 @@ pub(crate) async fn store(tx: &Tx, stream: i64, absorbed: &Absorbed, source: Sou
     let new = absorbed.aliases.iter().filter(|(id, survivor)| known.get(id) != Some(survivor));
     remember(tx, stream, &new.cloned().collect::<Vec<_>>()).await?;
     for link in &absorbed.released {
-        let sql =
-            "UPDATE tidemark_link SET remote_id = NULL, state = 'tombstone', gone = 'both', version = version + 1 WHERE id = $1";
-        run(tx, sql, vec![(*link).into()]).await?;
+        release(tx, *link).await?;
     }
     let mut notes = Notes::default();
     for Double { link, key, cause, next_step } in &absorbed.doubles {
@@ -117,6 +141,14 @@ pub(crate) async fn store(tx: &Tx, stream: i64, absorbed: &Absorbed, source: Sou
         debts::park_new(tx, stream, Kind::Push, key.as_str(), why).await?;
     }
     notes.write(tx).await
+}
+
+/// The link's row is gone, and its record is another row's from now on.
+pub(crate) async fn release(tx: &Tx, link: i64) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE tidemark_link SET remote_id = NULL, state = 'tombstone', gone = 'both', version = version + 1 WHERE id = $1";
+    run(tx, sql, vec![link.into()]).await?;
+    Ok(())
 }
 
 /// The link's record is another row's now. True when that is new.

@@ -38,6 +38,12 @@ pub struct Prepared {
     pub heir: bool,
 }
 
+impl Prepared {
+    pub fn record(&self) -> Option<&RemoteId> {
+        self.link.as_ref()?.remote_id.as_ref()
+    }
+}
+
 /// Of a link whose record was merged away the survivor is what there is to read.
 async fn lead_on(tx: &Tx, mapped: &Mapped, links: &mut HashMap<RowKey, KnownLink>) -> Result<(), StoreError> {
     let mut doubles: Vec<&mut KnownLink> = links.values_mut().filter(|link| link.view.state == LinkState::Double).collect();

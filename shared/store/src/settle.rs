@@ -66,6 +66,11 @@ pub enum Settlement<'a> {
         claim: &'a Claim,
         archived: bool,
     },
+    /// The row is gone; its record is the heir's from now on.
+    HandedOver {
+        claim: &'a Claim,
+        heir: RowKey,
+    },
     /// The record has to be read by id before anything is sent; the push is looked at again after it.
     ReadFirst {
         claim: &'a Claim,
@@ -100,6 +105,7 @@ impl Settlement<'_> {
             | Self::Found { claim, .. }
             | Self::Referred { claim, .. }
             | Self::Buried { claim, .. }
+            | Self::HandedOver { claim, .. }
             | Self::ReadFirst { claim, .. }
             | Self::Unheard { claim, .. }
             | Self::Unpaid { claim, .. } => claim,
@@ -185,6 +191,9 @@ struct Settling<'a> {
     buried: Vec<Buried>,
     /// Records that buried links leave to whoever waits for them.
     left: Vec<RemoteId>,
+    /// Links that give their record up, and the rows that take it over.
+    released: Vec<i64>,
+    heirs: Vec<&'a str>,
     /// Ids that lead to another record since the two were merged in the CRM, and links whose record is another row's by that.
     aliases: Vec<(RemoteId, RemoteId)>,
     doubles: Vec<i64>,
@@ -323,6 +332,14 @@ impl<'a> Settling<'a> {
                 }
                 self.paid.push(claim);
             }
+            Settlement::HandedOver { claim, heir } => {
+                if let Some(link) = link {
+                    self.notes.buried(link, attempt, false);
+                    self.released.push(link.id);
+                    self.heirs.push(heir.as_str());
+                }
+                self.paid.push(claim);
+            }
             Settlement::ReadFirst { claim, remote_id, due_at, cause } => {
                 self.reads.push((remote_id.as_str(), 0));
                 self.after_reads.push((claim, remote_id.as_str(), Unpaid::Later { due_at: *due_at, cause }));
@@ -369,6 +386,10 @@ impl<'a> Settling<'a> {
             aliases::double(tx, *link).await?;
         }
         links::bury(tx, &self.buried).await?;
+        for link in &self.released {
+            aliases::release(tx, *link).await?;
+        }
+        debts::owe(tx, mapped.id, Kind::Push, self.heirs.iter().copied(), 0, true).await?;
         if !self.left.is_empty() {
             let heirs = aliases::awaited(tx, mapped.id, self.left.iter().map(RemoteId::as_str)).await?;
             let heirs: Vec<&str> = heirs.values().flatten().map(String::as_str).collect();

@@ -292,6 +292,34 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn h16_a_record_that_took_the_key_of_another_row_is_left_to_it_when_its_own_row_goes(kind) {
+        let rig = Rig::with(kind, Setup { contacts: "deletes = { outbound = \"archive\" }", ..Setup::default() }).await?;
+        let crm = rig.crm.crm();
+        let survivor = crm.create(Contacts, &[("email", "ana@acme.test"), ("phone", "2")])?;
+        rig.settle().await?;
+        let hasty = rig.worker_with(&[("TIDEMARK__CONNECTIONS__HUBSPOT__CALL_DEADLINE", "500ms")]).await?;
+        rig.db.run("INSERT INTO customers (email, email_confirmed_at) VALUES ('bo@acme.test', '2026-01-01 00:00:00')").await?;
+        crm.force_next(ForcedAnswer { honest: true, delay_ms: 2_000, path_contains: "/batch/upsert".into(), ..ForcedAnswer::default() });
+        tidemark_worker::relay_once(&hasty).await?;
+        handle(&hasty, Hint { kind: HintKind::Push, stream: rig.stream(CONTACTS)?.id }).await;
+        let made: Vec<String> = rig.records("contacts").await?.into_keys().filter(|id| *id != survivor).collect();
+        let [lost] = made.as_slice() else { bail!("one record was to be made: {made:?}") };
+        // Merged before anybody has heard of the record: what is left of it is its key, in a record that is another row's.
+        crm.merge(Contacts, &survivor, lost)?;
+        rig.catch_up(CONTACTS).await?;
+        rig.debts_due(CONTACTS).await?;
+        rig.push(CONTACTS).await?;
+        let waits = parked(&rig).await?;
+        assert_eq!(waits[0][2].as_deref(), Some("the record with the same match key belongs to another row"), "{waits:?}");
+        // As it was told, somebody merges the rows.
+        rig.db.run("DELETE FROM customers WHERE id = 1").await?;
+        rig.settle().await?;
+        let records: Vec<String> = rig.records("contacts").await?.into_keys().collect();
+        assert_eq!(records, std::slice::from_ref(&survivor), "it is not archived with the row that went");
+        assert_eq!((customer(&rig, 2).await?[0].as_ref(), parked(&rig).await?.len()), (Some(&survivor), 0));
+        Ok(())
+    }
+
     async fn h16_a_record_is_archived_when_nobody_is_left_who_waits_for_it(kind) {
         let setup = Setup { contacts: "deletes = { outbound = \"archive\" }", ..Setup::default() };
         let rig = Rig::with(kind, setup).await?;
