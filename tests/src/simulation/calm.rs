@@ -80,6 +80,7 @@ impl World {
         let parked = self.orders.texts(parked, 4).await?;
         let (merging, parked): (Vec<_>, Vec<_>) = parked.into_iter().partition(|debt| self.waits_for_its_rows_to_be_merged(debt));
         self.ledger.waiting = merging.into_iter().filter_map(|debt| debt.get(2).cloned().flatten()).collect();
+        self.ledger.waiting.extend(self.unsent_namesakes());
         breaches.extend({
             let crm = self.face.model();
             laws::at_rest(&self.orders, &crm, &self.ledger, &known, &self.swarm)

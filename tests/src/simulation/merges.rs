@@ -85,6 +85,15 @@ impl World {
         two_rows && tag.is_some_and(is_part)
     }
 
+    /// Rows that would say that their record is another row's, were they sent: that row's own was merged into it before the two had met.
+    pub(crate) fn unsent_namesakes(&self) -> Vec<String> {
+        let taken = |tag: &str| self.orders.tagged(tag).iter().any(|key| self.ledger.went_on.contains(key));
+        let unsent = self.orders.customers.iter().filter(|(_, row)| row["confirmed"].is_none() && row["remote"].is_none());
+        let namesakes = unsent
+            .filter(|(_, row)| row["tag"].as_deref().is_some_and(|tag| self.ledger.merged_at.contains_key(tag) && taken(tag)));
+        namesakes.map(|(key, _)| key.clone()).collect()
+    }
+
     /// A row whose record was merged away goes on as the person of the survivor: what was written into it is theirs from now on.
     pub(crate) fn follow_rows(&mut self, changes: &[Change]) {
         for change in changes.iter().filter(|change| change.column == "tag") {
