@@ -65,7 +65,12 @@ async fn judge(store: &Store, mapped: &Mapped, rows: &[Row], report: &mut Stream
                 report.count(Standing::Differs(reason.clone()), Some(difference(mapped, row, None, reason)));
             }
             // None of them is a one-way stream's plan for a row that is there.
-            Plan::ReadFirst(_) | Plan::FindLost | Plan::WaitForParent { .. } | Plan::Archive | Plan::Bury => {}
+            Plan::ReadFirst(_)
+            | Plan::FindLost
+            | Plan::WaitForParent { .. }
+            | Plan::Archive
+            | Plan::Bury
+            | Plan::HandOver { .. } => {}
         }
     }
     Ok(())
