@@ -9,7 +9,8 @@ use tidemark_core::Millis;
 use tidemark_store::holds::{self, Held};
 use tidemark_store::{Store, StoreError, debts, environment};
 
-use super::ledger::{Ledger, Side};
+use super::decisions::OldField;
+use super::ledger::{Key, Ledger, Side, Word};
 use super::orders::LOG_CLOCK;
 use super::world::World;
 use crate::backup::{OURS_ON_SQLITE, SHOP, copied, filled};
@@ -28,6 +29,8 @@ pub(crate) struct Backup {
     seq: u64,
     ever: BTreeMap<(String, &'static str), BTreeSet<String>>,
     buried: BTreeSet<String>,
+    words: BTreeMap<Key, Word>,
+    old: Vec<OldField>,
     /// The pulse, as it stood.
     beats: i64,
     put_back_at: u32,
@@ -74,8 +77,8 @@ impl World {
         let seq = self.face.model().next_seq();
         let Range { start, end } = PUT_BACK_AFTER;
         let put_back_at = self.step + start + u32::try_from(self.turns.below(u64::from(end - start))).unwrap_or(0);
-        self.backup =
-            Some(Backup { tables, seq, ever: self.orders.ever.clone(), buried: self.ledger.buried.clone(), beats, put_back_at });
+        let (ever, buried, words) = (self.orders.ever.clone(), self.ledger.buried.clone(), self.ledger.words.clone());
+        self.backup = Some(Backup { tables, seq, ever, buried, words, old: self.old.clone(), beats, put_back_at });
         self.note(|| "a backup is taken".into());
         // What the shop makes from here on has a key that will be given out again.
         self.open_for_business().await
@@ -103,8 +106,8 @@ impl World {
             (crm.next_seq(), there)
         };
         self.ledger.forget_rows(backup.seq..now, &there);
-        self.ledger.buried = backup.buried;
-        self.old.clear();
+        // Decisions and the memory of what pages replaced, with its times, are in the database, and as old as it is now.
+        (self.ledger.buried, self.ledger.words, self.old) = (backup.buried, backup.words, backup.old);
         self.coverage.count("a backup was put back");
         self.open_for_business().await
     }
@@ -159,7 +162,6 @@ impl Ledger {
             entries.retain(|entry| entry.side != Side::Rows || !gap.contains(&entry.seq));
         }
         self.entries.retain(|(tag, _), entries| !entries.is_empty() || there.contains(tag));
-        self.words.clear();
         self.stale.values_mut().for_each(|save| save.guarded_until = 0);
     }
 }
