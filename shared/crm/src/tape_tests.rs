@@ -1,3 +1,5 @@
+//! What is kept of a recorded call, side by side with what was said, and that nothing of anybody's stands in it.
+
 use proptest::prelude::*;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};

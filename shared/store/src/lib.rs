@@ -44,6 +44,7 @@ pub mod rows;
 mod session;
 pub mod settle;
 mod settled_links;
+mod settlement;
 pub mod shape;
 pub mod streams;
 pub mod sweeps;

@@ -6,7 +6,6 @@ use tidemark_core::Millis;
 use tidemark_core::base::Base;
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::delete::Gone;
-use tidemark_core::ghost::Ghosts;
 use tidemark_core::lineage::{Source, What};
 use tidemark_core::link::LinkState;
 use tidemark_core::page::KnownLink;
@@ -20,98 +19,11 @@ use crate::links::{self, Buried, By};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
 use crate::settled_links::{self, LinkSettled, unmark};
+pub use crate::settlement::Settlement;
 use crate::{Store, StoreError, aliases, brakes, changes, children, holds, row_writes, terms};
 
 /// A push whose record waits for a person is looked at again this much later.
 const PARKED_MS: Millis = 60_000;
-
-/// What came of one claimed push.
-#[derive(Debug)]
-pub enum Settlement<'a> {
-    /// Nothing of the row is sent as it stands, whatever is held.
-    NotOurs {
-        claim: &'a Claim,
-    },
-    /// Nothing had to be sent; the base may have moved.
-    Nothing {
-        claim: &'a Claim,
-        base: Option<Base>,
-    },
-    /// The CRM took it. `complete` is false while references are still to be sent.
-    Written {
-        claim: &'a Claim,
-        sent: Vec<Sent>,
-        remote_id: RemoteId,
-        modified: Option<Millis>,
-        answered: Vec<(String, Value)>,
-        /// When the answer was there, database clock.
-        heard_at: Millis,
-        created: bool,
-        complete: bool,
-    },
-    /// The record of a row that was deleted while it was being made: the delete may reach it now.
-    Found {
-        claim: &'a Claim,
-        remote_id: RemoteId,
-        modified: Option<Millis>,
-    },
-    /// References were sent: fields and the parents' row keys they now hold.
-    Referred {
-        claim: &'a Claim,
-        fields: Vec<(usize, Value)>,
-        complete: bool,
-    },
-    /// The row is gone; its record is archived now, or left alone.
-    Buried {
-        claim: &'a Claim,
-        archived: bool,
-    },
-    /// The row is gone; its record is the heir's from now on.
-    HandedOver {
-        claim: &'a Claim,
-        heir: RowKey,
-    },
-    /// The record has to be read by id before anything is sent; the push is looked at again after it.
-    ReadFirst {
-        claim: &'a Claim,
-        remote_id: RemoteId,
-        due_at: Millis,
-        cause: String,
-    },
-    /// The CRM may have taken it or may yet: what was sent stays remembered.
-    Unheard {
-        claim: &'a Claim,
-        unpaid: Unpaid<'a>,
-        /// It has landed by then or never will.
-        landed_by: Millis,
-    },
-    Unpaid {
-        claim: &'a Claim,
-        unpaid: Unpaid<'a>,
-    },
-}
-
-impl Settlement<'_> {
-    /// Nothing more will be sent for this claim.
-    fn is_final(&self) -> bool {
-        !matches!(self, Self::Written { complete: false, .. } | Self::Found { .. } | Self::Referred { complete: false, .. })
-    }
-
-    fn claim(&self) -> &Claim {
-        match self {
-            Self::NotOurs { claim }
-            | Self::Nothing { claim, .. }
-            | Self::Written { claim, .. }
-            | Self::Found { claim, .. }
-            | Self::Referred { claim, .. }
-            | Self::Buried { claim, .. }
-            | Self::HandedOver { claim, .. }
-            | Self::ReadFirst { claim, .. }
-            | Self::Unheard { claim, .. }
-            | Self::Unpaid { claim, .. } => claim,
-        }
-    }
-}
 
 /// Settles a batch of claims. Anything a claimer that was overtaken brings is ignored, except what the CRM now holds: that is true whoever wrote it. In a database that was
 /// put back since the claim nothing is settled: its row is another than was sent, and everything is read again.
@@ -137,20 +49,7 @@ pub async fn settle(store: &Store, mapped: &Mapped, fence: &str, settlements: &[
             settling.unmark.extend(link.map(|link| link.id));
         }
         settling.ghosts.extend(link.and_then(|link| {
-            let left = match settlement {
-                // Whatever was told before, this is what was told last.
-                Settlement::Written { .. } if mapped.spec.is_one_way() => Ghosts::default(),
-                Settlement::Unheard { landed_by, .. } => link.view.ghosts.given_up(fence, *landed_by),
-                Settlement::Written { claim, sent, modified, answered, heard_at, .. } => {
-                    // Without a stamp nobody can tell which of the versions that are shown later are older than this write.
-                    let is_told = |field: usize| {
-                        let property = mapped.spec.fields.get(field).map(|field| &field.property);
-                        modified.is_some() && answered.iter().any(|(told, _)| Some(told) == property)
-                    };
-                    link.view.ghosts.overwritten(sent, claim.claimed_at).untold(fence, is_told, *heard_at)
-                }
-                _ => link.view.ghosts.without(fence),
-            };
+            let left = settlement.ghosts(mapped, fence, &link.view.ghosts);
             (left != link.view.ghosts).then(|| (link.id, left.to_json(&mapped.spec)))
         }));
         settling.add(mapped, settlement, link, &foreign, &present);

@@ -18,6 +18,7 @@ mod first_meeting;
 mod heavy_browser;
 mod heavy_bulk;
 mod heavy_demo;
+mod heavy_hooks;
 mod heavy_kill_points;
 mod heavy_logs;
 mod heavy_plan_ready;

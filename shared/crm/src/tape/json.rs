@@ -65,7 +65,7 @@ impl Page {
     fn say(&mut self, known: &mut Known<'_>, event: Event<'_>, items: &[usize]) {
         match event {
             Event::Open { list } => {
-                self.begin();
+                self.start_item();
                 self.text.push(if list { '[' } else { '{' });
                 if list {
                     if let Some(many) = items.get(self.lists).filter(|many| **many > 1) {
@@ -89,21 +89,21 @@ impl Page {
                 (self.fresh, self.opened) = (true, false);
             }
             Event::Name(name) => {
-                self.begin();
+                self.start_item();
                 let kept = marks::is_name(name) && known.is_safe(name);
                 let name = if kept { format!("\"{name}\"") } else { mark(name, None) };
                 self.text.push_str(&name);
                 self.text.push_str(": ");
             }
             Event::Scalar(place, scalar) => {
-                self.begin();
+                self.start_item();
                 let said = said(known, place, scalar);
                 self.text.push_str(&said);
             }
         }
     }
 
-    fn begin(&mut self) {
+    fn start_item(&mut self) {
         if self.fresh && !self.text.is_empty() {
             self.line();
         }
