@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chrono::DateTime;
 use eyre::{bail, eyre};
 use serde::Serialize;
 use tidemark_core::recording::{Tape, length};
@@ -13,7 +12,7 @@ use tidemark_store::recordings::{self, Recording};
 
 use crate::cli::CallsArgs;
 use crate::compose::House;
-use crate::verbs::{say, say_json, who};
+use crate::verbs::{say, say_json, time, who};
 
 /// Long enough for a fault to come again, short enough to be forgotten.
 const FOR: Duration = Duration::from_secs(15 * 60);
@@ -150,9 +149,4 @@ async fn show(house: &House, id: i64, json: bool) -> eyre::Result<()> {
     say(format_args!("\n{}", request.trim_end()));
     say(format_args!("\n{}", response.as_deref().unwrap_or("nothing was heard").trim_end()));
     Ok(())
-}
-
-/// UTC.
-fn time(at: i64) -> String {
-    DateTime::from_timestamp_millis(at).map_or_else(|| at.to_string(), |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
 }

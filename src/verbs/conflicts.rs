@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use chrono::DateTime;
 use eyre::{bail, eyre};
 use serde::Serialize;
 use tidemark_core::conflict::Side;
@@ -15,7 +14,7 @@ use tidemark_store::{conflicts, streams};
 
 use crate::cli::ResolveArgs;
 use crate::compose::{House, names};
-use crate::verbs::{say, say_json, who};
+use crate::verbs::{say, say_json, time, who};
 
 /// Pairs that are listed at most.
 const LISTED_MAX: u32 = 1_000;
@@ -61,8 +60,7 @@ fn print(line: &ConflictLine) {
     say(format_args!("    agreed   {agreed}"));
     say(format_args!("    row      {}", shown(&line.row_value)));
     say(format_args!("    record   {}", shown(&line.record_value)));
-    let since = DateTime::from_timestamp_millis(line.since).map(|at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string());
-    say(format_args!("    since    {}, {}", since.unwrap_or_default(), line.reason));
+    say(format_args!("    since    {}, {}", time(line.since), line.reason));
     say(format_args!("    decide   tidemark resolve {} {row} {} --take {}", line.stream, line.field, line.take.join("|")));
 }
 

@@ -76,6 +76,12 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
     }
 }
 
+/// A moment for people, UTC.
+pub(crate) fn time(at: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(at)
+        .map_or_else(|| format!("{at} ms"), |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
 pub(crate) fn load(path: &Path) -> eyre::Result<Config> {
     Ok(Config::load(path, environment())?)
 }

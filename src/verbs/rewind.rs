@@ -15,7 +15,7 @@ use tidemark_store::{budget, connections, rewind, streams};
 
 use crate::cli::RewindArgs;
 use crate::compose::{House, names};
-use crate::verbs::{say, say_json, who};
+use crate::verbs::{say, say_json, time, who};
 
 /// What reading again takes, and whether it was begun. Times are the CRM's clock in milliseconds.
 #[derive(Serialize)]
@@ -160,10 +160,6 @@ fn minutes(seconds: u64) -> String {
         0..60 => "less than a minute".to_owned(),
         _ => format!("about {} min", seconds.div_ceil(60)),
     }
-}
-
-fn time(at: i64) -> String {
-    DateTime::from_timestamp_millis(at).map_or_else(|| format!("{at} ms"), |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 fn iso(at: i64) -> String {

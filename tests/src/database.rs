@@ -90,6 +90,31 @@ impl OrderDatabase {
         Ok(())
     }
 
+    /// Every row of Tidemark's own tables as text, each with its table.
+    pub async fn own_rows(&self) -> eyre::Result<Vec<(String, String)>> {
+        let tables = match self.kind {
+            Kind::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'tidemark!_%' ESCAPE '!'",
+            Kind::Postgres => "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = 'tidemark'",
+        };
+        let mut found = Vec::new();
+        for table in self.rows(tables).await?.into_iter().flatten().flatten() {
+            let row = match self.kind {
+                Kind::Postgres => "CAST(t AS TEXT)".to_owned(),
+                Kind::Sqlite => {
+                    let columns = self.rows(&format!("SELECT name FROM pragma_table_info('{table}')")).await?;
+                    let columns = columns.into_iter().flatten().flatten();
+                    columns
+                        .map(|column| format!("COALESCE(CAST(t.\"{column}\" AS TEXT), '')"))
+                        .collect::<Vec<_>>()
+                        .join(" || ' ' || ")
+                }
+            };
+            let rows = self.rows(&format!("SELECT {row} FROM {} t", self.own(&table))).await?;
+            found.extend(rows.into_iter().flatten().flatten().map(|row| (table.clone(), row)));
+        }
+        Ok(found)
+    }
+
     /// Rows of texts.
     pub async fn rows(&self, sql: &str) -> eyre::Result<Vec<Vec<Option<String>>>> {
         let backend = self.app.get_database_backend();

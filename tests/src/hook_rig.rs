@@ -167,28 +167,9 @@ impl HookRig {
 
     /// Every text in every table of Tidemark.
     pub async fn everything(&self) -> eyre::Result<String> {
-        let tables = match self.db.kind {
-            Kind::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'tidemark_%'",
-            Kind::Postgres => "SELECT tablename::text FROM pg_tables WHERE schemaname = 'tidemark'",
-        };
         let mut all = String::new();
-        for table in self.db.rows(tables).await?.into_iter().flatten().flatten() {
-            let whole = match self.db.kind {
-                Kind::Postgres => format!("SELECT CAST(t AS TEXT) FROM tidemark.{table} t"),
-                Kind::Sqlite => {
-                    let columns = self.db.rows(&format!("SELECT name FROM pragma_table_info('{table}')")).await?;
-                    let columns: Vec<String> = columns
-                        .into_iter()
-                        .flatten()
-                        .flatten()
-                        .map(|name| format!("COALESCE(CAST({name} AS TEXT), '')"))
-                        .collect();
-                    format!("SELECT {} FROM {table}", columns.join(" || ' ' || "))
-                }
-            };
-            for row in self.db.rows(&whole).await?.into_iter().flatten().flatten() {
-                all.push_str(&format!("{table}: {row}\n"));
-            }
+        for (table, row) in self.db.own_rows().await? {
+            all.push_str(&format!("{table}: {row}\n"));
         }
         Ok(all)
     }
@@ -224,6 +205,9 @@ async fn context(store: &Store, config: &Config) -> eyre::Result<(Context, Unbou
 
 fn configuration(database: &str, receiver: &HookSandbox, setup: &HookSetup) -> String {
     let (base, stream) = (receiver.base_url(), setup.stream);
+    let both = format!(
+        "environment = \"practice\"\nbase_url = \"{base}\"\ncall_deadline = \"2s\"\nrequest_life = \"1s\"\nbudget = {{ per_second = 900 }}\n"
+    );
     let text = format!(
         r#"
 [database]
@@ -234,14 +218,9 @@ cap = "500ms"
 
 [connections.zap]
 connector = "zapier"
-environment = "practice"
-base_url = "{base}"
 secret.url = {{ env = "ZAP_URL" }}
 secret.signing = {{ env = "ZAP_SIGNING" }}
-call_deadline = "2s"
-request_life = "1s"
-budget = {{ per_second = 900 }}
-
+{both}
 [[connections.zap.streams]]
 object = "orders"
 table = "orders"
@@ -255,13 +234,8 @@ total = {{ column = "total_cents", as = "decimal_of_cents" }}
 
 [connections.maker]
 connector = "ifttt"
-environment = "practice"
-base_url = "{base}"
 secret.key = {{ env = "MAKER_KEY" }}
-call_deadline = "2s"
-request_life = "1s"
-budget = {{ per_second = 900 }}
-
+{both}
 [[connections.maker.streams]]
 object = "customer_changed"
 table = "customers"

@@ -64,7 +64,7 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
             && doubted
             && carries_doubted_key(push, &going, record)
         {
-            settlements.push(Settlement::Unpaid { claim, unpaid: key_given_twice(push, &key, record) });
+            settlements.push(Settlement::Unpaid { claim, unpaid: key_given_twice(push, &key, record, false) });
         } else if let [record] = free.as_slice() {
             // The same thing is there already: it is read and bound to the row, and what then still differs is sent.
             let cause = "a record with the same match key is in the CRM".to_owned();
@@ -82,7 +82,7 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
                 found.get(&claim.id).into_iter().flatten().filter(linked).find(|record| carries_doubted_key(push, &going, record))
         {
             // It has been another row's since the restore, under the key that row had before.
-            settlements.push(Settlement::Unpaid { claim, unpaid: key_of_another(push, &key, record) });
+            settlements.push(Settlement::Unpaid { claim, unpaid: key_given_twice(push, &key, record, true) });
         } else if free.is_empty() && !taken {
             match push.unheard_until(going.prepared).filter(|shown| asked_at <= *shown) {
                 // An edit of the row makes its debt due, and no record shown: the one we may have made may show yet.
@@ -164,27 +164,14 @@ fn carries_doubted_key(push: &Push<'_>, going: &Going<'_>, record: &Record) -> b
     by_key && !sent && row.is_some_and(|row| !says_the_same(&push.purpose.stream.spec, |at| row.field(at), &record.values))
 }
 
-fn key_given_twice(push: &Push<'_>, key: &RowKey, record: &Record) -> Unpaid<'static> {
+/// `linked`: the record is another row's already.
+fn key_given_twice(push: &Push<'_>, key: &RowKey, record: &Record, linked: bool) -> Unpaid<'static> {
     let property = push.purpose.stream.spec.external_key.as_deref().unwrap_or("the key");
+    let (whose, act) = if linked { (", which is another row's,", "merge the two rows") } else { ("", "make a match key equal") };
     Unpaid::ParkedOwned {
         class: "duplicate",
-        cause: format!("record {} is in the way: {}", record.id, doubted_key(key)),
-        next_step: format!(
-            "make a match key equal if both are the same thing, else clear {property} in record {}; then retry",
-            record.id
-        ),
-    }
-}
-
-fn key_of_another(push: &Push<'_>, key: &RowKey, record: &Record) -> Unpaid<'static> {
-    let property = push.purpose.stream.spec.external_key.as_deref().unwrap_or("the key");
-    Unpaid::ParkedOwned {
-        class: "duplicate",
-        cause: format!("record {}, which is another row's, is in the way: {}", record.id, doubted_key(key)),
-        next_step: format!(
-            "merge the two rows if both are the same thing, else clear {property} in record {}; then retry",
-            record.id
-        ),
+        cause: format!("record {}{whose} is in the way: {}", record.id, doubted_key(key)),
+        next_step: format!("{act} if both are the same thing, else clear {property} in record {}; then retry", record.id),
     }
 }
 

@@ -34,7 +34,10 @@ async fn judge(store: &Store, mapped: &Mapped, rows: &[Row], report: &mut Stream
     for row in rows {
         let link = links.get(&row.key).map(|link| &link.view);
         let subject = Subject { row: Some(row), link, reborn: false, parents: &parents, just_read: false, heir: false, now };
-        let parked = || debts::parked_cause(store, mapped.id, Kind::Push, row.key.as_str());
+        let untold = async || {
+            let parked = debts::parked_cause(store, mapped.id, Kind::Push, row.key.as_str()).await?;
+            Ok::<_, StoreError>(parked.map_or_else(|| "not told yet".to_owned(), |(_, cause)| format!("parked: {cause}")))
+        };
         match plan(spec, &subject) {
             Plan::Nothing { .. } => {
                 report.pairs += 1;
@@ -42,13 +45,12 @@ async fn judge(store: &Store, mapped: &Mapped, rows: &[Row], report: &mut Stream
             }
             Plan::NotOurs { why } => report.count(Standing::Decided(why.into()), None),
             Plan::Create { .. } => {
-                let reason = parked().await?.map_or_else(|| "not told yet".into(), |(_, cause)| format!("parked: {cause}"));
+                let reason = untold().await?;
                 report.count(Standing::Differs(reason.clone()), Some(difference(mapped, row, None, reason)));
             }
             Plan::Update { fields, .. } => {
                 report.pairs += 1;
-                let reason = parked().await?;
-                let reason = reason.map_or_else(|| "not told yet".into(), |(_, cause)| format!("parked: {cause}"));
+                let reason = untold().await?;
                 let known = |at: usize| link.and_then(|link| link.base.get(at)).and_then(|known| known.record.clone());
                 for sent in fields {
                     if sent.record == known(sent.field) {

@@ -148,14 +148,14 @@ struct Budgets {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BudgetText {
+pub(crate) struct BudgetText {
     calls: u32,
     window_secs: u32,
     per_second: f64,
     burst: u32,
 }
 
-/// What an object leaves out is taken from `[object_default]`, which must say everything but the last four.
+/// What an object leaves out is taken from `[object_default]`, which must say everything but the last five.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ObjectText {
@@ -196,8 +196,10 @@ impl File {
                 return Err(format!("paths.{key} `{path}` must begin with / and not end with it"));
             }
         }
-        let budgets =
-            vec![self.budget.general.check("general", Bucket::General)?, self.budget.search.check("search", Bucket::Search)?];
+        let budgets = vec![
+            self.budget.general.check("budget.general", Bucket::General)?,
+            self.budget.search.check("budget.search", Bucket::Search)?,
+        ];
         let object_default = self.object_default.resolve("object_default", None)?;
         let mut objects = BTreeMap::new();
         for (name, text) in self.object {
@@ -220,16 +222,14 @@ impl File {
 }
 
 impl BudgetText {
-    fn check(self, name: &str, bucket: Bucket) -> Result<BucketLimit, String> {
+    /// `place` is where it stands in the file.
+    pub(crate) fn check(self, place: &str, bucket: Bucket) -> Result<BucketLimit, String> {
         if !(self.per_second > 0.0 && self.per_second.is_finite()) || self.burst == 0 {
-            return Err(format!("budget.{name}: per_second and burst must be above zero"));
+            return Err(format!("{place}: per_second and burst must be above zero"));
         }
         let most = f64::from(self.burst) + self.per_second * f64::from(self.window_secs);
         if most > f64::from(self.calls) {
-            return Err(format!(
-                "budget.{name}: burst + per_second * window_secs is {most}, above the limit of {} calls",
-                self.calls
-            ));
+            return Err(format!("{place}: burst + per_second * window_secs is {most}, above the limit of {} calls", self.calls));
         }
         Ok(BucketLimit { bucket, per_second: self.per_second, burst: self.burst })
     }

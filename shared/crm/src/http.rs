@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
 
+use crate::address::{check_base, is_loopback};
 use crate::redact::vendor_words;
 use crate::tape::{self, Call, Heard};
 use crate::{Answer, Callout};
@@ -339,39 +340,7 @@ impl Request {
 }
 
 fn callout(request: &Request) -> Callout {
-    Callout {
-        method: if request.body.is_some() { "POST" } else { "GET" },
-        endpoint: request.path.clone(),
-        status: None,
-        class: None,
-        elapsed_ms: 0,
-        quota_left: None,
-        clock_offset_ms: None,
-        tape: None,
-    }
-}
-
-fn check_base(text: &str, plain_http: bool) -> Result<Url, ClientError> {
-    // Credentials in a URL end up in logs, so such a URL is not repeated either.
-    let shown = if text.contains('@') { "…" } else { text };
-    let fail = |what| ClientError::Base { url: shown.to_owned(), what };
-    let base = Url::parse(text).map_err(|_| fail("is not a URL"))?;
-    if !base.has_host() || !matches!(base.scheme(), "http" | "https") {
-        return Err(fail("is not an http or https address"));
-    }
-    if !base.username().is_empty() || base.password().is_some() || base.query().is_some() || base.fragment().is_some() {
-        return Err(fail("must not carry credentials, a query or a fragment"));
-    }
-    if base.scheme() == "http" && !plain_http && !is_loopback(&base) {
-        return Err(fail("is not https: the token would cross the network in the clear"));
-    }
-    Ok(base)
-}
-
-fn is_loopback(base: &Url) -> bool {
-    let host = base.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    Callout::new(if request.body.is_some() { "POST" } else { "GET" }, request.path.clone())
 }
 
 /// A secret read from a file often ends in a line break.

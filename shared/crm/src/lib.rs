@@ -3,6 +3,7 @@
 //! Each method of [`Crm`] is exactly one HTTP call, so that its caller can pace, fence and record every call. Reading and writing many records in one call is
 //! the rule; a connector without a batch endpoint says `batch_rows_max = 1`.
 
+mod address;
 pub mod connect;
 pub mod description;
 pub mod errors;
@@ -49,6 +50,21 @@ pub struct Callout {
 pub struct Answer<T> {
     pub result: Result<T, Failure>,
     pub callout: Callout,
+}
+
+impl Callout {
+    /// A call of which nothing is known yet.
+    pub(crate) fn new(method: &'static str, endpoint: String) -> Self {
+        Self { method, endpoint, status: None, class: None, elapsed_ms: 0, quota_left: None, clock_offset_ms: None, tape: None }
+    }
+}
+
+impl<T> Answer<T> {
+    /// A call that a connector has no way to make.
+    pub(crate) fn unasked(method: &'static str, endpoint: String, failure: Failure) -> Self {
+        let callout = Callout { class: Some(failure.class), ..Callout::new(method, endpoint) };
+        Self { result: Err(failure), callout }
+    }
 }
 
 /// A budget the vendor sets unless the configuration sets a lower one.
@@ -195,19 +211,7 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     /// Tells of one row, where nothing but telling is possible. A connector that keeps records has no such call.
     async fn deliver(&self, posted: &Posted<'_>) -> Answer<()> {
         let message = format!("{} keeps records: nothing is delivered to its {}", self.connector(), posted.object);
-        let failure = Failure::new(Class::Schema, message);
-        let endpoint = String::new();
-        let callout = Callout {
-            method: "POST",
-            endpoint,
-            status: None,
-            class: Some(failure.class),
-            elapsed_ms: 0,
-            quota_left: None,
-            clock_offset_ms: None,
-            tape: None,
-        };
-        Answer { result: Err(failure), callout }
+        Answer::unasked("POST", String::new(), Failure::new(Class::Schema, message))
     }
 
     async fn account(&self) -> Answer<Account>;
@@ -222,18 +226,8 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     async fn write(&self, batch: &WriteBatch<'_>) -> Answer<Outcomes>;
     /// Deletes a record for good, where [`Crm::can_erase`]. A record that is not there is `Gone`.
     async fn erase(&self, object: &str, _id: &RemoteId) -> Answer<()> {
-        let failure = Failure::new(Class::Rejected, format!("{} cannot delete {object} for good", self.connector()));
-        let callout = Callout {
-            method: "POST",
-            endpoint: String::new(),
-            status: None,
-            class: Some(failure.class),
-            elapsed_ms: 0,
-            quota_left: None,
-            clock_offset_ms: None,
-            tape: None,
-        };
-        Answer { result: Err(failure), callout }
+        let message = format!("{} cannot delete {object} for good", self.connector());
+        Answer::unasked("POST", String::new(), Failure::new(Class::Rejected, message))
     }
     /// For each id the ids of the `target` records it refers to, lowest first; ids without any are absent.
     async fn read_references(&self, object: &str, target: &str, ids: &[RemoteId]) -> Answer<Vec<(RemoteId, Vec<RemoteId>)>>;

@@ -32,28 +32,10 @@ async fn shop(kind: Kind, setup: Setup) -> eyre::Result<(House, String)> {
 
 /// Tidemark's tables in which one of these texts stands, with the row.
 async fn kept(rig: &Rig, texts: &[&str]) -> eyre::Result<Vec<String>> {
-    let tables = match rig.db.kind {
-        Kind::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'tidemark!_%' ESCAPE '!'",
-        Kind::Postgres => "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = 'tidemark'",
-    };
     let mut found = Vec::new();
-    for table in rig.db.rows(tables).await?.into_iter().flatten().flatten() {
-        let row = match rig.db.kind {
-            Kind::Postgres => "CAST(t AS TEXT)".to_owned(),
-            Kind::Sqlite => {
-                let columns = rig.db.rows(&format!("SELECT name FROM pragma_table_info('{table}')")).await?;
-                let columns = columns.into_iter().flatten().flatten();
-                columns
-                    .map(|column| format!("COALESCE(CAST(t.\"{column}\" AS TEXT), '')"))
-                    .collect::<Vec<_>>()
-                    .join(" || ' ' || ")
-            }
-        };
-        let rows = rig.db.rows(&format!("SELECT {row} FROM {} t", rig.db.own(&table))).await?;
-        for row in rows.into_iter().flatten().flatten() {
-            let row = row.to_lowercase();
-            found.extend(texts.iter().filter(|text| row.contains(**text)).map(|text| format!("{table}: {text} in {row}")));
-        }
+    for (table, row) in rig.db.own_rows().await? {
+        let row = row.to_lowercase();
+        found.extend(texts.iter().filter(|text| row.contains(**text)).map(|text| format!("{table}: {text} in {row}")));
     }
     Ok(found)
 }

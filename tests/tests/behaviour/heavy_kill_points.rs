@@ -1,6 +1,7 @@
 //! A worker that is killed at each named point of making a record: before the call, when the CRM has done it and nobody heard, when the answer was heard and is being
-//! settled; and, where only a search index that is behind can tell, when the call is lost and lands after everybody has given it up. Nothing is lost and nothing is made twice unsaid. `TIDEMARK_KILL_POINTS` says how often at each point; `scripts/chaos --points 200` does it at length. And one that stands
-//! still between its claim and its call until others have done its work and more: what it holds in its hands is old by then, and is not sent.
+//! settled; and, where only a search index that is behind can tell, when the call is lost and lands after everybody has given it up. Nothing is lost and nothing is made
+//! twice unsaid. `TIDEMARK_KILL_POINTS` says how often at each point; `scripts/chaos --points N` does it at length. And one that stands still between its claim and its
+//! call until others have done its work and more: what it holds in its hands is old by then, and is not sent.
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ use tidemark_core::source::{Bucket, IdOrder, Order, Paging, SourceTraits};
 use tidemark_core::spec::BudgetSpec;
 
 use crate::BucketLimit;
-use crate::description::DescriptionError;
+use crate::description::{BudgetText, DescriptionError};
 use crate::errors::{ErrorTable, RuleText, Words};
 
 /// What one kind of hook declares.
@@ -42,15 +42,6 @@ struct ConnectorText {
     shown: String,
     body_bytes_max: usize,
     request_life_secs: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BudgetText {
-    calls: u32,
-    window_secs: u32,
-    per_second: f64,
-    burst: u32,
 }
 
 impl HookDescription {
@@ -92,19 +83,15 @@ impl HookDescription {
 
 impl File {
     fn check(self, connector: &str) -> Result<HookDescription, String> {
-        let (text, budget) = (self.connector, self.budget);
+        let text = self.connector;
         if text.name != connector {
             return Err(format!("connector.name is `{}`, expected `{connector}`", text.name));
         }
         if !text.shown.starts_with('/') || !text.shown.contains('…') {
             return Err("connector.shown must begin with / and hold … in the place of the credential".to_owned());
         }
-        if text.body_bytes_max == 0 || !(budget.per_second > 0.0 && budget.per_second.is_finite()) || budget.burst == 0 {
-            return Err("body_bytes_max, budget.per_second and budget.burst must be above zero".to_owned());
-        }
-        let most = f64::from(budget.burst) + budget.per_second * f64::from(budget.window_secs);
-        if most > f64::from(budget.calls) {
-            return Err(format!("budget: burst + per_second * window_secs is {most}, above the limit of {} calls", budget.calls));
+        if text.body_bytes_max == 0 {
+            return Err("connector.body_bytes_max must be above zero".to_owned());
         }
         Ok(HookDescription {
             vendor: text.vendor,
@@ -113,7 +100,7 @@ impl File {
             body_bytes_max: text.body_bytes_max,
             errors: ErrorTable::new(self.error, self.words)?,
             request_life: Duration::from_secs(text.request_life_secs),
-            budget: BucketLimit { bucket: Bucket::General, per_second: budget.per_second, burst: budget.burst },
+            budget: self.budget.check("budget", Bucket::General)?,
         })
     }
 }

@@ -25,9 +25,7 @@ use self::target::Targets;
 use crate::connect::ConnectError;
 use crate::errors::{CallEvidence, Evidence};
 use crate::http::{Client, ClientSpec, Exchange, Intent, Reply, Request, Secretly};
-use crate::{
-    Account, Answer, Bucket, BucketLimit, Callout, Crm, LookUp, Outcomes, PageRequest, Posted, Property, ReadIds, WriteBatch,
-};
+use crate::{Account, Answer, Bucket, BucketLimit, Crm, LookUp, Outcomes, PageRequest, Posted, Property, ReadIds, WriteBatch};
 
 pub(crate) const ZAPIER_FILE: (&str, &str, &str) =
     (ZAPIER, "connectors/zapier.toml", include_str!("../../../../connectors/zapier.toml"));
@@ -118,17 +116,7 @@ impl Hooks {
 
     fn unread<T>(&self, what: &str) -> Answer<T> {
         let message = format!("{what}: {} is only ever sent to, nothing can be read there", self.description.vendor);
-        let callout = Callout {
-            method: "GET",
-            endpoint: self.description.shown.clone(),
-            status: None,
-            class: Some(Class::Schema),
-            elapsed_ms: 0,
-            quota_left: None,
-            clock_offset_ms: None,
-            tape: None,
-        };
-        Answer { result: Err(Failure::new(Class::Schema, message)), callout }
+        Answer::unasked("GET", self.description.shown.clone(), Failure::new(Class::Schema, message))
     }
 }
 
