@@ -7,6 +7,7 @@ use tidemark_core::Millis;
 use tidemark_core::base::Base;
 use tidemark_core::brake::{Act, act_on_record, names};
 use tidemark_core::bug::{Bug, planted};
+use tidemark_core::delete::{EDITED, archive};
 use tidemark_core::failure::Class;
 use tidemark_core::push::{Plan, REUSED, Reference, Sent, Subject, plan};
 use tidemark_core::record::{Record, RemoteId, RowKey};
@@ -223,7 +224,7 @@ impl Push<'_> {
     }
 
     /// A record is archived only if it is still its row's alone: another's that was merged into it, and that nobody here has heard of, would go with it. With the other's record it may
-    /// have taken its key, before that record was heard of.
+    /// have taken its key, before that record was heard of. And it says what was agreed, or a person has said that it goes all the same.
     async fn doubt_archives(&self, planned: &mut [(&Prepared, Plan)], records: &[Record]) -> Result<(), StoreError> {
         let (store, mapped) = (&self.purpose.ctx.store, self.purpose.stream);
         let contested = aliases::contested(store, mapped.id, records).await?;
@@ -239,6 +240,11 @@ impl Push<'_> {
                 *plan = Plan::ReadFirst("the record was merged with another in the CRM");
             } else if let Some(heir) = heirs.get(id) {
                 *plan = Plan::HandOver { heir: heir.clone() };
+            } else if let (Some(link), Some(record)) = (&prepared.link, record)
+                && !names(prepared.claim.passed.as_deref(), EDITED)
+            {
+                let key = RowKey::new(prepared.claim.subject.as_str());
+                *plan = archive(&mapped.spec, &key, &link.view, record);
             }
         }
         Ok(())

@@ -76,6 +76,7 @@ pub(crate) fn class(word: &str) -> &str {
         "duplicate" => "another record holds this identity",
         "rejected" => "the content was refused",
         "reused" => "its key was used before",
+        "edited" => "the record was edited meanwhile",
         "erased" => "its person was erased",
         "gone" => "the record is not there",
         "schema" => "the mapping does not fit the CRM",

@@ -2,12 +2,17 @@
 //!
 //! Absence is never believed at once. A record that a sealed sweep did not see is *suspected*; it is then asked for by id. Where the CRM shows archived records under a flag,
 //! its word counts; where it does not, the silence counts only if a record that is known to live answers in the same round. A row follows only where the mapping says so,
-//! and never over a change of its own that was not sent.
+//! and never over a change of its own that was not sent. The other way round a deleted row takes its record with it only where that still says what was agreed.
 
 use crate::Millis;
 use crate::link::{LinkState, LinkView};
-use crate::record::{Record, Row};
-use crate::spec::{InboundDelete, StreamSpec};
+use crate::merge::owner;
+use crate::push::Plan;
+use crate::record::{Record, Row, RowKey};
+use crate::spec::{FieldSpec, InboundDelete, Owner, StreamSpec};
+
+/// The class of a push that waits because a row was deleted while its record was edited; `passed` holds it once a person has said that the record goes all the same.
+pub const EDITED: &str = "edited";
 
 /// Which side of a tombstone is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -208,6 +213,28 @@ fn holds_unsent(link: &LinkView, row: &Row, spec: &StreamSpec) -> bool {
         && row.is_sendable(spec)
         && (0..spec.fields.len())
             .any(|at| link.base.row_moved(at, row) || link.base.get(at).is_some_and(|base| base.state.is_unsettled()))
+}
+
+/// What becomes of the record of a row that was deleted, as a read in the same push shows it: edit and delete of the same version are for a person. What the order system owns is none
+/// of the CRM's to edit, and what we sent and have not heard of is no edit.
+pub fn archive(spec: &StreamSpec, key: &RowKey, link: &LinkView, record: &Record) -> Plan {
+    let was_edited = |(at, field): &(usize, &FieldSpec)| {
+        let says = record.values.get(*at).and_then(Option::as_deref);
+        let known = link.base.get(*at);
+        owner(spec, field) != Owner::Orders
+            && field.references.is_none()
+            && known.is_some_and(|known| known.record.as_deref() != says)
+            && link.ghosts.of(*at, says).is_none()
+    };
+    let edited: Vec<&str> = spec.fields.iter().enumerate().filter(was_edited).map(|(_, field)| field.property.as_str()).collect();
+    if edited.is_empty() {
+        return Plan::Archive;
+    }
+    Plan::Park {
+        class: EDITED,
+        cause: format!("row {key} was deleted while its record {} was edited in the CRM: {}", record.id, edited.join(", ")),
+        next_step: "look in the CRM; retry to archive the record all the same, or leave this: the record stays as it is".into(),
+    }
 }
 
 /// Whether a record lifts its tombstone: it lives, and its version is strictly newer than the one that was deleted. Of a record whose row went away and which was itself left

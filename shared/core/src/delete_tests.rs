@@ -6,6 +6,7 @@ use super::*;
 use crate::base::{Base, FieldBase};
 use crate::ghost::Ghosts;
 use crate::merge::tests::spec;
+use crate::push::Sent;
 use crate::record::{RemoteId, RowKey};
 use crate::spec::{Deletes, Direction, Mark};
 
@@ -189,4 +190,26 @@ proptest! {
             prop_assert!(!suspected);
         }
     }
+}
+
+#[test]
+fn h37_the_record_of_a_deleted_row_goes_only_as_it_was_agreed() {
+    let (spec, link, key) = (spec(), link(LinkState::Linked, None), RowKey::new("7"));
+    let record = |values: [&str; 3]| Record {
+        id: RemoteId::new("501"),
+        modified: Some(200),
+        archived: false,
+        external_key: None,
+        absorbed: Vec::new(),
+        values: values.iter().map(|text| Some((*text).to_owned())).collect(),
+    };
+    assert_eq!(archive(&spec, &key, &link, &record(["Rome", "Ana", "1"])), Plan::Archive);
+    let edited = archive(&spec, &key, &link, &record(["Oslo", "Ann", "2"]));
+    let Plan::Park { class: EDITED, cause, .. } = edited else { panic!("{edited:?}") };
+    let theirs = spec.fields.iter().filter(|field| field.owner != Owner::Orders).map(|field| field.property.as_str());
+    let theirs: Vec<&str> = theirs.collect();
+    assert_eq!(cause, format!("row 7 was deleted while its record 501 was edited in the CRM: {}", theirs.join(", ")));
+    let sent = Sent { field: 2, row: Some("2".into()), record: Some("2".into()) };
+    let haunted = LinkView { ghosts: link.ghosts.with(&[sent], "w", 1_000), ..link };
+    assert_eq!(archive(&spec, &key, &haunted, &record(["Rome", "Ana", "2"])), Plan::Archive, "our own write, unheard");
 }

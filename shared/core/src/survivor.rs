@@ -53,10 +53,10 @@ fn absorb_one(spec: &StreamSpec, record: &Record, known: &Known, absorbed: &mut 
         return;
     }
     let mut losers: Vec<&KnownLink> = record.absorbed.iter().filter_map(|id| known.links.get(id)).collect();
+    losers.retain(|loser| Some(loser.id) != own.map(|own| own.id));
     // A row that went before the merge was heard of: its record is another's now, and nothing of it is left to archive or to wait for.
-    let rowless = losers.iter().filter(|loser| Some(loser.id) != own.map(|own| own.id) && has_lost_its_row(loser, known));
-    absorbed.released.extend(rowless.map(|loser| loser.id));
-    losers.retain(|loser| Some(loser.id) != own.map(|own| own.id) && goes_on(spec, loser, known));
+    let rowless: Vec<i64> = losers.iter().filter(|loser| has_lost_its_row(loser, known)).map(|loser| loser.id).collect();
+    losers.retain(|loser| goes_on(spec, loser, known));
     losers.sort_by_key(|loser| loser.id);
     losers.dedup_by_key(|loser| loser.id);
     let moving = |link: &&KnownLink| {
@@ -69,6 +69,7 @@ fn absorb_one(spec: &StreamSpec, record: &Record, known: &Known, absorbed: &mut 
         return;
     }
     absorbed.aliases.extend(record.absorbed.iter().map(|id| (id.clone(), record.id.clone())));
+    absorbed.released.extend(rowless);
     let mut holder = row_of(spec, record, own, known);
     for loser in losers {
         let Some(key) = &loser.row_key else { continue };

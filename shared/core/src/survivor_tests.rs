@@ -133,6 +133,19 @@ fn h16_a_merge_waits_for_a_push_that_is_under_way() {
 }
 
 #[test]
+fn h16_a_deleted_rows_record_leads_to_its_survivor_or_is_not_given_up_yet() {
+    let mut pushed = link(2, "8", "S", LinkState::Linked);
+    for leased in [true, false] {
+        pushed.view.push_leased = leased;
+        let mut known = known(&[link(1, "7", "L", LinkState::Linked), pushed.clone()]);
+        known.rows.remove(&RowKey::new("7"));
+        let (known, _) = decide(&[record("S", "2", &["L"])], known);
+        let (aliases, released) = (known.absorbed.aliases.len(), known.absorbed.released.len());
+        assert_eq!((aliases, released), if leased { (0, 0) } else { (1, 1) }, "both or neither");
+    }
+}
+
+#[test]
 fn h16_a_record_that_seemed_gone_comes_back_as_its_survivor_unless_the_key_is_somebody_elses() {
     let mut matched = spec();
     matched.match_on = vec!["name".into()];

@@ -8,7 +8,7 @@ use tidemark_core::link::LinkState;
 use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_core::survivor::{Absorbed, Double, REASON};
 
-use crate::debts::{self, Kind, Parking};
+use crate::debts::{self, Kind, Owing, Parking};
 use crate::dialect::{in_list, list, table};
 use crate::lineage::Notes;
 use crate::query::{all, get, run};
@@ -174,7 +174,7 @@ pub(crate) async fn end(tx: &Tx, stream: i64, gone: &[&str]) -> Result<(), Store
     );
     run(tx, &sql, vec![stream.into(), list(backend, gone.iter().copied())]).await?;
     let rows = heirs.values().flatten().map(String::as_str);
-    debts::owe(tx, stream, Kind::Push, rows, 0, true).await?;
+    debts::owe(tx, stream, Kind::Push, rows, 0, Owing::Freed).await?;
     Ok(())
 }
 

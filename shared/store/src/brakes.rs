@@ -279,7 +279,7 @@ pub async fn release(store: &Store, stream: i64, direction: Direction, act: Act)
         tx.rollback().await?;
         return Ok(None);
     }
-    let sql = "UPDATE tidemark_debt SET state = 'waiting', passed = $3, due_at = {now}, lease_until = NULL, lease_fence = NULL, generation = generation + 1
+    let sql = "UPDATE tidemark_debt SET state = 'waiting', passed = COALESCE(passed || ' ', '') || $3, due_at = {now}, lease_until = NULL, lease_fence = NULL, generation = generation + 1
         WHERE stream_id = $1 AND kind = $2 AND state = 'parked' AND class = $3";
     let freed = run(&tx, sql, vec![stream.into(), kind.into(), act.class().into()]).await?;
     let sql = "UPDATE tidemark_debt SET passed = CASE WHEN passed IS NULL THEN $3 ELSE passed || ' ' || $3 END WHERE stream_id = $1 AND kind = $2 AND state <> 'parked'

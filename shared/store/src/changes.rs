@@ -8,7 +8,7 @@ use tidemark_core::bug::{Bug, planted};
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{Row, RowKey};
 
-use crate::debts::{self, Kind, owe, owe_changed};
+use crate::debts::{self, Kind, Owing, owe, owe_changed};
 use crate::links::{self, By};
 use crate::query::{all, get, run, scalar};
 use crate::rows::{self, Lock, Mapped};
@@ -100,9 +100,9 @@ pub(crate) async fn end_own(
     let others: BTreeSet<&str> = others.filter(|key| !key.is_empty()).chain(strangers.iter().copied()).collect();
     if terms.alters {
         let altered = altered(db, mapped, keys).await?;
-        owe(db, mapped.id, Kind::Push, altered.iter().map(String::as_str), 0, false).await?;
+        owe(db, mapped.id, Kind::Push, altered.iter().map(String::as_str), 0, Owing::Doubt).await?;
     }
-    owe(db, mapped.id, Kind::Push, others.iter().copied(), 0, true).await?;
+    owe(db, mapped.id, Kind::Push, others.iter().copied(), 0, Owing::Changed).await?;
     if logged.contains_key("") {
         run(
             db,
@@ -112,7 +112,7 @@ pub(crate) async fn end_own(
         .await?;
     }
     for sibling in &mapped.siblings {
-        owe(db, *sibling, Kind::Push, keys.iter().chain(&others).copied(), 0, true).await?;
+        owe(db, *sibling, Kind::Push, keys.iter().chain(&others).copied(), 0, Owing::Changed).await?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use tidemark_core::record::RowKey;
 use tidemark_core::spec::StreamSpec;
 
 use crate::acts::By;
-use crate::debts::{self, Kind};
+use crate::debts::{self, Kind, Owing};
 use crate::lineage::Notes;
 use crate::query::{all, get, one};
 use crate::session::Tx;
@@ -151,8 +151,8 @@ async fn carry_out(tx: &Tx, stream: i64, spec: &StreamSpec, decided: &[(&KnownLi
     }
     settled_links::write(tx, &settled).await?;
     notes.write(tx).await?;
-    debts::owe(tx, stream, Kind::Push, pushes.into_iter(), 0, true).await?;
-    debts::owe(tx, stream, Kind::Read, reads.into_iter(), 0, true).await?;
+    debts::owe(tx, stream, Kind::Push, pushes.into_iter(), 0, Owing::Freed).await?;
+    debts::owe(tx, stream, Kind::Read, reads.into_iter(), 0, Owing::Freed).await?;
     Ok(())
 }
 

@@ -31,20 +31,30 @@ impl Kind {
     }
 }
 
-/// Owes work for each subject. A debt that is there already moves to its next generation and is due again, without losing its history; a parked one stays
-/// parked unless `release`.
+/// Why work is owed, for a debt that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owing {
+    /// Somebody has to look again: a parked debt stays parked.
+    Doubt,
+    /// What it was parked for is gone, or a person has spoken. That is no change of the row: when it last changed stands.
+    Freed,
+    /// The row itself changed.
+    Changed,
+}
+
+/// Owes work for each subject. A debt that is there already moves to its next generation and is due again, without losing its history.
 pub(crate) async fn owe<'a>(
     db: &impl ConnectionTrait,
     stream: i64,
     kind: Kind,
     subjects: impl Iterator<Item = &'a str>,
     delay: Millis,
-    release: bool,
+    why: Owing,
 ) -> Result<u64, StoreError> {
     let mut subjects: Vec<(&str, Option<Millis>)> = subjects.map(|subject| (subject, None)).collect();
     subjects.sort_unstable();
     subjects.dedup();
-    owe_sorted(db, stream, kind, &subjects, delay, release).await
+    owe_sorted(db, stream, kind, &subjects, delay, why).await
 }
 
 /// Owes pushes for rows that changed, with when each last did.
@@ -54,7 +64,7 @@ pub(crate) async fn owe_changed(
     rows: &BTreeMap<String, Millis>,
 ) -> Result<u64, StoreError> {
     let rows: Vec<(&str, Option<Millis>)> = rows.iter().map(|(key, at)| (key.as_str(), Some(*at))).collect();
-    owe_sorted(db, stream, Kind::Push, &rows, 0, true).await
+    owe_sorted(db, stream, Kind::Push, &rows, 0, Owing::Changed).await
 }
 
 /// The keys of these owed rows belong to other things than they did, or may do so.
@@ -78,7 +88,7 @@ async fn owe_sorted(
     kind: Kind,
     subjects: &[(&str, Option<Millis>)],
     delay: Millis,
-    release: bool,
+    why: Owing,
 ) -> Result<u64, StoreError> {
     if subjects.is_empty() {
         return Ok(0);
@@ -90,14 +100,22 @@ async fn owe_sorted(
     let (source, mut values) = table(backend, 4, 2, &cells);
     values.splice(0..0, [stream.into(), kind.word().into(), delay.into()]);
     // A change of the row itself frees a parked debt and forgets its failures; anything else only makes sure it is not late.
-    let again = if release && kind == Kind::Read {
+    let again = match (why, kind) {
+        (Owing::Doubt, _) => {
+            "due_at = CASE WHEN excluded.due_at < tidemark_debt.due_at OR tidemark_debt.attempts = 0 THEN excluded.due_at ELSE tidemark_debt.due_at END"
+        }
         // What a brake holds is held however often it is asked for: only a person lets it through.
-        "state = CASE WHEN tidemark_debt.state = 'parked' AND tidemark_debt.class LIKE 'brake_%' THEN 'parked' ELSE 'waiting' END, attempts = 0, due_at = excluded.due_at,
+        (_, Kind::Read) => {
+            "state = CASE WHEN tidemark_debt.state = 'parked' AND tidemark_debt.class LIKE 'brake_%' THEN 'parked' ELSE 'waiting' END, attempts = 0, due_at = excluded.due_at,
             changed_at = excluded.changed_at"
-    } else if release {
-        "state = 'waiting', attempts = 0, due_at = excluded.due_at, changed_at = excluded.changed_at, passed = NULL"
-    } else {
-        "due_at = CASE WHEN excluded.due_at < tidemark_debt.due_at OR tidemark_debt.attempts = 0 THEN excluded.due_at ELSE tidemark_debt.due_at END"
+        }
+        (Owing::Freed, Kind::Push) => {
+            "state = 'waiting', attempts = 0, due_at = excluded.due_at, passed = NULL,
+            changed_at = CASE WHEN tidemark_debt.state = 'parked' THEN excluded.changed_at ELSE tidemark_debt.changed_at END"
+        }
+        (Owing::Changed, Kind::Push) => {
+            "state = 'waiting', attempts = 0, due_at = excluded.due_at, changed_at = excluded.changed_at, passed = NULL"
+        }
     };
     let sql = format!(
         "INSERT INTO tidemark_debt (stream_id, kind, subject, due_at, changed_at)
@@ -364,7 +382,7 @@ pub async fn give_back(store: &Store, fence: &str, claims: &[(&Claim, Unpaid<'_>
 
 /// A person's act on one debt: due now, whatever it waited for. What it was parked for is let through this time.
 pub async fn retry(store: &Store, id: i64) -> Result<bool, StoreError> {
-    let sql = "UPDATE tidemark_debt SET passed = CASE WHEN state = 'parked' THEN class ELSE passed END, state = 'waiting', due_at = {now}, lease_until = NULL, lease_fence = NULL, generation = generation + 1 WHERE id = $1";
+    let sql = "UPDATE tidemark_debt SET passed = CASE WHEN state = 'parked' THEN COALESCE(passed || ' ', '') || class ELSE passed END, state = 'waiting', due_at = {now}, lease_until = NULL, lease_fence = NULL, generation = generation + 1 WHERE id = $1";
     Ok(run(&store.db, sql, vec![id.into()]).await? == 1)
 }
 
@@ -377,12 +395,12 @@ pub async fn park(store: &Store, id: i64, who: &str) -> Result<bool, StoreError>
 
 /// Owes pushes for these rows, from outside any page: the walk and the tests.
 pub async fn owe_pushes(store: &Store, stream: i64, rows: &[&str]) -> Result<u64, StoreError> {
-    owe(&store.db, stream, Kind::Push, rows.iter().copied(), 0, false).await
+    owe(&store.db, stream, Kind::Push, rows.iter().copied(), 0, Owing::Doubt).await
 }
 
 /// Owes reads of these records after `delay`, from outside any page.
 pub async fn owe_reads(store: &Store, stream: i64, records: &[&str], delay: Millis) -> Result<u64, StoreError> {
-    owe(&store.db, stream, Kind::Read, records.iter().copied(), delay, false).await
+    owe(&store.db, stream, Kind::Read, records.iter().copied(), delay, Owing::Doubt).await
 }
 
 /// Rows of which a push is owed and not parked, by key, after one of them.

@@ -13,7 +13,7 @@ use tidemark_core::push::is_somebody_else;
 use tidemark_core::record::{Row, RowKey};
 use tidemark_core::sweep::{row_owes, vanished_row_owes};
 
-use crate::debts::{self, Kind, owe};
+use crate::debts::{self, Kind, Owing, owe};
 use crate::dialect::{in_list, list};
 use crate::links::{self, By};
 use crate::query::{all, get, one, run};
@@ -187,7 +187,7 @@ async fn owe_found(
         repair,
     });
     write_drift(tx, mapped.id, &drift.collect::<Vec<_>>()).await?;
-    owe(tx, mapped.id, Kind::Push, owing.iter().map(|(key, _)| key.as_str()), 0, false).await?;
+    owe(tx, mapped.id, Kind::Push, owing.iter().map(|(key, _)| key.as_str()), 0, Owing::Doubt).await?;
     Ok(())
 }
 

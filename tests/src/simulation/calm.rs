@@ -39,6 +39,7 @@ impl World {
             }
             if turn.is_multiple_of(40) {
                 self.answer_brakes().await?;
+                self.let_records_go().await?;
                 self.adopt().await?;
             }
             if turn < ROWS_MERGED_UNTIL && turn.is_multiple_of(40) {

@@ -6,6 +6,7 @@ use tidemark_core::Millis;
 
 use super::coverage::Coverage;
 use super::driver::Turns;
+use super::index::Snapshot;
 use super::swarm::Swarm;
 
 /// The property that lists the records that were merged into one.
@@ -31,15 +32,6 @@ pub(crate) struct Cell {
     pub(crate) seq: u64,
 }
 
-/// A record as one part of the CRM sees it from a moment on.
-#[derive(Debug, Clone)]
-struct Snapshot {
-    indexed_at: Millis,
-    stamp: Millis,
-    archived: bool,
-    values: BTreeMap<String, String>,
-}
-
 #[derive(Debug, Clone)]
 pub(crate) struct Rec {
     pub(crate) object: &'static str,
@@ -56,7 +48,7 @@ pub(crate) struct Rec {
     pub(crate) refers: BTreeSet<String>,
     /// Every value a property ever had, and when it said so last.
     pub(crate) ever: BTreeMap<String, BTreeMap<String, u64>>,
-    snapshots: Vec<Snapshot>,
+    pub(super) snapshots: Vec<Snapshot>,
 }
 
 impl Rec {
@@ -116,11 +108,11 @@ pub(crate) struct Overwritten {
 #[derive(Debug)]
 pub(crate) struct Crm {
     pub(crate) swarm: Swarm,
-    turns: Turns,
+    pub(super) turns: Turns,
     pub(crate) records: BTreeMap<String, Rec>,
     next_id: u64,
     /// When what is being applied was committed, where that is not now.
-    committed_at: Option<Millis>,
+    pub(super) committed_at: Option<Millis>,
     pub(crate) seq: u64,
     pub(crate) landings: Vec<Landing>,
     /// When a record was last served by its id to a job: the order of events.
@@ -144,6 +136,10 @@ pub(crate) struct Crm {
     pub(crate) archived: BTreeMap<&'static str, i64>,
     /// Whom the house archived although others had been merged into them, in the moment between its read and its write.
     pub(crate) archived_in_the_gap: BTreeSet<String>,
+    /// Edited records that a person told the house to archive all the same.
+    pub(crate) let_go: BTreeSet<String>,
+    /// Whose record the house archived with an edit in it, because a person said so or in that moment, and when.
+    pub(crate) gone_edited: BTreeMap<String, u64>,
     pub(crate) faults: u64,
     pub(crate) fair: bool,
 }
@@ -170,6 +166,8 @@ impl Crm {
             writes: 0,
             archived: BTreeMap::new(),
             archived_in_the_gap: BTreeSet::new(),
+            let_go: BTreeSet::new(),
+            gone_edited: BTreeMap::new(),
             faults: 0,
             fair: false,
         }
@@ -180,7 +178,7 @@ impl Crm {
         self.seq
     }
 
-    fn our_now(&self) -> Millis {
+    pub(super) fn our_now(&self) -> Millis {
         use tidemark_store::pace::Driver;
         self.turns.now()
     }
@@ -252,7 +250,15 @@ impl Crm {
             moved = true;
             if let Author::House(job) = write.author {
                 *self.archived.entry(record.object).or_default() += 1;
-                if self.served.get(&(job, id.clone())).is_some_and(|served| record.absorbed_seq > *served) {
+                let served = self.served.get(&(job, id.clone())).copied();
+                let edited = record
+                    .cells
+                    .values()
+                    .any(|cell| cell.author == Author::People && served.is_some_and(|served| cell.seq > served));
+                if edited || self.let_go.contains(&id) {
+                    self.gone_edited.extend(record.get("tag").map(|tag| (tag.to_owned(), seq)));
+                }
+                if served.is_some_and(|served| record.absorbed_seq > served) {
                     self.archived_in_the_gap.extend(record.get("tag").map(str::to_owned));
                 }
             }
@@ -375,61 +381,6 @@ impl Crm {
     pub(crate) fn by_key(&self, object: &str, key: &str) -> Option<String> {
         let same = |record: &&Rec| record.object == object && !record.archived && record.key.as_deref() == Some(key);
         self.records.iter().find(|(_, record)| same(record)).map(|(id, _)| id.clone())
-    }
-
-    fn snapshot(&mut self, id: &str) {
-        let lag =
-            if self.fair { 0 } else { i64::try_from(self.turns.below(self.swarm.index_lag.unsigned_abs() + 1)).unwrap_or(0) };
-        let now = self.committed_at.unwrap_or_else(|| self.our_now());
-        let Some(record) = self.records.get_mut(id) else { return };
-        let last = record.snapshots.last().map_or(Millis::MIN, |last| last.indexed_at);
-        record.snapshots.push(Snapshot {
-            indexed_at: (now + lag).max(last),
-            stamp: record.stamp,
-            archived: record.archived,
-            values: record.values(),
-        });
-    }
-
-    /// What the search index shows of `[from, until)`, after a position, in the order of stamp and id.
-    pub(crate) fn search(
-        &self,
-        object: &str,
-        from: Millis,
-        until: Millis,
-        after: Option<&(Millis, String)>,
-    ) -> Vec<(String, Millis, BTreeMap<String, String>)> {
-        let now = self.our_now();
-        let indexed = |(id, record): (&String, &Rec)| {
-            let seen = record.snapshots.iter().rev().find(|snapshot| snapshot.indexed_at <= now)?;
-            (record.object == object && !seen.archived && (from..until).contains(&seen.stamp))
-                .then(|| (id.clone(), seen.stamp, seen.values.clone()))
-        };
-        let mut found: Vec<_> = self.records.iter().filter_map(indexed).collect();
-        found.sort_by(|one, other| (one.1, &one.0).cmp(&(other.1, &other.0)));
-        found.retain(|(id, stamp, _)| after.is_none_or(|(last, last_id)| (*stamp, id) > (*last, last_id)));
-        found
-    }
-
-    /// What a page that is served puts to the test.
-    pub(crate) fn served_page(
-        &mut self,
-        object: &str,
-        found: &[(String, Millis, BTreeMap<String, String>)],
-        window: Option<(Millis, Millis)>,
-    ) {
-        self.paging = window.map(|(from, until)| (object.to_owned(), from, until));
-        for (id, stamp, values) in found {
-            let Some(record) = self.records.get(id) else { continue };
-            let newer =
-                record.cells.iter().any(|(name, cell)| cell.author != Author::People && values.get(name) != Some(&cell.value));
-            if newer && *stamp <= record.stamp {
-                self.coverage.count("a page was older than our push");
-            }
-            if self.unheard.contains(id) {
-                self.coverage.count("a create was read before it was heard of");
-            }
-        }
     }
 
     /// Records that stand for one thing: live ones of an object with this tag.

@@ -56,6 +56,7 @@ impl World {
         }
         if self.turns.below(ROWS_MERGED_EVERY) == 0 {
             self.merge_rows().await?;
+            self.let_records_go().await?;
         }
         Ok(())
     }

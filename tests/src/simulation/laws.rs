@@ -252,7 +252,7 @@ fn compare(
         }
         // What was written into a row that waits for another of the same person stays in it.
         if !two_rows {
-            lost(tag, property, owner, here.as_deref(), confirmed, ledger, swarm, &key, &at, breaches);
+            lost(tag, property, owner, here.as_deref(), confirmed, crm, ledger, swarm, &key, &at, breaches);
         }
     }
 }
@@ -290,6 +290,7 @@ fn lost(
     owner: Owner,
     stands: Option<&str>,
     confirmed: bool,
+    crm: &Crm,
     ledger: &Ledger,
     swarm: &Swarm,
     key: &(String, String),
@@ -320,7 +321,8 @@ fn lost(
         && (ledger.conflicts.contains(key)
             || ledger.in_the_gap.contains(key)
             || saved.is_some_and(|save| may_stand(tag, save, ledger, swarm)));
-    let judged_from = ledger.judged_from(tag, owner);
+    // What was in a record that went with its row, as somebody said or in the moment between a read and a write, went with it.
+    let judged_from = ledger.judged_from(tag, owner).max(crm.gone_edited.get(tag).copied().unwrap_or(0));
     if !as_written && !blank && !excused && last.seq > judged_from {
         breaches.push(format!("an edit is lost: {at}; last written {last:?}"));
     }

@@ -1,6 +1,8 @@
 //! Two records are merged in the CRM, and where that leaves two rows of one record somebody merges the rows in the shop, sooner or later. Keeps in the ledger who became whom.
 
+use tidemark_core::delete::EDITED;
 use tidemark_core::spec::Owner;
+use tidemark_store::debts;
 
 use super::ledger::Ledger;
 use super::orders::Change;
@@ -66,6 +68,22 @@ impl World {
         self.ledger.merged_at.insert(person.clone(), seq);
         self.ledger.rows_merged_at.insert(person, seq);
         self.coverage.count("two rows of one record were merged");
+        Ok(())
+    }
+
+    /// Somebody says of rows that were deleted while their records were edited that the records go all the same.
+    pub(crate) async fn let_records_go(&mut self) -> eyre::Result<()> {
+        let waiting = format!(
+            "SELECT CAST(d.id AS TEXT), l.remote_id FROM tidemark_debt d JOIN tidemark_link l ON l.stream_id = d.stream_id AND l.row_key = d.subject
+             WHERE d.state = 'parked' AND d.class = '{EDITED}' AND l.state = 'linked' ORDER BY d.id"
+        );
+        for debt in self.orders.texts(&waiting, 2).await? {
+            let [Some(id), Some(record)] = debt.as_slice() else { continue };
+            self.note(|| format!("a person lets record {record} go although it was edited"));
+            self.face.model().let_go.insert(record.clone());
+            debts::retry(&self.store, id.parse()?).await?;
+            self.coverage.count("a row was deleted while its record was edited");
+        }
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod driver;
 mod face;
 mod faulty;
 mod house;
+mod index;
 mod judging;
 mod laws;
 mod ledger;

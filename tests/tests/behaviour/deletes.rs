@@ -253,6 +253,23 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn h37_a_row_that_is_deleted_against_an_unread_edit_of_its_record_waits_for_a_person(kind) {
+        let (rig, ids) = three(kind, contacts(BOTH_WAYS)).await?;
+        rig.crm.crm().edit(Contacts, &ids[0], &[("phone", "2")])?;
+        rig.db.run("DELETE FROM customers WHERE email IN ('ana@acme.test', 'bo@acme.test')").await?;
+        rig.push(CONTACTS).await?;
+        assert_eq!(rig.records("contacts").await?.len(), 2, "the one that nobody edited went with its row");
+        let waits = parked(&rig).await?;
+        assert_eq!(waits[0][0].as_deref(), Some("edited"), "{waits:?}");
+        assert!(waits[0][1].as_deref().is_some_and(|cause| cause.ends_with("was edited in the CRM: phone")), "{waits:?}");
+        rig.settle().await?;
+        assert_eq!((rows(&rig).await?.len(), rig.records("contacts").await?.len()), (1, 2), "until somebody says");
+        debts::retry(&rig.store, waits[0][2].as_deref().unwrap_or_default().parse()?).await?;
+        rig.push(CONTACTS).await?;
+        assert_eq!(rig.records("contacts").await?.len(), 1);
+        Ok(())
+    }
+
     async fn a_row_that_others_refer_to_stays_and_asks(kind) {
         let (rig, ids) = three(kind, contacts(DELETE)).await?;
         if kind == Kind::Sqlite {
