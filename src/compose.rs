@@ -1,5 +1,6 @@
 //! Puts the parts together: configuration, store, CRMs, queue, scheduler, worker, dashboard. Decides nothing else.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use eyre::{WrapErr, bail, eyre};
 use tidemark_boot::Config;
 use tidemark_boot::QueueUrl;
 use tidemark_core::spec::StreamSpec;
+use tidemark_core::webhook::Signature;
 use tidemark_queue::{Queue, QueueConfig, QueueError};
 use tidemark_scheduler::{http, run as scheduling};
 use tidemark_store::capture::Captured;
@@ -129,6 +131,29 @@ impl House {
             Ok(Connection::new(spec.clone(), crm))
         };
         self.config.connections.iter().map(connect).collect()
+    }
+
+    /// Who may tell of changes, by connection: whose secret for that is configured.
+    pub(crate) fn webhooks(&self) -> eyre::Result<BTreeMap<String, http::Webhook>> {
+        let mut webhooks = BTreeMap::new();
+        for (spec, secrets) in &self.config.connections {
+            let Some(secret) = secrets.get("webhook") else { continue };
+            let signature = tidemark_crm::connect(spec, secrets)?.webhook().cloned();
+            let public_url = self.config.server.public_url.clone();
+            if public_url.is_none() && signature.as_ref().is_some_and(Signature::signs_the_url) {
+                bail!(
+                    "connections.{}.secret.webhook: {} signs the address it sends to, and nothing says what that is. Write server.public_url = \"https://…\", the \
+                     host by which it reaches /hooks/{}.",
+                    spec.name,
+                    spec.connector,
+                    spec.name
+                );
+            }
+            let streams = self.config.streams.iter().filter(|stream| stream.connection == spec.name && !stream.is_one_way());
+            let streams = streams.map(http::Hinted::of).collect();
+            webhooks.insert(spec.name.clone(), http::Webhook::new(secret.clone(), signature, public_url, streams));
+        }
+        Ok(webhooks)
     }
 
     pub(crate) async fn queue(&self) -> eyre::Result<Queue> {
@@ -295,6 +320,7 @@ async fn start_scheduler(
         }),
         specs: Arc::clone(specs),
         last_tick: Arc::clone(&turns.tick),
+        webhooks: Arc::new(house.webhooks()?),
     };
     let (token, server_shutdown) = (house.config.server.token.clone(), shutdown.clone());
     running.parts.spawn(async move { Ok(http::serve_on(listener, token, state, server_shutdown).await?) });

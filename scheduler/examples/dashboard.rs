@@ -36,6 +36,7 @@ async fn main() {
         store: store.clone(),
         queue_depth: Arc::new(|| Box::pin(async { Some((3, 2)) })),
         specs: Arc::new(specs),
+        webhooks: Arc::default(),
         last_tick: Arc::new(AtomicI64::new(0)),
     };
     let beats = tokio::spawn(async move {

@@ -25,8 +25,10 @@ mod stream_card;
 mod stream_page;
 mod trouble;
 mod verdict;
+mod webhooks;
 mod words;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -45,6 +47,7 @@ use tracing::info;
 
 pub use metrics::metrics_handle;
 pub use verdict::{Headline, Mood, Verdict};
+pub use webhooks::{Hinted, Webhook};
 
 /// Where to listen, and who may ask.
 #[derive(Debug, Clone)]
@@ -66,6 +69,8 @@ pub struct AppState {
     pub specs: Arc<Vec<StreamSpec>>,
     /// When the scheduler's loop last went round, milliseconds since 1970 by this machine's clock; 0 before its first round.
     pub last_tick: Arc<AtomicI64>,
+    /// What may give hints, by connection.
+    pub webhooks: Arc<BTreeMap<String, Webhook>>,
 }
 
 /// The server cannot run.
@@ -179,9 +184,14 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/conflicts", get(api::conflicts))
         .route("/api/reliability", get(reliability_page::as_json))
         .route("/api/{what}/{name}/{verb}", post(deeds::by_api));
+    let hooks = Router::new()
+        .route("/hooks/{connection}", get(webhooks::look).post(webhooks::take))
+        .route("/hooks/{connection}/{object}", get(webhooks::look).post(webhooks::take))
+        .layer(DefaultBodyLimit::max(webhooks::BODY_MAX));
     Router::new()
         .merge(pages)
         .merge(api)
+        .merge(hooks)
         .route("/login", get(login::form).post(login::enter))
         .route("/logout", post(login::leave))
         .route("/healthz", get(health::healthz))

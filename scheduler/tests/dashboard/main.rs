@@ -7,6 +7,7 @@ mod pages;
 mod seed;
 mod site;
 mod visitors;
+mod webhooks;
 
 /// Runs each law on both databases.
 macro_rules! on_both_databases {

@@ -10,7 +10,7 @@ use tidemark_scheduler::http::{AppState, bind, serve_on};
 use tidemark_store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::seed;
+use crate::{seed, webhooks};
 
 pub(crate) struct Site {
     pub(crate) store: Store,
@@ -59,6 +59,7 @@ async fn open(url: &str, token: Option<&str>, folder: TempDir) -> Site {
         }),
         specs: Arc::new(seed::specs()),
         last_tick: last_tick.clone(),
+        webhooks: Arc::new(webhooks::configured()),
     };
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

@@ -135,6 +135,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Always there when `listen` is beyond loopback.
     pub token: Option<SecretString>,
+    /// The address by which CRMs reach `/hooks/`, without a slash at its end.
+    pub public_url: Option<String>,
 }
 
 impl ServerConfig {
@@ -144,6 +146,7 @@ impl ServerConfig {
         let token = section.take("token");
         let has_token = token.is_some();
         let token = token.and_then(|node| vault.secret(node, section.findings));
+        let public_url = section.optional_text("public_url").and_then(|url| public(url, section.findings));
         let findings = section.findings;
         section.close();
         let Located { value: listen, at } = listen?;
@@ -154,8 +157,18 @@ impl ServerConfig {
             let remedy = "Write server.token = { env = \"TIDEMARK_TOKEN\" }, or listen on 127.0.0.1.";
             findings.add(&at, problem, remedy);
         }
-        Some(Self { listen, token })
+        Some(Self { listen, token, public_url })
     }
+}
+
+fn public(url: Located<String>, findings: &Findings) -> Option<String> {
+    let host = url.value.strip_prefix("https://").or_else(|| url.value.strip_prefix("http://"));
+    let is_bare = host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@']));
+    if !is_bare {
+        let problem = format!("\"{}\" is not the address of a host.", url.value);
+        findings.add(&url.at, problem, "Write what CRMs are told, without a path, such as \"https://sync.example.com\".");
+    }
+    is_bare.then_some(url.value)
 }
 
 fn address(listen: Located<String>, findings: &Findings) -> Option<Located<SocketAddr>> {

@@ -47,6 +47,7 @@ pub mod stale;
 pub mod survivor;
 pub mod sweep;
 pub mod transform;
+pub mod webhook;
 pub mod why;
 pub mod window;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tidemark_core::source::{IdOrder, Order, Paging, SourceTraits};
 use tidemark_core::spec::BudgetSpec;
+use tidemark_core::webhook::Signature;
 
 use crate::errors::{ErrorTable, RuleText, Words};
 use crate::{Bucket, BucketLimit};
@@ -31,6 +32,8 @@ pub struct Description {
     pub archive_leaves: Option<String>,
     pub paths: Paths,
     pub errors: ErrorTable,
+    /// How the vendor signs its webhooks.
+    pub webhook: Option<Signature>,
     environments: BTreeMap<String, String>,
     budgets: Vec<BucketLimit>,
     objects: BTreeMap<String, Object>,
@@ -125,6 +128,7 @@ struct File {
     #[serde(default)]
     object: BTreeMap<String, ObjectText>,
     words: Words,
+    webhook: Option<Signature>,
     #[serde(default)]
     error: Vec<RuleText>,
 }
@@ -196,6 +200,9 @@ impl File {
                 return Err(format!("paths.{key} `{path}` must begin with / and not end with it"));
             }
         }
+        if let Some(problem) = self.webhook.as_ref().and_then(Signature::problem) {
+            return Err(format!("webhook: {problem}"));
+        }
         let budgets = vec![
             self.budget.general.check("budget.general", Bucket::General)?,
             self.budget.search.check("budget.search", Bucket::Search)?,
@@ -212,6 +219,7 @@ impl File {
             base: self.connector.base,
             quota_header: self.connector.quota_header,
             errors: ErrorTable::new(self.error, self.words)?,
+            webhook: self.webhook,
             environments: self.environments,
             paths: self.paths,
             budgets,

@@ -22,6 +22,7 @@ use tidemark_core::hook::Event;
 use tidemark_core::record::{Record, RemoteId, Value};
 use tidemark_core::recording::Tape;
 use tidemark_core::source::{Page, Position, SourceTraits};
+use tidemark_core::webhook::Signature;
 
 pub use connect::{CONNECTORS, ConnectError, connect};
 pub use tape::recorded;
@@ -202,6 +203,10 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     /// Records of this object can be deleted so that nothing brings them back ([`Crm::erase`]).
     fn can_erase(&self, _object: &str) -> bool {
         false
+    }
+    /// How the CRM signs the webhooks it sends; `None` where it signs none.
+    fn webhook(&self) -> Option<&Signature> {
+        None
     }
     /// Which bucket reading pages and non-unique look-ups draw on.
     fn search_bucket(&self) -> Bucket;

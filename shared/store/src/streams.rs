@@ -101,6 +101,12 @@ pub async fn tick(store: &Store, due: &Due, next: Millis) -> Result<bool, StoreE
     Ok(run(&store.db, sql, vec![due.id.into(), due.due_at.into(), next.into()]).await? == 1)
 }
 
+/// Brings a stream's next tick forward to `delay` from now, where it would come later. True when it did.
+pub async fn bring_forward(store: &Store, stream: &str, delay: Millis) -> Result<bool, StoreError> {
+    let sql = "UPDATE tidemark_stream SET due_at = {now} + $2 WHERE name = $1 AND due_at > {now} + $2";
+    Ok(run(&store.db, sql, vec![stream.into(), delay.into()]).await? == 1)
+}
+
 /// Work that is due and has no live hint: one entry per (stream, kind) with how many units are due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueWork {

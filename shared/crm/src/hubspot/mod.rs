@@ -20,6 +20,7 @@ use tidemark_core::failure::{Class, Failure};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::{Order, Page, SourceTraits};
 use tidemark_core::spec::ConnectionSpec;
+use tidemark_core::webhook::Signature;
 
 use crate::connect::ConnectError;
 use crate::description::{Description, Object};
@@ -137,6 +138,10 @@ impl Crm for HubSpot {
 
     fn can_erase(&self, object: &str) -> bool {
         self.description.object(object).is_some_and(|object| object.erase.is_some())
+    }
+
+    fn webhook(&self) -> Option<&Signature> {
+        self.description.webhook.as_ref()
     }
 
     fn search_bucket(&self) -> Bucket {
