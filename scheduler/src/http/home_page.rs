@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use axum::extract::State;
 use maud::{Markup, html};
+use tidemark_core::hook::ONE_WAY;
 use tidemark_store::overview::{self, DebtGroup, WindowRow};
 
 use super::frame::{Page, act, pause, sign};
@@ -168,6 +169,15 @@ fn connections(snapshot: &Snapshot) -> Markup {
     }
 }
 
+/// A hook takes what it is sent and says nothing of itself: nobody ever asks it.
+fn account(connection: &ConnectionView) -> &str {
+    match connection.account.as_deref() {
+        Some(account) => account,
+        None if ONE_WAY.contains(&connection.connector.as_str()) => "no account: one-way hook",
+        None => "not asked yet",
+    }
+}
+
 fn connection_row(connection: &ConnectionView) -> Markup {
     let place = |verb: &str| format!("/acts/connections/{}/{verb}", part(&connection.name));
     let running = connection.state == "running";
@@ -180,7 +190,7 @@ fn connection_row(connection: &ConnectionView) -> Markup {
                 @if let Some(reason) = &connection.reason { small.block { (reason) } }
                 @if let Some(recording) = &connection.recording { div { a href="/callouts" { (call_page::running(recording)) } } }
             }
-            td { (connection.account.as_deref().unwrap_or("not asked yet")) small.block { (connection.environment.as_deref().unwrap_or("")) } }
+            td { (account(connection)) small.block { (connection.environment.as_deref().unwrap_or("")) } }
             td.num { (number(connection.calls_hour())) }
             td.num {
                 a href={ "/reliability?connection=" (part(&connection.name)) } aria-label={ "Reliability of " (connection.name) } {

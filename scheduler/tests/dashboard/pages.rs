@@ -10,6 +10,7 @@ on_both_databases! {
     hostile_text_is_shown_and_never_obeyed(None);
     a_call_is_shown_with_what_was_kept_of_it_and_its_body_breaks_nothing(None);
     who_is_erased_and_not_gone_yet_is_told_with_the_next_step(None);
+    a_hook_is_said_to_have_no_account_and_a_crm_not_to_have_been_asked(None);
     an_empty_installation_says_so_in_words(None);
     a_row_says_why_it_is_as_it_is(None);
     the_reliability_report_is_a_page_markdown_and_json(None);
@@ -279,6 +280,20 @@ async fn hostile_text_is_shown_and_never_obeyed(site: Site) {
     assert!(words(&site.page(&format!("/streams/{name}")).await).contains("waits for your go"));
     let metrics = site.page("/metrics").await;
     assert!(metrics.contains("stream=\"<script>alert(1)</script>\\\"&/../x\""), "{metrics}");
+}
+
+async fn a_hook_is_said_to_have_no_account_and_a_crm_not_to_have_been_asked(site: Site) {
+    for (name, connector) in [("zap", "zapier"), ("maker", "ifttt"), ("crm", "hubspot")] {
+        seed::run(&site.db, &format!("INSERT INTO tidemark_connection (name, connector) VALUES ('{name}', '{connector}')")).await;
+    }
+    let text = words(&site.page("/").await);
+    for expect in [
+        "zap Zapier running no account: one-way hook",
+        "maker IFTTT running no account: one-way hook",
+        "crm HubSpot running not asked yet",
+    ] {
+        assert!(text.contains(expect), "{expect:?} is not in\n{text}");
+    }
 }
 
 async fn an_empty_installation_says_so_in_words(site: Site) {
