@@ -30,6 +30,8 @@ struct Thing {
     /// The row is there, and is deleted.
     row_is_there: bool,
     record: Option<String>,
+    /// A one-way stream has told of it, or may have: there is no record, and nothing can be called back.
+    told: bool,
     linked: bool,
     /// How many match keys are known again.
     match_keys: usize,
@@ -57,7 +59,8 @@ pub(crate) async fn run(house: &House, args: &EraseArgs) -> eyre::Result<ExitCod
         for target in targets.iter_mut().filter(|target| target.remote_id.is_some()) {
             target.for_good = erase::can_erase(&ctx, target.mapped)?;
         }
-        if targets.iter().any(|target| target.remote_id.is_some()) && !targets.iter().any(|target| target.for_good) {
+        let has_record = |target: &Target<'_>| target.remote_id.is_some() && !target.mapped.spec.is_one_way();
+        if targets.iter().any(has_record) && !targets.iter().any(|target| target.for_good) {
             bail!(
                 "no CRM of these streams deletes {} for good, and nothing was changed: without --for-good its record is archived",
                 mapped.spec.object
@@ -94,12 +97,15 @@ fn thing(house: &House, target: &Target<'_>) -> eyre::Result<Thing> {
     let spec = &target.mapped.spec;
     let connections = house.connections()?;
     let connection = connections.iter().find(|connection| connection.spec.name == spec.connection);
+    let one_way = spec.is_one_way();
+    let unheard = target.link.as_ref().is_some_and(|link| !link.view.ghosts.is_empty());
     Ok(Thing {
         stream: spec.name.clone(),
         table: target.mapped.shape.table.to_string(),
         row: target.row_key.as_ref().map(|key| key.0.clone()),
         row_is_there: target.row.is_some(),
-        record: target.remote_id.as_ref().map(|id| id.0.clone()),
+        record: target.remote_id.as_ref().filter(|_| !one_way).map(|id| id.0.clone()),
+        told: one_way && (target.remote_id.is_some() || unheard),
         linked: target.link.is_some(),
         match_keys: target.keys.len(),
         for_good: target.for_good,
@@ -128,9 +134,12 @@ fn print(report: &Report, plan: bool) {
                 say(format_args!("record {record} of {} {is} deleted for good", thing.stream));
             }
             (Some(record), None) => say(format_args!("record {record} of {} {is} archived", thing.stream)),
+            (None, _) if thing.told => {
+                say(format_args!("{} has told of it, and nothing of that can be called back", thing.stream));
+            }
             (None, _) => say(format_args!("{} has no record of it", thing.stream)),
         }
-        if let (Some(_), Some(keeps)) = (&thing.record, &thing.crm_keeps) {
+        if let Some(keeps) = thing.crm_keeps.as_ref().filter(|_| thing.told || thing.record.is_some()) {
             say(format_args!("    {keeps}"));
         }
         let keys = match thing.match_keys {

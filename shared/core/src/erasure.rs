@@ -45,13 +45,14 @@ impl State {
     }
 }
 
-/// Why nothing is erased now, and what to do.
-pub fn refusal(link: Option<&LinkView>) -> Option<&'static str> {
+/// Why nothing is erased now, and what to do. `one_way`: there are no records on the other side, so that none is waited for.
+pub fn refusal(link: Option<&LinkView>, one_way: bool) -> Option<&'static str> {
     let link = link?;
     if link.push_leased {
         return Some("a push of it is under way: try again in a minute");
     }
     match link.state {
+        LinkState::Creating if one_way => None,
         LinkState::Linked | LinkState::Tombstone => None,
         LinkState::Creating if link.ghosts.is_empty() => None,
         LinkState::Creating => {
@@ -111,6 +112,7 @@ mod tests {
     use super::*;
     use crate::base::Base;
     use crate::ghost::Ghosts;
+    use crate::push::Sent;
 
     #[test]
     fn a_digest_knows_the_value_again_and_gives_nothing_away() {
@@ -144,12 +146,20 @@ mod tests {
 
     #[test]
     fn what_is_on_its_way_is_not_erased() {
-        assert_eq!(refusal(None), None);
-        assert_eq!(refusal(Some(&link(LinkState::Linked))), None);
-        assert_eq!(refusal(Some(&link(LinkState::Tombstone))), None);
-        assert_eq!(refusal(Some(&link(LinkState::Creating))), None, "nothing ever left for it");
-        assert!(refusal(Some(&link(LinkState::Double))).is_some());
-        assert!(refusal(Some(&LinkView { push_leased: true, ..link(LinkState::Linked) })).is_some());
+        assert_eq!(refusal(None, false), None);
+        assert_eq!(refusal(Some(&link(LinkState::Linked)), false), None);
+        assert_eq!(refusal(Some(&link(LinkState::Tombstone)), false), None);
+        assert_eq!(refusal(Some(&link(LinkState::Creating)), false), None, "nothing ever left for it");
+        assert!(refusal(Some(&link(LinkState::Double)), false).is_some());
+        assert!(refusal(Some(&LinkView { push_leased: true, ..link(LinkState::Linked) }), true).is_some());
+    }
+
+    #[test]
+    fn what_was_told_and_not_answered_for_is_waited_for_only_where_a_record_may_come_of_it() {
+        let sent = [Sent { field: 0, row: Some("Ana".into()), record: Some("Ana".into()) }];
+        let unheard = LinkView { ghosts: Ghosts::default().with(&sent, "a", 5), ..link(LinkState::Creating) };
+        assert!(refusal(Some(&unheard), false).is_some_and(|why| why.contains("is being made")));
+        assert_eq!(refusal(Some(&unheard), true), None, "a dead hook never answers");
     }
 
     #[test]

@@ -164,7 +164,7 @@ pub async fn erase(store: &Store, targets: &[Target<'_>], by: By<'_>) -> Result<
         let ids: Vec<i64> = target.link.iter().map(|link| link.id).collect();
         // As they are now: between the look and this anything may have happened.
         let now = links::by_ids(&tx, target.mapped, &ids).await?;
-        if let Some(why) = refusal(now.first().map(|link| &link.view)) {
+        if let Some(why) = refusal(now.first().map(|link| &link.view), target.mapped.spec.is_one_way()) {
             return Err(Unbegun::Refused { stream: target.mapped.spec.name.clone(), why });
         }
         bury(&tx, target).await?;
@@ -259,8 +259,9 @@ async fn delete_row(tx: &Tx, target: &Target<'_>) -> Result<(), Unbegun> {
 }
 
 async fn note(tx: &Tx, target: &Target<'_>, by: By<'_>) -> Result<(), StoreError> {
-    // Without a record there is nothing left to do.
-    let state = if target.remote_id.is_some() { State::Begun } else { State::Done };
+    // Without a record there is nothing left to do; what a one-way stream told is no record, and nobody can take it back.
+    let has_record = target.remote_id.is_some() && !target.mapped.spec.is_one_way();
+    let state = if has_record { State::Begun } else { State::Done };
     let sql = "INSERT INTO tidemark_erasure (stream_id, row_key, remote_id, state, who, reason, for_good, done_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $4 = 'done' THEN {now} END) RETURNING id";
     let values = vec![

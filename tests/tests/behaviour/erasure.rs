@@ -1,11 +1,15 @@
 //! Erasing a person: gone on both sides and from everything that is kept, whatever crashes in between, and not brought back by anybody unasked.
 
 use eyre::OptionExt;
+use tempfile::TempDir;
 use tidemark_core::erasure::{CLASS, WAITS};
 use tidemark_sandbox::ObjectType::Contacts;
+use tidemark_sandbox::hooks::HookAnswer;
 use tidemark_sandbox::{ForcedAnswer, Weather};
 use tidemark_store::debts;
-use tidemark_tests::house::House;
+use tidemark_tests::hook_rig::HookRig;
+use tidemark_tests::house::{House, PATIENCE};
+use tidemark_tests::processes::{command, run};
 use tidemark_tests::{Kind, Rig, Setup, on_both_databases};
 use tidemark_worker::agree::compare_stream;
 
@@ -296,6 +300,51 @@ on_both_databases! {
         assert_eq!((rig.records("contacts").await?.len(), live().await?, state(rig).await?), (0, 0, vec!["done".to_owned(), "done".to_owned()]));
         assert_eq!(kept(rig, &["ana@acme.test", "anastasia"]).await?, Vec::<String>::new());
         rig.settle().await?;
+        Ok(())
+    }
+
+    async fn what_a_hook_was_told_cannot_be_called_back_and_all_that_is_here_goes(kind) {
+        let mut rig = HookRig::start(kind).await?;
+        let folder = TempDir::new()?;
+        std::fs::write(folder.path().join("tidemark.toml"), &rig.text)?;
+        let own = rig.env();
+        let mut env: Vec<(&str, &str)> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        env.push(("TIDEMARK__SERVER__LISTEN", "127.0.0.1:0"));
+        let tidemark = async |args: &[&str]| run(command(folder.path(), &env, args)?, PATIENCE).await?.good();
+        let customers = "maker.customer_changed";
+        for email in ["ana@acme.test", "bo@acme.test"] {
+            // Of the second nobody hears whether it was told: the hook is dead, and its stream stands.
+            if email.starts_with("bo") {
+                rig.receiver.always(Some(HookAnswer::Lost));
+            }
+            rig.db.run(&format!("INSERT INTO customers (email) VALUES ('{email}')")).await?;
+            rig.deliver(customers).await?;
+        }
+        rig.calls().await?;
+        let heard = rig.receiver.heard().len();
+        tidemark(&["pause", customers]).await?;
+        for (email, key) in [("ana@acme.test", "1"), ("bo@acme.test", "2")] {
+            let plan = tidemark(&["erase", customers, key, "--plan"]).await?;
+            let said = tidemark(&["erase", customers, key]).await?;
+            let told = format!("{customers} has told of it, and nothing of that can be called back");
+            for words in [told.as_str(), "What was delivered stays with whoever received it"] {
+                assert!(plan.contains(words) && said.contains(words), "{words:?} is missing in:\n{plan}{said}");
+            }
+            assert!(said.contains(&format!("row {key} of ")) && said.contains(" was deleted") && !said.contains("archived"), "{said}");
+            assert_eq!(rig.db.count(&format!("customers WHERE email = '{email}'")).await?, 0);
+            let kept = rig.everything().await?;
+            assert!(!kept.to_lowercase().contains(email), "{kept}");
+        }
+        let states = rig.db.rows(&format!("SELECT state FROM {} ORDER BY id", rig.db.own("tidemark_erasure"))).await?;
+        assert_eq!(states, [[Some("done".to_owned())], [Some("done".to_owned())]], "nothing is left to be done, whatever the hook does");
+        assert!(!tidemark(&["status"]).await?.contains("erased:"));
+        // Nobody is told anything more of them.
+        rig.receiver.always(None);
+        tidemark(&["resume", customers]).await?;
+        rig.due().await?;
+        rig.deliver(customers).await?;
+        rig.turn(customers).await?;
+        assert_eq!((rig.receiver.heard().len(), rig.db.count(&rig.db.own("tidemark_debt")).await?), (heard, 0));
         Ok(())
     }
 }
