@@ -14,7 +14,18 @@ pub(crate) enum Kind {
     Phone,
     Number,
     DateTime,
+    /// A day, kept without a time.
+    Date,
+    Bool,
     Enumeration,
+}
+
+/// One value a choice may have. A hidden one is not offered to people and taken all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) value: String,
+    pub(crate) label: String,
+    pub(crate) hidden: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -22,8 +33,9 @@ pub(crate) struct Property {
     pub(crate) name: String,
     pub(crate) label: String,
     pub(crate) kind: Kind,
-    /// Value and label.
-    pub(crate) options: Vec<(String, String)>,
+    pub(crate) options: Vec<Choice>,
+    /// Checkboxes: several options at once, with `;` between them.
+    pub(crate) several: bool,
     pub(crate) unique: bool,
     pub(crate) read_only: bool,
     /// Came with the account: cannot be archived.
@@ -40,6 +52,7 @@ impl Property {
             label: label.to_owned(),
             kind,
             options: Vec::new(),
+            several: false,
             unique: false,
             read_only: false,
             stock: true,
@@ -50,7 +63,9 @@ impl Property {
     }
 
     pub(crate) fn with_options(mut self, options: &[(&str, &str)]) -> Self {
-        self.options = options.iter().map(|(value, label)| ((*value).to_owned(), (*label).to_owned())).collect();
+        let choice =
+            |(value, label): &(&str, &str)| Choice { value: (*value).to_owned(), label: (*label).to_owned(), hidden: false };
+        self.options = options.iter().map(choice).collect();
         self
     }
 
@@ -72,14 +87,27 @@ impl Property {
                 Some(ms) => Ok(stamp::iso(ms)),
                 None => wrong("INVALID_DATE", format!("{text} was not a valid date.")),
             },
-            Kind::Enumeration if self.options.iter().any(|(value, _)| value == text) => Ok(text.to_owned()),
-            Kind::Enumeration => {
-                let allowed: Vec<&str> = self.options.iter().map(|(value, _)| value.as_str()).collect();
+            Kind::Date => match stamp::parse(text) {
+                Some(ms) if ms.rem_euclid(DAY_MS) == 0 => Ok(stamp::day(ms)),
+                Some(_) => wrong("INVALID_DATE", format!("{text} is not at midnight UTC.")),
+                None => wrong("INVALID_DATE", format!("{text} was not a valid date.")),
+            },
+            Kind::Bool | Kind::Enumeration if self.allows(text) => Ok(text.to_owned()),
+            Kind::Bool | Kind::Enumeration => {
+                let allowed: Vec<&str> = self.options.iter().map(|choice| choice.value.as_str()).collect();
                 wrong("INVALID_OPTION", format!("{text} was not one of the allowed options: [{}]", allowed.join(", ")))
             }
         }
     }
+
+    /// By the value alone, in its own letters.
+    fn allows(&self, text: &str) -> bool {
+        let is_option = |one: &str| self.options.iter().any(|choice| choice.value == one);
+        if self.several { text.split(';').filter(|one| !one.is_empty()).all(is_option) } else { is_option(text) }
+    }
 }
+
+const DAY_MS: i64 = 86_400_000;
 
 #[derive(Debug)]
 pub(crate) struct Schema {
@@ -226,6 +254,24 @@ mod tests {
         check("shoe_size", "42", "PROPERTY_DOESNT_EXIST");
         check("lifecyclestage", "friend", "INVALID_OPTION");
         check("createdate", "1", "READ_ONLY_VALUE");
+    }
+
+    #[test]
+    fn checkboxes_take_several_options_and_a_day_has_no_time() {
+        let mut contacts = contacts();
+        let choices = Property { several: true, ..Property::stock("likes", "Likes", Kind::Enumeration, 0) };
+        contacts.add(choices.with_options(&[("tea", "Tea"), ("milk", "Milk")])).unwrap();
+        contacts.add(Property::stock("born", "Born", Kind::Date, 0)).unwrap();
+        let kept = |name: &str, value: &str| {
+            let changes = contacts.clean(&sent(name, value), &Weather::calm()).ok()?;
+            changes.get(name).cloned().flatten()
+        };
+        assert_eq!(kept("likes", "tea;milk").as_deref(), Some("tea;milk"));
+        assert_eq!(kept("likes", "tea;beer"), None);
+        assert_eq!(kept("likes", "Tea"), None, "what people read is no value");
+        assert_eq!(kept("born", "2026-03-01").as_deref(), Some("2026-03-01"));
+        assert_eq!(kept("born", "1772323200000").as_deref(), Some("2026-03-01"));
+        assert_eq!((kept("born", "1772366400123"), kept("born", "soon")), (None, None));
     }
 
     #[test]

@@ -7,6 +7,11 @@ pub(crate) fn iso(ms: i64) -> String {
     moment(ms).format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
+/// `2026-03-01`: the day alone.
+pub(crate) fn day(ms: i64) -> String {
+    moment(ms).format("%Y-%m-%d").to_string()
+}
+
 /// The `Date` header's form, which drops the milliseconds.
 pub(crate) fn http_date(ms: i64) -> String {
     moment(ms).format("%a, %d %b %Y %H:%M:%S GMT").to_string()

@@ -67,8 +67,8 @@ impl Column {
             ("createdate", _) => Source::Created,
             (name, _) if name == modified_property => Source::Modified,
             (_, Kind::Number) => Source::Number,
-            (_, Kind::DateTime) => Source::Time,
-            (_, Kind::Text | Kind::Email | Kind::Phone | Kind::Enumeration) => Source::Text,
+            (_, Kind::DateTime | Kind::Date) => Source::Time,
+            (_, Kind::Text | Kind::Email | Kind::Phone | Kind::Bool | Kind::Enumeration) => Source::Text,
         };
         Ok(Self { name: name.to_owned(), source })
     }

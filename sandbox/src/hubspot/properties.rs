@@ -7,7 +7,7 @@ use super::Turn;
 use crate::{
     ObjectType, Refusal,
     call::{Answer, Call},
-    schema::{Kind, Property, no_such_property},
+    schema::{Choice, Kind, Property, no_such_property},
     stamp,
 };
 
@@ -18,6 +18,7 @@ struct NewProperty {
     label: Option<String>,
     #[serde(rename = "type")]
     kind: String,
+    field_type: Option<String>,
     #[serde(default)]
     options: Vec<OptionSpec>,
     #[serde(default)]
@@ -34,12 +35,13 @@ struct PropertyChange {
 struct OptionSpec {
     value: String,
     label: Option<String>,
+    #[serde(default)]
+    hidden: bool,
 }
 
 impl OptionSpec {
-    fn pair(self) -> (String, String) {
-        let label = self.label.unwrap_or_else(|| self.value.clone());
-        (self.value, label)
+    fn choice(self) -> Choice {
+        Choice { label: self.label.unwrap_or_else(|| self.value.clone()), value: self.value, hidden: self.hidden }
     }
 }
 
@@ -66,17 +68,21 @@ pub(super) fn create(turn: &mut Turn<'_>, object: ObjectType, call: &Call) -> Re
         "string" => Kind::Text,
         "phone_number" => Kind::Phone,
         "number" => Kind::Number,
-        "date" | "datetime" => Kind::DateTime,
-        "enumeration" | "bool" => Kind::Enumeration,
+        "date" => Kind::Date,
+        "datetime" => Kind::DateTime,
+        "bool" => Kind::Bool,
+        "enumeration" => Kind::Enumeration,
         other => return Err(Refusal::invalid(format!("{other} is not a known property type"))),
     };
     let options = if sent.kind == "bool" && sent.options.is_empty() {
-        ["true", "false"].map(|value| (value.to_owned(), value.to_owned())).into()
+        let choice = |(value, label): (&str, &str)| Choice { value: value.to_owned(), label: label.to_owned(), hidden: false };
+        [("true", "Yes"), ("false", "No")].map(choice).into()
     } else {
-        sent.options.into_iter().map(OptionSpec::pair).collect()
+        sent.options.into_iter().map(OptionSpec::choice).collect()
     };
     let property = Property {
         options,
+        several: sent.field_type.as_deref() == Some("checkbox"),
         unique: sent.has_unique_value,
         stock: false,
         ..Property::stock(&sent.name, sent.label.as_deref().unwrap_or(&sent.name), kind, crm_ms(turn))
@@ -94,7 +100,7 @@ pub(super) fn update(turn: &mut Turn<'_>, object: ObjectType, name: &str, call: 
         property.label = label;
     }
     if let Some(options) = sent.options {
-        property.options = options.into_iter().map(OptionSpec::pair).collect();
+        property.options = options.into_iter().map(OptionSpec::choice).collect();
     }
     property.updated_ms = now_ms;
     Ok(Answer::json(200, &described(property)))
@@ -121,13 +127,16 @@ fn described(property: &Property) -> Value {
         Kind::Phone => ("string", "phonenumber"),
         Kind::Number => ("number", "number"),
         Kind::DateTime => ("datetime", "date"),
+        Kind::Date => ("date", "date"),
+        Kind::Bool => ("bool", "booleancheckbox"),
+        Kind::Enumeration if property.several => ("enumeration", "checkbox"),
         Kind::Enumeration => ("enumeration", "select"),
     };
     let options: Vec<Value> = property
         .options
         .iter()
         .enumerate()
-        .map(|(at, (value, label))| json!({ "label": label, "value": value, "displayOrder": at, "hidden": false }))
+        .map(|(at, choice)| json!({ "label": choice.label, "value": choice.value, "displayOrder": at, "hidden": choice.hidden }))
         .collect();
     json!({
         "name": property.name,

@@ -237,3 +237,34 @@ fn a_search_over_five_thousand_records_stays_quick() {
         .min();
     assert!(quickest.is_some_and(|took| took.as_millis() < 250), "{quickest:?}");
 }
+
+#[test]
+fn a_property_says_what_it_takes_and_takes_nothing_else() {
+    let mut bench = Bench::new(Weather::calm());
+    let options = json!([{ "value": "tea", "label": "Tea" }, { "value": "beer", "label": "Beer", "hidden": true }]);
+    let likes = json!({ "name": "likes", "type": "enumeration", "fieldType": "checkbox", "options": options });
+    assert_eq!(bench.post("/crm/v3/properties/deals", &likes).0, 201);
+    for (name, kind) in [("vip", "bool"), ("born", "date"), ("size", "number")] {
+        assert_eq!(bench.post("/crm/v3/properties/deals", &json!({ "name": name, "type": kind })).0, 201);
+    }
+    let (_, all) = bench.get("/crm/v3/properties/deals");
+    let told = |name: &str| all["results"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+    let types =
+        ["likes", "vip", "born", "size", "closedate"].map(|name| (told(name)["type"].clone(), told(name)["fieldType"].clone()));
+    let expected =
+        [("enumeration", "checkbox"), ("bool", "booleancheckbox"), ("date", "date"), ("number", "number"), ("datetime", "date")];
+    assert_eq!(types, expected.map(|(kind, field)| (json!(kind), json!(field))));
+    assert_eq!(told("likes")["options"][1]["hidden"], json!(true));
+    assert_eq!(told("vip")["options"][0]["value"], json!("true"));
+    assert_eq!(told("createdate")["modificationMetadata"]["readOnlyValue"], json!(true));
+    for (name, taken, refused, error) in [
+        ("likes", "tea;beer", "tea;milk", "INVALID_OPTION"),
+        ("vip", "true", "perhaps", "INVALID_OPTION"),
+        ("born", "2026-03-01", "01.03.2026", "INVALID_DATE"),
+        ("size", "1.5", "big", "INVALID_DOUBLE"),
+    ] {
+        assert_eq!(bench.post("/crm/v3/objects/deals", &json!({ "properties": { name: taken } })).0, 201, "{name}");
+        let (status, body) = bench.post("/crm/v3/objects/deals", &json!({ "properties": { name: refused } }));
+        assert_eq!((status, body["message"].as_str().unwrap().contains(error)), (400, true), "{body}");
+    }
+}
