@@ -9,6 +9,7 @@ use serde::Serialize;
 use tidemark_boot::QueueUrl;
 use tidemark_core::fit::{Fit, Pairing};
 use tidemark_core::newest::tells_time;
+use tidemark_core::property::never_given;
 use tidemark_core::spec::{Direction, FieldSpec, Inbound, StreamSpec};
 use tidemark_core::transform::Transform;
 use tidemark_crm::{Crm, Property};
@@ -338,6 +339,11 @@ async fn look_at_object(crm: &Arc<dyn Crm>, spec: &StreamSpec, shape: Option<&Ta
                 fits &= shape.is_none_or(|shape| look_at_types(spec, field, shape, property, findings));
             }
         }
+    }
+    for property in never_given(spec, &properties) {
+        fits = false;
+        let found = format!("no record of {} is made without {}, and nothing is mapped to it", spec.object, property.name);
+        findings.error(&spec.name, found, format!("map a column to {}", property.name));
     }
     if let Some(key) = &spec.external_key {
         fits &= look_at_key(crm, spec, key, properties.iter().find(|property| property.name == *key), fix, findings).await;

@@ -18,7 +18,7 @@ pub mod simulation;
 
 pub use configuration::ONLY_READS;
 pub use database::{Keys, Kind, OrderDatabase, connect};
-pub use rig::{Rig, Setup, TOKEN};
+pub use rig::{Otherwise, Rig, Setup, TOKEN};
 pub use role::Role;
 
 /// Runs one test body on SQLite and on PostgreSQL.

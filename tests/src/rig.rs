@@ -23,6 +23,9 @@ use crate::database::{Keys, Kind, OrderDatabase};
 use crate::deadline;
 use crate::role::Role;
 
+/// Texts, and what is written instead of each.
+pub type Otherwise = &'static [(&'static str, &'static str)];
+
 /// How a rig is set up.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -38,7 +41,9 @@ pub struct Setup {
     /// The connector declares that archived records can be read by id; else a delete shows by absence alone.
     pub archive_view: bool,
     /// What stands otherwise in the configuration: text, and what is written instead.
-    pub instead: &'static [(&'static str, &'static str)],
+    pub instead: Otherwise,
+    /// The same in the connector's description.
+    pub connector: Otherwise,
     /// Run on the order database before Tidemark sees it.
     pub prepare: &'static str,
 }
@@ -54,6 +59,7 @@ impl Default for Setup {
             own_role: false,
             archive_view: true,
             instead: &[],
+            connector: &[],
             prepare: "",
         }
     }
@@ -71,7 +77,7 @@ pub struct Rig {
     /// The configuration as it would stand in a file.
     pub text: String,
     specs: Vec<Mapped>,
-    archive_view: bool,
+    connector: Vec<(&'static str, &'static str)>,
 }
 
 impl Rig {
@@ -104,21 +110,24 @@ impl Rig {
             capture::apply(&store, &mapped.shape, &over).await?;
             streams::set_state(&store, &mapped.spec.name, "running", None).await?;
         }
-        let archive_view = setup.archive_view;
-        let ctx = context(&store, &config, setup.lease, archive_view).await?;
-        Ok(Self { db, crm, other, store, ctx, config, role, text, specs, archive_view })
+        let mut connector = setup.connector.to_vec();
+        if !setup.archive_view {
+            connector.push(("archive_view = true", "archive_view = false"));
+        }
+        let ctx = context(&store, &config, setup.lease, &connector).await?;
+        Ok(Self { db, crm, other, store, ctx, config, role, text, specs, connector })
     }
 
     /// Another worker over the same database: its own leases, its own clock of the CRM.
     pub async fn second_worker(&self) -> eyre::Result<Context> {
-        context(&self.store, &self.config, Duration::from_secs(60), self.archive_view).await
+        context(&self.store, &self.config, Duration::from_secs(60), &self.connector).await
     }
 
     /// Another worker with settings of its own, as variables of the environment give them.
     pub async fn worker_with(&self, env: &[(&str, &str)]) -> eyre::Result<Context> {
         let env = env.iter().chain(&[("HUBSPOT_TOKEN", TOKEN)]).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let config = Config::parse(&self.text, "tidemark.toml", env).map_err(|errors| eyre!("{errors}"))?;
-        context(&self.store, &config, Duration::from_secs(60), self.archive_view).await
+        context(&self.store, &config, Duration::from_secs(60), &self.connector).await
     }
 
     /// Another process's connections to the same database.
@@ -339,10 +348,10 @@ fn store_config(url: &str) -> StoreConfig {
     StoreConfig { url: url.to_owned(), schema: "tidemark".into(), orders_schema: "public".into(), pool_max: 8 }
 }
 
-async fn context(store: &Store, config: &Config, lease: Duration, archive_view: bool) -> eyre::Result<Context> {
+async fn context(store: &Store, config: &Config, lease: Duration, otherwise: &[(&str, &str)]) -> eyre::Result<Context> {
     let mut connections = Vec::new();
     for (spec, secrets) in &config.connections {
-        let crm = if archive_view { tidemark_crm::connect(spec, secrets)? } else { without_archive(spec)? };
+        let crm = if otherwise.is_empty() { tidemark_crm::connect(spec, secrets)? } else { described(spec, otherwise)? };
         connections.push(Connection::new(spec.clone(), crm));
     }
     let tuning = Tuning { name: "test".into(), lease, slice: Duration::from_secs(20), relay_every: Duration::from_millis(100) };
@@ -352,9 +361,15 @@ async fn context(store: &Store, config: &Config, lease: Duration, archive_view: 
     Ok(ctx)
 }
 
-/// The same CRM by a connector that knows of no archive.
-fn without_archive(spec: &ConnectionSpec) -> eyre::Result<Arc<dyn Crm>> {
-    let text = include_str!("../../connectors/hubspot.toml").replace("archive_view = true", "archive_view = false");
+/// The same CRM by a connector that is described otherwise.
+fn described(spec: &ConnectionSpec, otherwise: &[(&str, &str)]) -> eyre::Result<Arc<dyn Crm>> {
+    let mut text = include_str!("../../connectors/hubspot.toml").to_owned();
+    for (stands, instead) in otherwise {
+        if !text.contains(stands) {
+            bail!("the connector does not say {stands:?}");
+        }
+        text = text.replace(stands, instead);
+    }
     let description = Description::load("hubspot", "connectors/hubspot.toml", &text)?;
     Ok(Arc::new(hubspot::connect_described(spec, TOKEN.into(), description)?))
 }

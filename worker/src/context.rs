@@ -19,6 +19,7 @@ use tidemark_store::{Store, StoreError, registration, shape};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::described::Descriptions;
 use crate::event::Event;
 
 /// How a worker works, from the configuration.
@@ -43,6 +44,7 @@ pub struct Connection {
     step: Mutex<Option<Step>>,
     /// Set once the account behind the token was compared with the configuration.
     pub(crate) account: OnceCell<()>,
+    pub(crate) described: Descriptions,
 }
 
 impl Connection {
@@ -53,7 +55,15 @@ impl Connection {
             Some((limit.bucket, RateLimiter::direct(Quota::with_period(period)?.allow_burst(burst))))
         };
         let smoothers = crm.limits().into_iter().filter_map(smoother).collect();
-        Self { spec, crm, smoothers, clock: Mutex::default(), step: Mutex::default(), account: OnceCell::new() }
+        Self {
+            spec,
+            crm,
+            smoothers,
+            clock: Mutex::default(),
+            step: Mutex::default(),
+            account: OnceCell::new(),
+            described: Descriptions::default(),
+        }
     }
 
     /// Spreads this process's calls over time before the shared budget is asked.

@@ -7,6 +7,7 @@ mod ask_again;
 mod calls;
 mod context;
 mod deliver;
+mod described;
 pub mod erase;
 pub mod event;
 pub mod first_meeting;
@@ -55,6 +56,11 @@ async fn work(ctx: &Context, mapped: &Mapped, kind: HintKind) -> Result<Outcome,
         HintKind::Read => read::handle(ctx, mapped).await,
         HintKind::Sweep => sweep::handle(ctx, mapped).await,
     }
+}
+
+/// One look after what waits until a CRM describes itself otherwise, for tests and for the loop that owns it.
+pub async fn look_again(ctx: &Context) -> Result<(), StoreError> {
+    described::look_again(ctx).await
 }
 
 /// One run of the relay, for tests and for the loop that owns it.

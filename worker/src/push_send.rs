@@ -18,9 +18,9 @@ use crate::push::{Going, Push, remote_id};
 use crate::read;
 
 impl Push<'_> {
-    /// Sends one batch and settles each item; halves a batch the CRM refuses as a whole. False when no further call should be made now.
+    /// Sends one batch and settles each item; what the CRM would refuse is left out, and a batch it refuses as a whole is halved. False when no further call should be made now.
     pub(crate) async fn send(&self, kind: WriteKind<'_>, going: Vec<Going<'_>>) -> Result<bool, StoreError> {
-        let mut parts = vec![going];
+        let mut parts = vec![self.fitting(kind, going).await?];
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
                 continue;

@@ -13,7 +13,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::context::Context;
 use crate::outcome::report;
-use crate::{handle, relay};
+use crate::{described, handle, relay};
 
 /// The worker could not run at all.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum WorkerError {
 
 /// What is left of the grace when calls are cut off: time to write down that they were not heard, and to give leases back.
 const CUT_BEFORE_END: Duration = Duration::from_secs(2);
+
+/// Between two looks whether anything waits until a CRM describes itself otherwise; how often it is asked then is decided where it is asked.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// Works until `shutdown`, then drains for at most `grace`: jobs in flight finish, or leave the CRM unheard and give their leases back.
 pub async fn run(
@@ -37,6 +40,7 @@ pub async fn run(
     let ended = CancellationToken::new();
     let beat = tokio::spawn(heartbeat(ctx.clone(), ended.clone()));
     let relaying = tokio::spawn(relay_loop(ctx.clone(), shutdown.clone()));
+    let looking = tokio::spawn(look_again_loop(ctx.clone(), shutdown.clone()));
     let recording = tokio::spawn(record_loop(ctx.clone(), callouts, ended.clone()));
     let cutting = tokio::spawn(cut_in_time(ctx.clone(), grace));
     let shared = Arc::new(ctx.clone());
@@ -51,7 +55,7 @@ pub async fn run(
         Err(error) => warn!("leases could not be given back and will run out: {}", error.words()),
     }
     ended.cancel();
-    for task in [relaying, recording, beat] {
+    for task in [relaying, looking, recording, beat] {
         if let Err(error) = task.await {
             warn!("a task of the worker ended badly: {error}");
         }
@@ -91,6 +95,21 @@ async fn relay_loop(ctx: Context, shutdown: CancellationToken) {
             && !error.is_contention()
         {
             warn!("the relay could not run: {error}: {}", error.log_words());
+        }
+    }
+}
+
+async fn look_again_loop(ctx: Context, shutdown: CancellationToken) {
+    while pause(&shutdown, LOOK_AGAIN_EVERY).await {
+        // It only asks, and whoever stops waits for no answer.
+        let looked = tokio::select! {
+            () = shutdown.cancelled() => return,
+            looked = described::look_again(&ctx) => looked,
+        };
+        if let Err(error) = looked
+            && !error.is_contention()
+        {
+            warn!("could not look after what a CRM would refuse: {error}: {}", error.log_words());
         }
     }
 }

@@ -75,6 +75,7 @@ pub(crate) fn class(word: &str) -> &str {
         "conflict" => "both sides changed it",
         "duplicate" => "another record holds this identity",
         "rejected" => "the content was refused",
+        "unfit" => "the CRM would refuse it",
         "reused" => "its key was used before",
         "edited" => "the record was edited meanwhile",
         "erased" => "its person was erased",

@@ -2,6 +2,8 @@
 //!
 //! Judged is what the types say, not what values are there: a text may hold nothing but numbers, and where the mapping says `as` it is taken to.
 
+use serde::Serialize;
+
 use crate::transform::Transform;
 
 /// What a column holds, whatever its database calls it.
@@ -23,7 +25,7 @@ pub enum ColumnKind {
 }
 
 /// What a property holds, whatever its vendor calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum PropertyKind {
     Text,
     Number,

@@ -33,6 +33,7 @@ pub mod newest;
 pub mod owner;
 pub mod page;
 pub mod policy;
+pub mod property;
 pub mod push;
 pub mod reading;
 pub mod record;

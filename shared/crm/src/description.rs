@@ -66,6 +66,18 @@ pub struct Object {
     pub lower_case: Vec<String>,
     /// Where a property of ours is filed.
     pub property_group: Option<String>,
+    /// Properties without which no record is made.
+    pub required: Vec<String>,
+    /// The longest text of a property, and of any that is not named.
+    chars_max: BTreeMap<String, u32>,
+    text_chars_max: Option<u32>,
+}
+
+impl Object {
+    /// The longest text of this property, where that is declared.
+    pub fn chars_max(&self, property: &str) -> Option<u32> {
+        self.chars_max.get(property).copied().or(self.text_chars_max)
+    }
 }
 
 impl Description {
@@ -159,7 +171,7 @@ pub(crate) struct BudgetText {
     burst: u32,
 }
 
-/// What an object leaves out is taken from `[object_default]`, which must say everything but the last five.
+/// What an object leaves out is taken from `[object_default]`, which must say everything but what comes after `archive_view`.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ObjectText {
@@ -182,6 +194,9 @@ struct ObjectText {
     unique: Option<Vec<String>>,
     lower_case: Option<Vec<String>>,
     property_group: Option<String>,
+    required: Option<Vec<String>>,
+    chars_max: Option<BTreeMap<String, u32>>,
+    text_chars_max: Option<u32>,
 }
 
 impl File {
@@ -280,6 +295,11 @@ impl ObjectText {
         }
         let modified =
             self.modified.or_else(|| default.map(|object| object.modified.clone())).ok_or_else(|| missing("modified"))?;
+        let text_chars_max = self.text_chars_max.or_else(|| default.and_then(|object| object.text_chars_max));
+        let chars_max = self.chars_max.unwrap_or_default();
+        if chars_max.values().chain(&text_chars_max).any(|most| *most == 0) {
+            return Err(format!("{place}: chars_max and text_chars_max must be above zero"));
+        }
         let merged = self.merged.or_else(|| default.and_then(|object| object.merged.clone()));
         let unique = self.unique.or_else(|| default.map(|object| object.unique.clone())).unwrap_or_default();
         Ok(Object {
@@ -290,6 +310,9 @@ impl ObjectText {
             unique,
             lower_case: self.lower_case.unwrap_or_default(),
             property_group: self.property_group,
+            required: self.required.unwrap_or_default(),
+            chars_max,
+            text_chars_max,
         })
     }
 }

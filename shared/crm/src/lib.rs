@@ -17,7 +17,6 @@ mod tape;
 use async_trait::async_trait;
 use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
-use tidemark_core::fit::PropertyKind;
 use tidemark_core::hook::Event;
 use tidemark_core::record::{Record, RemoteId, Value};
 use tidemark_core::recording::Tape;
@@ -26,6 +25,7 @@ use tidemark_core::webhook::Signature;
 
 pub use connect::{CONNECTORS, ConnectError, connect};
 pub use tape::recorded;
+pub use tidemark_core::property::Property;
 pub use tidemark_core::source::Bucket;
 
 /// What one HTTP call came to. Every call has one, whatever its result.
@@ -82,17 +82,6 @@ pub struct BucketLimit {
 pub struct Account {
     pub id: String,
     pub environment: String,
-}
-
-/// One property of an object as the CRM describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Property {
-    pub name: String,
-    pub kind: PropertyKind,
-    /// Allowed values; empty when any is.
-    pub options: Vec<String>,
-    pub unique: bool,
-    pub read_only: bool,
 }
 
 /// One page of the closed window `[from, until)` by modified stamp.
@@ -217,6 +206,11 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     async fn deliver(&self, posted: &Posted<'_>) -> Answer<()> {
         let message = format!("{} keeps records: nothing is delivered to its {}", self.connector(), posted.object);
         Answer::unasked("POST", String::new(), Failure::new(Class::Schema, message))
+    }
+
+    /// What [`Crm::describe`] answers says what the CRM would refuse.
+    fn describes(&self) -> bool {
+        false
     }
 
     async fn account(&self) -> Answer<Account>;

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use server::{Server, TOKEN, say, say_nothing, spec};
 use tidemark_core::failure::Class;
+use tidemark_core::fit::PropertyKind;
 use tidemark_core::record::RemoteId;
 use tidemark_core::spec::{BudgetSpec, ConnectionSpec};
 use tidemark_crm::{Account, Bucket, ConnectError, Crm, connect};
@@ -58,6 +59,28 @@ async fn describing_an_object_teaches_which_properties_are_unique() {
     ];
     assert_eq!(seen, expected);
     assert!(server.crm.is_unique("contacts", "tidemark_key"));
+}
+
+#[tokio::test]
+async fn a_property_says_what_the_crm_takes_as_far_as_it_is_told_or_declared() {
+    let stages = json!([{ "value": "a", "label": "Option A", "hidden": true }, { "value": "b", "label": "Option B" }]);
+    let answer = json!({ "results": [
+        { "name": "likes", "type": "enumeration", "fieldType": "checkbox", "options": stages },
+        { "name": "hs_pipeline_stage", "type": "enumeration", "fieldType": "radio", "options": stages, "externalOptions": true },
+        { "name": "vip", "type": "bool", "fieldType": "booleancheckbox", "options": [{ "value": "true", "label": "Yes" }] },
+        { "name": "score", "type": "number", "calculated": true, "modificationMetadata": { "readOnlyValue": false } },
+        { "name": "hs_x", "type": "json", "fieldType": "text" },
+    ] });
+    let server = Server::saying(vec![say(200, &answer)]).await;
+    assert!(server.crm.describes());
+    let properties = server.crm.describe("tickets").await.result.unwrap();
+    let [likes, stage, vip, score, other] = properties.as_slice() else { panic!("{properties:?}") };
+    assert_eq!((likes.options.as_slice(), likes.several), (["a".to_owned(), "b".to_owned()].as_slice(), true));
+    assert_eq!(likes.labels, ["Option A", "Option B"], "those that are hidden are taken all the same");
+    assert!(stage.required && stage.options.is_empty() && !stage.several, "its options are kept elsewhere: {stage:?}");
+    assert_eq!((vip.kind, vip.labels.as_slice()), (PropertyKind::Bool, ["Yes".to_owned()].as_slice()));
+    assert!(!score.read_only, "what is said counts before what follows from it");
+    assert_eq!((other.kind, other.chars_max, other.required), (PropertyKind::Other, None, false));
 }
 
 #[tokio::test]

@@ -24,6 +24,19 @@ fn the_shipped_file_loads() {
 }
 
 #[test]
+fn lengths_hold_for_one_property_for_an_object_or_for_all_and_are_declared_nowhere_else() {
+    let length = |text: &str, object: &str, property: &str| load(text).unwrap().object(object).unwrap().chars_max(property);
+    assert_eq!(length(TEXT, "contacts", "firstname"), None, "HubSpot names none for this interface");
+    let all = TEXT.replacen("guarded = false", "guarded = false\ntext_chars_max = 100", 1);
+    let all = all.replacen("[object.contacts]", "[object.contacts]\nchars_max = { zip = 20 }", 1);
+    for (object, property, most) in
+        [("contacts", "zip", 20), ("contacts", "city", 100), ("deals", "zip", 100), ("p1_cars", "zip", 100)]
+    {
+        assert_eq!(length(&all, object, property), Some(most), "{object} {property}");
+    }
+}
+
+#[test]
 fn the_paced_calls_never_exceed_the_vendors_window() {
     let limits = load(TEXT).unwrap().limits(&Default::default());
     for limit in limits {
@@ -55,6 +68,7 @@ fn a_wrong_declaration_is_named() {
     check("per_second = 4.0", "per_second = 0.0", "budget.search: per_second and burst must be above zero");
     check("commit_lag_secs = 3600", "commit_lag_secs = 5", "commit_lag_secs is shorter than fast_lag_secs");
     check("batch_rows_max = 100", "batch_rows_max = 0", "must be above zero");
+    check("guarded = false", "guarded = false\ntext_chars_max = 0", "chars_max and text_chars_max must be above zero");
     check("guarded = false", "", "object_default.guarded is missing");
     check("order = \"id_only\"", "order = \"by_luck\"", "unknown variant `by_luck`");
     check("objects = \"/crm/v3/objects\"", "objects = \"crm/v3/objects/\"", "paths.objects");

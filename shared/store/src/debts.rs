@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use tidemark_core::Millis;
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::Failure;
+use tidemark_core::property::{self, Unfit};
 
 use crate::dialect::{in_list, list, table};
 use crate::environment::most_seen;
@@ -324,6 +325,8 @@ pub enum Unpaid<'a> {
         cause: String,
         next_step: String,
     },
+    /// Parked for what the CRM would say, as it describes itself.
+    Unfit(Unfit),
 }
 
 /// Gives one claim back with what came of it. A change of its row meanwhile makes it due at once.
@@ -348,6 +351,9 @@ pub(crate) async fn leave(db: &impl ConnectionTrait, fence: &str, claim: &Claim,
         }
         Unpaid::ParkedOwned { class, cause, next_step } => {
             ("parked", claim.created_at, 1, Some(*class), None, cause.clone(), Some(next_step.as_str()))
+        }
+        Unpaid::Unfit(Unfit { code, cause, next_step }) => {
+            ("parked", claim.created_at, 1, Some(property::CLASS), Some(code.clone()), cause.clone(), Some(next_step.as_str()))
         }
     };
     let sql = "UPDATE tidemark_debt SET lease_fence = NULL, lease_until = NULL, attempts = attempts + $4,

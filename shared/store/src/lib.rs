@@ -50,6 +50,7 @@ pub mod streams;
 pub mod sweeps;
 mod terms;
 mod touch;
+pub mod unfit;
 pub mod uninstall;
 pub mod walk;
 pub mod watch;

@@ -46,3 +46,4 @@ mod scheduling;
 mod stale;
 mod sweep;
 mod tide;
+mod unfit;

@@ -144,6 +144,10 @@ impl Crm for HubSpot {
         self.description.webhook.as_ref()
     }
 
+    fn describes(&self) -> bool {
+        true
+    }
+
     fn search_bucket(&self) -> Bucket {
         Bucket::Search
     }

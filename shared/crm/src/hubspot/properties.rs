@@ -6,6 +6,7 @@ use tidemark_core::failure::{Class, Failure};
 use tidemark_core::fit::PropertyKind;
 
 use super::{HubSpot, parse_json, post};
+use crate::description::Object;
 use crate::http::{Exchange, Intent, Request};
 use crate::{Account, Answer, Property};
 
@@ -38,7 +39,11 @@ struct PropertyText {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
+    field_type: String,
+    #[serde(default)]
     options: Vec<OptionText>,
+    #[serde(default)]
+    external_options: bool,
     #[serde(default)]
     has_unique_value: bool,
     #[serde(default)]
@@ -51,6 +56,8 @@ struct PropertyText {
 #[derive(Deserialize)]
 struct OptionText {
     value: String,
+    #[serde(default)]
+    label: String,
 }
 
 #[derive(Deserialize)]
@@ -70,21 +77,28 @@ pub(super) async fn describe(crm: &HubSpot, object: &str) -> Answer<Vec<Property
     };
     exchange.settle(|reply| {
         let described: PropertiesReply = parse_json(&reply)?;
-        let declared = crm.object(object).map(|object| object.unique.clone()).unwrap_or_default();
+        let declared = crm.object(object)?;
         let properties = described.results.into_iter().filter(|property| !property.archived);
-        let properties: Vec<Property> = properties.map(|property| property.read(&declared)).collect();
+        let properties: Vec<Property> = properties.map(|property| property.read(declared)).collect();
         crm.learn_unique(object, properties.iter().filter(|property| property.unique).map(|property| &property.name));
         Ok(properties)
     })
 }
 
 impl PropertyText {
-    /// HubSpot does not flag what is unique by the object's nature (a contact's e-mail), so the description adds it.
-    fn read(self, declared_unique: &[String]) -> Property {
+    /// HubSpot does not flag what is unique by the object's nature (a contact's e-mail), nor what no record is made without, nor how long a text may be, so the description adds it.
+    /// Options that are kept elsewhere (stages in pipelines, owners among the users) are not listed, or not all.
+    fn read(self, declared: &Object) -> Property {
+        let options = if self.external_options { Vec::new() } else { self.options };
+        let (options, labels) = options.into_iter().map(|option| (option.value, option.label)).unzip();
         Property {
-            unique: self.has_unique_value || declared_unique.contains(&self.name),
-            read_only: self.calculated || self.modification_metadata.is_some_and(|of| of.read_only_value),
-            options: self.options.into_iter().map(|option| option.value).collect(),
+            unique: self.has_unique_value || declared.unique.contains(&self.name),
+            read_only: self.modification_metadata.map_or(self.calculated, |of| of.read_only_value),
+            several: self.field_type == "checkbox",
+            required: declared.required.contains(&self.name),
+            chars_max: declared.chars_max(&self.name),
+            options,
+            labels,
             name: self.name,
             kind: kind_of(&self.kind),
         }

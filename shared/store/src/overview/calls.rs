@@ -8,7 +8,7 @@ use crate::query::{all, get, one, scalar};
 use crate::{Store, StoreError};
 
 /// What calls are made for.
-pub const CALLOUT_PURPOSES: [&str; 7] = ["poll", "push", "read", "sweep", "erase", "check", "agree"];
+pub const CALLOUT_PURPOSES: [&str; 8] = ["poll", "push", "read", "sweep", "describe", "erase", "check", "agree"];
 
 /// Which calls to show; an absent part filters nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
