@@ -8,12 +8,13 @@ use tidemark_tests::simulation::{Coverage, RACES, Verdict, restores, run};
 const OFTEN: u64 = 100;
 
 /// Seeds beyond the first that broke a law once, and what they found.
-const BROKE: [(u64, &str); 10] = [
+const BROKE: [(u64, &str); 11] = [
     (332, "rows that are merged in the shop take their record along"),
     (581, "a search still shows our key in a record that was merged away with it"),
     (1008, "a record is merged away while its survivor is being pushed, and an index that is behind shows it once more"),
     (1181, "a key is given out again after a restore while the record that carries it has become another row"),
     (1257, "an old object that is saved writes the row"),
+    (2742, "a page whose answer took its time comes after a read by id under the same stamp"),
     (3239, "a version above what was seen is older than our write, whose stamp was not told"),
     (3995, "a create lands between the look-up by its key and the decision to send it again"),
     (5592, "our own write hides an edit from right before it until its stamp is read again"),

@@ -65,8 +65,9 @@ pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Mill
             // Mostly what the record was before our push, shown by an index that is behind. But it may be an edit that was committed late, under the stamp it began with.
             if settled || last { Freshness::Doubt("an older stamp came late with other content") } else { Freshness::Stale }
         }
-        // An index that is behind may show what the record was before a read by id met it, under the very stamp that it has kept since.
-        (Some(stamp), Some(seen)) if stamp == seen && commit_lag > 0 => Freshness::Doubt("one stamp, and other content"),
+        // What an index that is behind shows, or a page whose answer took its time, may be what the record was before a read by id met it, under the very stamp that it has
+        // kept since.
+        (Some(stamp), Some(seen)) if stamp == seen => Freshness::Doubt("one stamp, and other content"),
         // It may be what the record was before the clock was set back, and what was seen is from after that.
         (Some(stamp), Some(seen)) if stamp > seen && orders_until.is_some_and(|until| stamp > until) => {
             Freshness::Doubt("the CRM's clock was set back: its stamp tells no later version")

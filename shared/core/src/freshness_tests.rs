@@ -77,14 +77,12 @@ fn what_no_reader_comes_to_again_is_read_by_id_however_young_our_push_is() {
 }
 
 #[test]
-fn h6_one_stamp_with_other_content_is_read_by_id_where_the_index_may_be_behind() {
+fn h6_one_stamp_with_other_content_is_read_by_id() {
     let page = |commit_lag| Heard::Page { asked_at: 5_000, commit_lag, last: false, orders_until: None };
     let other = record(Some(900), "Oslo");
-    assert!(
-        matches!(freshness(&link(Some(900), None), &other, page(500), 1_000), Freshness::Doubt(_)),
-        "it may be what was there before"
-    );
-    assert_eq!(freshness(&link(Some(900), None), &other, page(0), 1_000), Freshness::New, "what is shown is what is there");
+    for (lag, why) in [(500, "it may be what was there before"), (0, "its answer may have taken its time")] {
+        assert!(matches!(freshness(&link(Some(900), None), &other, page(lag), 1_000), Freshness::Doubt(_)), "{why}");
+    }
     assert_eq!(freshness(&link(Some(900), None), &other, Heard::ById { asked_at: 5_000 }, 1_000), Freshness::New);
 }
 

@@ -181,6 +181,8 @@ pub(crate) fn at_rest(orders: &OrderSystem, crm: &Crm, ledger: &Ledger, known: &
             continue;
         }
         match (rows.first(), records.first()) {
+            // The shop merged the rows into the one that has the other name, and so has its record.
+            (None, None) if ledger.rows_merged_at.contains_key(tag) && goes_by_another_name(tag, orders, crm, ledger) => {}
             (None, None) => breaches.push(format!("{tag} is gone from both sides")),
             // The row that is left of theirs was never told of the record, and waits for somebody.
             (None, Some(_)) if ledger.waiting.iter().any(|row| is_row_of(row, tag, orders, ledger)) => {}
@@ -194,6 +196,12 @@ pub(crate) fn at_rest(orders: &OrderSystem, crm: &Crm, ledger: &Ledger, known: &
     }
     compare_deals(orders, crm, ledger, &mut breaches);
     breaches
+}
+
+/// A row and a record are there of somebody who became this person.
+fn goes_by_another_name(tag: &str, orders: &OrderSystem, crm: &Crm, ledger: &Ledger) -> bool {
+    let is_there = |other: &str| !orders.tagged(other).is_empty() && !crm.tagged("contacts", "tag", other).is_empty();
+    ledger.merged.keys().any(|other| ledger.became(other) == tag && is_there(other))
 }
 
 fn is_row_of(row: &str, tag: &str, orders: &OrderSystem, ledger: &Ledger) -> bool {
