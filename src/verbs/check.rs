@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tidemark_boot::QueueUrl;
+use tidemark_core::failure::Failure;
 use tidemark_core::fit::{Fit, Pairing};
 use tidemark_core::newest::tells_time;
 use tidemark_core::property::never_given;
 use tidemark_core::spec::{Direction, FieldSpec, Inbound, StreamSpec};
 use tidemark_core::transform::Transform;
-use tidemark_crm::{Crm, Property};
+use tidemark_crm::{Account, Crm, Property};
 use tidemark_store::capture::{self, Standing};
 use tidemark_store::shape::{self, NewKey, TableShape};
 
@@ -110,7 +111,7 @@ async fn look(house: &House, fix: bool, findings: &mut Findings) -> eyre::Result
             look_at_hooks(&crm, &one_way, findings);
             continue;
         }
-        match crm.account().await.result {
+        match account(&crm).await {
             Err(failure) => {
                 findings.error(
                     &connection.name,
@@ -161,6 +162,14 @@ fn look_at_hooks(crm: &Arc<dyn Crm>, specs: &[&StreamSpec], findings: &mut Findi
             ),
         }
     }
+}
+
+/// Who is behind the credentials; signs in first where that takes a call of its own.
+async fn account(crm: &Arc<dyn Crm>) -> Result<Account, Failure> {
+    if let Some(need) = crm.need("") {
+        crm.meet(&need).await.result?;
+    }
+    crm.account().await.result
 }
 
 async fn look_at_table(house: &House, spec: &StreamSpec, findings: &mut Findings) -> eyre::Result<Option<TableShape>> {

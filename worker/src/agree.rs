@@ -213,7 +213,7 @@ impl Comparing<'_> {
             .connection
             .crm
             .traits(&self.purpose.stream.spec.object)
-            .map_or(100, |traits| usize::from(traits.batch_rows_max))
+            .map_or(100, |traits| usize::from(traits.read_rows_max))
             .max(1);
         for ids in ids.chunks(batch) {
             let mut records = answered(self.purpose, || read::by_ids(self.purpose, ids)).await?;

@@ -33,14 +33,14 @@ pub(crate) async fn round(
     }
     let mut witnesses = links::witnesses(store, mapped, WITNESSES).await?;
     witnesses.retain(|id| !missing.contains(id));
-    let batch = usize::from(traits.batch_rows_max).max(2);
+    let batch = usize::from(traits.read_rows_max).max(2);
     let room = batch.saturating_sub(witnesses.len()).max(1);
     let mut answered = 0;
     // What does not fit into one round is asked for in the next.
     let missing = &missing[..missing.len().min(room)];
     let ids: Vec<RemoteId> = missing.iter().chain(&witnesses).cloned().collect();
     let mut found: Vec<Record> = Vec::new();
-    for ids in ids.chunks(usize::from(traits.batch_rows_max).max(1)) {
+    for ids in ids.chunks(usize::from(traits.read_rows_max).max(1)) {
         match ask(purpose, ids, false).await? {
             Ok(records) => found.extend(records),
             Err(no) => return Ok(Err(no)),

@@ -8,7 +8,7 @@ use tidemark_core::Millis;
 use tidemark_core::bug::{Bug, planted};
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::window::millis;
-use tidemark_crm::{Answer, Bucket};
+use tidemark_crm::{Answer, Bucket, Need};
 use tidemark_store::budget::{self, Grant, Purse, Rate};
 use tidemark_store::callouts::CalloutRow;
 use tidemark_store::pace::Pace;
@@ -23,6 +23,9 @@ const SLOT_LIFE: Duration = Duration::from_millis(100);
 const LANE_BURST: Duration = Duration::from_secs(10);
 /// Longest wait for a slot while work is claimed; beyond it the work goes back.
 const SLOT_WAIT_MAX: Millis = 5_000;
+
+/// A token, and the properties of an object; a token that wears out at once ends it.
+const NEEDS_MAX: u32 = 4;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -102,6 +105,9 @@ impl Purpose<'_> {
         items: usize,
         send: impl Future<Output = Answer<T>>,
     ) -> Result<Result<T, NoAnswer>, StoreError> {
+        if let Err(no) = self.prepare().await? {
+            return Ok(Err(no));
+        }
         let recorded = match self.book(bucket).await? {
             Ok(recorded) => recorded,
             Err(no) => return Ok(Err(no)),
@@ -109,14 +115,40 @@ impl Purpose<'_> {
         if !lease_holds.await? && !planted(Bug::NoLeaseBeforeCall) {
             return Ok(Err(NoAnswer::LeaseShort));
         }
-        let send = async { if recorded { tidemark_crm::recorded(send).await } else { send.await } };
         let mut answer = tokio::select! {
             biased;
-            answer = send => answer,
+            answer = sent(recorded, send) => answer,
             () = self.ctx.cut.cancelled() => return Ok(Err(NoAnswer::CutOff)),
         };
         self.record(items, &mut answer);
         Ok(answer.result.map_err(NoAnswer::Failed))
+    }
+
+    /// Asks first what the connector has to know first (a token, what properties are), each in a call of its own. Of an account that is not compared yet nothing but a
+    /// token is asked.
+    async fn prepare(&self) -> Result<Result<(), NoAnswer>, StoreError> {
+        let crm = &self.connection.crm;
+        for _ in 0..NEEDS_MAX {
+            let need = crm.need(&self.stream.spec.object);
+            let Some(need) = need.filter(|need| *need == Need::SignIn || self.connection.account.initialized()) else {
+                return Ok(Ok(()));
+            };
+            let recorded = match self.book(Bucket::General).await? {
+                Ok(recorded) => recorded,
+                Err(no) => return Ok(Err(no)),
+            };
+            let mut answer = tokio::select! {
+                biased;
+                answer = sent(recorded, crm.meet(&need)) => answer,
+                () = self.ctx.cut.cancelled() => return Ok(Err(NoAnswer::Stopping)),
+            };
+            let word = if need == Need::SignIn { "sign in" } else { "describe" };
+            Purpose { word, ..*self }.record(1, &mut answer);
+            if let Err(failure) = answer.result {
+                return Ok(Err(NoAnswer::Failed(failure)));
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// True when the call is to be recorded.
@@ -220,6 +252,10 @@ impl Purpose<'_> {
         // The record's writer ends only with the process.
         let _ = self.ctx.callouts.send(row);
     }
+}
+
+async fn sent<T>(recorded: bool, send: impl Future<Output = Answer<T>>) -> Answer<T> {
+    if recorded { tidemark_crm::recorded(send).await } else { send.await }
 }
 
 fn waiting(class: Class, message: &str, wait: Millis) -> NoAnswer {

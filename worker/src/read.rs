@@ -37,7 +37,7 @@ pub(crate) async fn pay_due(ctx: &Context, mapped: &Mapped, which: Which<'_>) ->
     while ctx.now() < until && !ctx.shutdown.is_cancelled() {
         let fence = ctx.fence();
         let claims =
-            debts::claim(&ctx.store, mapped.id, Kind::Read, which, &fence, ctx.lease(), usize::from(traits.batch_rows_max))
+            debts::claim(&ctx.store, mapped.id, Kind::Read, which, &fence, ctx.lease(), usize::from(traits.read_rows_max))
                 .await?;
         if claims.is_empty() {
             return Ok(Outcome::Done { units });

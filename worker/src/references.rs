@@ -15,7 +15,7 @@ pub(crate) async fn fill(purpose: &Purpose<'_>, records: &mut [Record]) -> Resul
     }
     let spec = &purpose.stream.spec;
     let crm = &purpose.connection.crm;
-    let batch = crm.traits(&spec.object).map_or(100, |traits| usize::from(traits.batch_rows_max)).max(1);
+    let batch = crm.traits(&spec.object).map_or(100, |traits| usize::from(traits.read_rows_max)).max(1);
     for (at, _, target) in spec.reference_fields() {
         let ids: Vec<RemoteId> = records.iter().map(|record| record.id.clone()).collect();
         let mut found: HashMap<RemoteId, RemoteId> = HashMap::new();

@@ -21,6 +21,7 @@ fn traits(order: Order, paging: Paging) -> SourceTraits {
         commit_lag: Duration::ZERO,
         fast_lag: Duration::ZERO,
         page_rows_max: 200,
+        read_rows_max: 100,
         batch_rows_max: 100,
         request_life: Duration::ZERO,
         guarded: false,

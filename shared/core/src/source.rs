@@ -75,7 +75,9 @@ pub struct SourceTraits {
     pub fast_lag: Duration,
     /// Most records a page may hold.
     pub page_rows_max: u16,
-    /// Most records one batch call may write or read by id.
+    /// Most records one call reads by id, or looks up.
+    pub read_rows_max: u16,
+    /// Most records one call writes.
     pub batch_rows_max: u16,
     /// Longest time a request may still take effect after its caller gave up.
     #[serde(with = "secs")]

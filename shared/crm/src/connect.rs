@@ -9,21 +9,24 @@ use tidemark_core::source::Order;
 use tidemark_core::spec::ConnectionSpec;
 
 use crate::description::DescriptionError;
+use crate::engine::{Connector, Engine, LoadError};
 use crate::http::ClientError;
 use crate::{Crm, hooks, hubspot};
 
 /// Every connector of this build.
-pub const CONNECTORS: [&str; 3] = [hubspot::NAME, ZAPIER, IFTTT];
+pub const CONNECTORS: [&str; 4] = [hubspot::NAME, "pipedrive", ZAPIER, IFTTT];
 
 /// Why a connection cannot be spoken to; all of it is configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error("connections.{connection}.connector is `{connector}`, which this build does not know; known are: {}", CONNECTORS.join(", "))]
     UnknownConnector { connection: String, connector: String },
-    #[error("connections.{connection}.secret.{key} is missing")]
-    MissingSecret { connection: String, key: &'static str },
+    #[error("connections.{connection}.secret.{key} is missing{about}")]
+    MissingSecret { connection: String, key: String, about: String },
     #[error("connections.{connection}.{place} {what}")]
     Hook { connection: String, place: String, what: String },
+    #[error("connections.{connection}: {what}")]
+    Setting { connection: String, what: String },
     #[error("connections.{connection} cannot be used")]
     Client {
         connection: String,
@@ -36,17 +39,27 @@ pub enum ConnectError {
     Order { connector: &'static str, object: String, order: Order },
     #[error("the connector's description cannot be used")]
     Description(#[from] DescriptionError),
+    #[error("the connector's description cannot be used")]
+    Load(#[from] LoadError),
 }
+
+/// The files that the engine speaks by.
+const FILES: [(&str, &str, &str); 1] =
+    [("pipedrive", "connectors/pipedrive.toml", include_str!("../../../connectors/pipedrive.toml"))];
 
 /// Makes the connector that `spec.connector` names. `secrets` are keyed as in `secret.token`.
 pub fn connect(spec: &ConnectionSpec, secrets: &BTreeMap<String, SecretString>) -> Result<Arc<dyn Crm>, ConnectError> {
     if let Some(hooks) = hooks::connect(spec, secrets) {
         return hooks;
     }
+    if let Some((name, file, text)) = FILES.iter().find(|(name, ..)| *name == spec.connector) {
+        let connector = Connector::load(name, file, text)?;
+        return Ok(Arc::new(Engine::connect(spec, secrets, connector)?));
+    }
     if spec.connector != hubspot::NAME {
         return Err(ConnectError::UnknownConnector { connection: spec.name.clone(), connector: spec.connector.clone() });
     }
     let token = secrets.get("token").cloned();
-    let token = token.ok_or_else(|| ConnectError::MissingSecret { connection: spec.name.clone(), key: "token" })?;
-    Ok(Arc::new(hubspot::connect(spec, token)?))
+    let missing = || ConnectError::MissingSecret { connection: spec.name.clone(), key: "token".to_owned(), about: String::new() };
+    Ok(Arc::new(hubspot::connect(spec, token.ok_or_else(missing)?)?))
 }

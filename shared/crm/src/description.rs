@@ -111,21 +111,23 @@ impl Description {
 
     /// The vendor's budgets, or what the connection asks for: less where others share the account, more where the account bought more.
     pub fn limits(&self, asked: &BudgetSpec) -> Vec<BucketLimit> {
-        let limits = self.budgets.iter().map(|limit| {
-            let wanted = match limit.bucket {
-                Bucket::General => asked.per_second,
-                Bucket::Search => asked.search_per_second,
-            };
-            match wanted.filter(|wanted| *wanted > 0.0) {
-                // The burst follows the rate. A lower budget exists because others spend the rest of the window; a higher one because the account bought it.
-                Some(wanted) => {
-                    let share = f64::from(limit.burst) * wanted / limit.per_second;
-                    BucketLimit { bucket: limit.bucket, per_second: wanted, burst: (share.floor() as u32).max(1) }
-                }
-                None => *limit,
-            }
-        });
-        limits.collect()
+        self.budgets.iter().map(|limit| asked_of(*limit, asked)).collect()
+    }
+}
+
+/// One budget, as the connection asks for it.
+pub(crate) fn asked_of(limit: BucketLimit, asked: &BudgetSpec) -> BucketLimit {
+    let wanted = match limit.bucket {
+        Bucket::General => asked.per_second,
+        Bucket::Search => asked.search_per_second,
+    };
+    match wanted.filter(|wanted| *wanted > 0.0) {
+        // The burst follows the rate. A lower budget exists because others spend the rest of the window; a higher one because the account bought it.
+        Some(wanted) => {
+            let share = f64::from(limit.burst) * wanted / limit.per_second;
+            BucketLimit { bucket: limit.bucket, per_second: wanted, burst: (share.floor() as u32).max(1) }
+        }
+        None => limit,
     }
 }
 
@@ -219,8 +221,8 @@ impl File {
             return Err(format!("webhook: {problem}"));
         }
         let budgets = vec![
-            self.budget.general.check("budget.general", Bucket::General)?,
-            self.budget.search.check("budget.search", Bucket::Search)?,
+            self.budget.general.check(Bucket::General).map_err(|what| format!("budget.general: {what}"))?,
+            self.budget.search.check(Bucket::Search).map_err(|what| format!("budget.search: {what}"))?,
         ];
         let object_default = self.object_default.resolve("object_default", None)?;
         let mut objects = BTreeMap::new();
@@ -245,14 +247,14 @@ impl File {
 }
 
 impl BudgetText {
-    /// `place` is where it stands in the file.
-    pub(crate) fn check(self, place: &str, bucket: Bucket) -> Result<BucketLimit, String> {
+    /// `Err` says what is wrong with it, for the loader to name its place.
+    pub(crate) fn check(self, bucket: Bucket) -> Result<BucketLimit, String> {
         if !(self.per_second > 0.0 && self.per_second.is_finite()) || self.burst == 0 {
-            return Err(format!("{place}: per_second and burst must be above zero"));
+            return Err("per_second and burst must be above zero".to_owned());
         }
         let most = f64::from(self.burst) + self.per_second * f64::from(self.window_secs);
         if most > f64::from(self.calls) {
-            return Err(format!("{place}: burst + per_second * window_secs is {most}, above the limit of {} calls", self.calls));
+            return Err(format!("burst + per_second * window_secs is {most}, above the limit of {} calls", self.calls));
         }
         Ok(BucketLimit { bucket, per_second: self.per_second, burst: self.burst })
     }
@@ -278,6 +280,7 @@ impl ObjectText {
                 .ok_or_else(|| missing("commit_lag_secs"))?,
             fast_lag: self.fast_lag_secs.map(secs).or(base.map(|t| t.fast_lag)).ok_or_else(|| missing("fast_lag_secs"))?,
             page_rows_max: self.page_rows_max.or(base.map(|t| t.page_rows_max)).ok_or_else(|| missing("page_rows_max"))?,
+            read_rows_max: self.batch_rows_max.or(base.map(|t| t.read_rows_max)).ok_or_else(|| missing("batch_rows_max"))?,
             batch_rows_max: self.batch_rows_max.or(base.map(|t| t.batch_rows_max)).ok_or_else(|| missing("batch_rows_max"))?,
             request_life: self
                 .request_life_secs

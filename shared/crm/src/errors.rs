@@ -55,13 +55,18 @@ struct Rule {
 impl ErrorTable {
     /// `Err` holds the rule and what is wrong with it, for the loader to name the file.
     pub(crate) fn new(rules: Vec<RuleText>, words: Words) -> Result<Self, String> {
-        words.check()?;
+        Self::build(rules, words).map_err(|(_, what)| what)
+    }
+
+    /// The same, with the place of the rule in the list, from 0; without one it is the words that are wrong.
+    pub(crate) fn build(rules: Vec<RuleText>, words: Words) -> Result<Self, (Option<usize>, String)> {
+        words.check().map_err(|what| (None, what))?;
         let mut checked: Vec<Rule> = Vec::with_capacity(rules.len());
         for (at, text) in rules.into_iter().enumerate() {
             let name = format!("error rule {} ({})", at + 1, text.rule);
-            let rule = Rule::new(text).map_err(|what| format!("{name}: {what}"))?;
+            let rule = Rule::new(text).map_err(|what| (Some(at), format!("{name}: {what}")))?;
             if checked.iter().any(|earlier| earlier.when == rule.when) {
-                return Err(format!("{name}: never reached, an earlier rule has the same conditions"));
+                return Err((Some(at), format!("{name}: never reached, an earlier rule has the same conditions")));
             }
             checked.push(rule);
         }
@@ -240,11 +245,12 @@ fn word_after(text: &str, marker: &str) -> Option<String> {
     (!word.is_empty()).then_some(word)
 }
 
-/// The text at a pointer: itself, a number's digits, or each text of a list.
+/// The text at a pointer: itself, a number's digits, `true` or `false`, or each text of a list.
 fn texts_at(body: &Value, pointer: &str) -> Vec<String> {
     match body.pointer(pointer) {
         Some(Value::String(text)) => vec![text.clone()],
         Some(Value::Number(number)) => vec![number.to_string()],
+        Some(Value::Bool(yes)) => vec![yes.to_string()],
         Some(Value::Array(list)) => list.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
         _ => Vec::new(),
     }

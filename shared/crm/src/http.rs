@@ -3,17 +3,20 @@
 //!
 //! Never retries, never follows a redirect (credentials stay with the host they were given for), never logs.
 
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::DateTime;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
-use reqwest::{Method, Response, Url, redirect};
+use reqwest::{Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
 
 use crate::address::{check_base, is_loopback};
 use crate::redact::vendor_words;
+use crate::request::callout;
+pub use crate::request::{Content, Intent, JSON, Method, Request};
 use crate::tape::{self, Call, Heard};
 use crate::{Answer, Callout};
 
@@ -26,23 +29,8 @@ const WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Time for name, TCP and TLS. Apart from the deadline, so that "never connected" is known and a write is known not done.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// What a call does to the CRM: a write without a usable answer may have happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Intent {
-    Read,
-    Write,
-}
-
-/// One call to make. Without `Debug`, like its answer: bodies hold people's data and are never logged.
-pub struct Request {
-    pub intent: Intent,
-    /// Below the base URL, beginning with `/`, without ids.
-    pub path: String,
-    /// JSON; `None` makes it a GET.
-    pub body: Option<Vec<u8>>,
-    /// What this is for, as the start of a sentence: `reading a page of contacts`.
-    pub tried: String,
-}
+/// No redirect: nothing changed since the time that was asked for.
+const NOT_MODIFIED: u16 = 304;
 
 /// A complete answer of any status except a redirect.
 pub struct Reply {
@@ -118,10 +106,10 @@ impl Reply {
 pub struct Client {
     http: reqwest::Client,
     base: Url,
-    /// Sent as a bearer token; `None` where the address is the credential.
-    token: Option<SecretString>,
-    /// What is never repeated.
-    secrets: Vec<SecretString>,
+    /// Sent with every call; `None` where the address is the credential, or each request brings its own.
+    authorization: Option<HeaderValue>,
+    /// Taken out of everything that is said of a call, in this order.
+    hidden: RwLock<Vec<SecretString>>,
     deadline: Duration,
     quota_header: Option<HeaderName>,
 }
@@ -159,17 +147,21 @@ pub struct ClientSpec<'a> {
 impl Client {
     pub fn new(spec: ClientSpec<'_>, token: SecretString) -> Result<Self, ClientError> {
         let token = trimmed(token);
-        bearer(&token).ok_or(ClientError::Token)?;
-        let secrets = vec![token.clone()];
-        Self::build(spec, Some(token), secrets)
+        let bearer = bearer(&token).ok_or(ClientError::Token)?;
+        let client = Self::unsigned(spec)?;
+        client.hide(token);
+        Ok(Self { authorization: Some(bearer), ..client })
     }
 
     /// One whose calls are authorised by their address alone. What is in `secrets` is taken out of every text, in this order.
     pub fn secret(spec: ClientSpec<'_>, secrets: Vec<SecretString>) -> Result<Self, ClientError> {
-        Self::build(spec, None, secrets)
+        let client = Self::unsigned(spec)?;
+        secrets.into_iter().for_each(|secret| client.hide(secret));
+        Ok(client)
     }
 
-    fn build(spec: ClientSpec<'_>, token: Option<SecretString>, secrets: Vec<SecretString>) -> Result<Self, ClientError> {
+    /// One whose requests bring what signs them.
+    pub fn unsigned(spec: ClientSpec<'_>) -> Result<Self, ClientError> {
         let base = check_base(spec.base, spec.plain_http)?;
         let quota_header = match spec.quota_header {
             Some(name) => Some(HeaderName::try_from(name).map_err(|_| ClientError::Header(name.to_owned()))?),
@@ -182,16 +174,27 @@ impl Client {
         if is_loopback(&base) {
             http = http.no_proxy();
         }
-        Ok(Self { http: http.build()?, base, token, secrets, deadline: spec.deadline, quota_header })
+        let http = http.build()?;
+        Ok(Self { http, base, authorization: None, hidden: RwLock::default(), deadline: spec.deadline, quota_header })
+    }
+
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// From now on nothing that is said of a call holds this.
+    pub fn hide(&self, secret: SecretString) {
+        let mut hidden = self.hidden.write().unwrap_or_else(PoisonError::into_inner);
+        if !hidden.iter().any(|known| known.expose_secret() == secret.expose_secret()) {
+            hidden.push(secret);
+        }
     }
 
     /// Vendor words without secrets and addresses.
     pub fn words(&self, text: &str) -> String {
-        let hidden = |text: String, secret: &SecretString| match secret.expose_secret() {
-            "" => text,
-            secret => text.replace(secret, "[secret]"),
-        };
-        vendor_words(&self.secrets.iter().fold(text.to_owned(), hidden), "")
+        let hidden = self.hidden.read().unwrap_or_else(PoisonError::into_inner);
+        let secrets: Vec<&str> = hidden.iter().map(ExposeSecret::expose_secret).collect();
+        vendor_words(text, &secrets)
     }
 
     /// Makes one call and reads its answer to the end, within the deadline.
@@ -235,7 +238,7 @@ impl Client {
 
         let mut reply = Reply { intent: request.intent, tried: request.tried.clone(), status, headers, body: Vec::new(), wait };
         self.tape(request, secretly, Some((&reply, false)), callout);
-        if (300..400).contains(&status) {
+        if (300..400).contains(&status) && status != NOT_MODIFIED {
             return Err(reply.malformed(&self.redirected(&reply.headers)));
         }
         let read = self.read_body(request, &mut reply, response).await;
@@ -250,12 +253,13 @@ impl Client {
         }
         let heard =
             answer.map(|(reply, whole)| Heard { status: reply.status, headers: &reply.headers, body: &reply.body, whole });
+        let hidden = self.hidden.read().unwrap_or_else(PoisonError::into_inner);
         let call = Call {
-            secrets: self.secrets.iter().map(ExposeSecret::expose_secret).collect(),
+            secrets: hidden.iter().map(ExposeSecret::expose_secret).collect(),
             method: callout.method,
-            path: &request.path,
+            path: &request.shown(),
             headers: &self.headers(request, secretly),
-            body: request.body.as_deref(),
+            body: request.body.as_ref().map(|content| content.bytes.as_slice()),
             answer: heard,
         };
         callout.tape = Some(Box::new(tape::tape(&call)));
@@ -264,37 +268,38 @@ impl Client {
     fn headers(&self, request: &Request, secretly: Option<&Secretly<'_>>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tidemark/", env!("CARGO_PKG_VERSION"))));
-        if let Some(header) = self.token.as_ref().and_then(bearer) {
-            headers.insert(AUTHORIZATION, header);
+        if let Some(header) = &self.authorization {
+            headers.insert(AUTHORIZATION, header.clone());
         }
-        if request.body.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(content) = &request.body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content.kind));
         }
+        headers.extend(request.headers.clone());
         headers.extend(secretly.into_iter().flat_map(|secretly| secretly.headers.clone()));
         headers
     }
 
     async fn start(&self, request: &Request, secretly: Option<&Secretly<'_>>) -> Result<Response, Failure> {
-        let mut url = self.base.clone();
+        let base = request.base.as_ref().unwrap_or(&self.base);
+        let mut url = base.clone();
         match secretly {
             // The whole path: what it opens is not put together here.
             Some(secretly) => url.set_path(secretly.path.expose_secret()),
             None => {
                 let (path, query) =
                     request.path.split_once('?').map_or((request.path.as_str(), None), |(path, query)| (path, Some(query)));
-                url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+                url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
                 url.set_query(query);
             }
         }
-        let method = if request.body.is_some() { Method::POST } else { Method::GET };
-        let mut call = self.http.request(method, url).headers(self.headers(request, secretly));
-        if let Some(body) = &request.body {
-            call = call.body(body.clone());
+        let mut call = self.http.request(request.method.clone(), url).headers(self.headers(request, secretly));
+        if let Some(content) = &request.body {
+            call = call.body(content.bytes.clone());
         }
         call.send().await.map_err(|error| {
             let cause = self.words(&root_cause(&error));
             if error.is_connect() || error.is_builder() {
-                let host = self.base.host_str().unwrap_or_default();
+                let host = base.host_str().unwrap_or_default();
                 return Failure::new(Class::Retry, format!("{}: no connection to {host}: {cause}", request.tried));
             }
             request.lost(&format!("the call broke off: {cause}"))
@@ -330,21 +335,8 @@ impl Client {
     }
 }
 
-impl Request {
-    /// A passing fault after the connection stood: a write may have been carried out.
-    fn lost(&self, what: &str) -> Failure {
-        let mut failure = Failure::new(Class::Retry, format!("{}: {what}", self.tried));
-        failure.maybe_done = self.intent == Intent::Write;
-        failure
-    }
-}
-
-fn callout(request: &Request) -> Callout {
-    Callout::new(if request.body.is_some() { "POST" } else { "GET" }, request.path.clone())
-}
-
 /// A secret read from a file often ends in a line break.
-fn trimmed(token: SecretString) -> SecretString {
+pub(crate) fn trimmed(token: SecretString) -> SecretString {
     let text = token.expose_secret();
     if text.trim().len() == text.len() {
         return token;

@@ -6,12 +6,14 @@
 mod address;
 pub mod connect;
 pub mod description;
+pub mod engine;
 pub mod errors;
 pub mod hooks;
 pub mod http;
 pub mod hubspot;
 mod redact;
 mod refusal;
+mod request;
 mod tape;
 
 use async_trait::async_trait;
@@ -177,11 +179,20 @@ pub struct Written {
 /// One entry per item, in the items' order. `Err` with `maybe_done` where the CRM did not say.
 pub type Outcomes = Vec<Result<Written, Failure>>;
 
+/// What a connector has to ask before it can make a call for an object. Each is a call of its own, booked and recorded like any other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// A token is missing, or has worn out.
+    SignIn,
+    /// What an object's properties are, so that values are sent in their types.
+    Describe(String),
+}
+
 /// One kind of CRM behind one set of credentials.
 #[async_trait]
 pub trait Crm: Send + Sync + std::fmt::Debug {
     /// The connector's name, as in `connector = "…"`.
-    fn connector(&self) -> &'static str;
+    fn connector(&self) -> &str;
     /// Fails when the connector does not know the object.
     fn traits(&self, object: &str) -> Result<SourceTraits, Failure>;
     fn limits(&self) -> Vec<BucketLimit>;
@@ -211,6 +222,15 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     /// What [`Crm::describe`] answers says what the CRM would refuse.
     fn describes(&self) -> bool {
         false
+    }
+
+    /// What has to be asked before the next call for this object; asked again after it was met.
+    fn need(&self, _object: &str) -> Option<Need> {
+        None
+    }
+    /// Meets one need. Only what `need` names is ever asked for.
+    async fn meet(&self, need: &Need) -> Answer<()> {
+        Answer::unasked("GET", String::new(), Failure::new(Class::Malformed, format!("nothing has to be asked for: {need:?}")))
     }
 
     async fn account(&self) -> Answer<Account>;

@@ -4,9 +4,10 @@
 /// Longest vendor text kept, in characters. Validation messages repeat themselves beyond this.
 const WORDS_CHARS_MAX: usize = 400;
 
-/// Vendor words fit for a log line: one line, bounded, without e-mail addresses and without `secret`.
-pub(crate) fn vendor_words(text: &str, secret: &str) -> String {
-    let text = if secret.is_empty() { text.to_owned() } else { text.replace(secret, "[secret]") };
+/// Vendor words fit for a log line: one line, bounded, without e-mail addresses and without any of `secrets`.
+pub(crate) fn vendor_words(text: &str, secrets: &[&str]) -> String {
+    let present = secrets.iter().filter(|secret| !secret.is_empty());
+    let text = present.fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"));
     let one_line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let masked = mask_emails(one_line.trim());
     match masked.char_indices().nth(WORDS_CHARS_MAX) {
@@ -49,7 +50,7 @@ mod tests {
     use super::vendor_words;
 
     fn check(text: &str, expect: &str) {
-        assert_eq!(vendor_words(text, "pat-1"), expect);
+        assert_eq!(vendor_words(text, &["", "pat-1"]), expect);
     }
 
     #[test]
@@ -74,6 +75,6 @@ mod tests {
     #[test]
     fn long_and_broken_lines_become_one_short_line() {
         check("a\nb\tc", "a b c");
-        assert_eq!(vendor_words(&"é".repeat(900), "").chars().count(), 401);
+        assert_eq!(vendor_words(&"é".repeat(900), &[]).chars().count(), 401);
     }
 }

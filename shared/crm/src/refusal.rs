@@ -8,14 +8,14 @@ use serde_json::Value;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::record::RemoteId;
 
-use crate::description::Description;
-use crate::errors::{CallEvidence, Evidence, Verdict};
+use crate::errors::{CallEvidence, ErrorTable, Evidence, Verdict};
 use crate::http::{Client, Intent, Reply};
 
 /// Reads refusals of one connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Refusals<'a> {
-    pub(crate) description: &'a Description,
+    pub(crate) vendor: &'a str,
+    pub(crate) errors: &'a ErrorTable,
     pub(crate) client: &'a Client,
 }
 
@@ -24,8 +24,8 @@ impl Refusals<'_> {
     pub(crate) fn of_call(&self, reply: &Reply) -> Failure {
         let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
         let call = CallEvidence { status: reply.status, headers: &reply.headers, content_type: reply.content_type() };
-        let verdict = self.description.errors.judge(Evidence { call: Some(call), body: &body });
-        let answered = format!("{} answered {}", self.description.vendor, reply.status);
+        let verdict = self.errors.judge(Evidence { call: Some(call), body: &body });
+        let answered = format!("{} answered {}", self.vendor, reply.status);
         let mut failure = self.failure(verdict, &reply.tried, &answered, reply.wait);
         failure.status = Some(reply.status);
         // A fault behind the edge, or an answer nobody can read, does not say that nothing happened.
@@ -36,8 +36,8 @@ impl Refusals<'_> {
 
     /// One entry of a batch's errors.
     pub(crate) fn of_item(&self, reply: &Reply, item: &Value) -> Failure {
-        let verdict = self.description.errors.judge(Evidence { call: None, body: item });
-        let answered = format!("{} refused one item", self.description.vendor);
+        let verdict = self.errors.judge(Evidence { call: None, body: item });
+        let answered = format!("{} refused one item", self.vendor);
         let mut failure = self.failure(verdict, &reply.tried, &answered, reply.wait);
         failure.status = Some(reply.status);
         failure.maybe_done = reply.intent == Intent::Write && matches!(failure.class, Class::Retry | Class::Malformed);

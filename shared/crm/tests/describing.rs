@@ -159,7 +159,9 @@ fn an_unknown_connector_is_refused_with_the_known_ones() {
     let spec = ConnectionSpec { connector: "hubspott".to_owned(), ..spec(None) };
     let text = connect(&spec, &secrets("token")).unwrap_err().to_string();
     assert!(
-        text.contains("connections.main.connector") && text.contains("hubspott") && text.contains("known are: hubspot"),
+        text.contains("connections.main.connector")
+            && text.contains("hubspott")
+            && text.contains("known are: hubspot, pipedrive"),
         "{text}"
     );
 }

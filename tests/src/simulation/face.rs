@@ -231,6 +231,7 @@ impl Crm for Face {
             commit_lag: duration(swarm.commit_lag + swarm.index_lag),
             fast_lag: Duration::ZERO,
             page_rows_max: swarm.page_rows,
+            read_rows_max: 4,
             batch_rows_max: 4,
             request_life: duration(swarm.request_life),
             guarded: false,

@@ -73,6 +73,7 @@ impl HookDescription {
             commit_lag: Duration::ZERO,
             fast_lag: Duration::ZERO,
             page_rows_max: 1,
+            read_rows_max: 1,
             batch_rows_max: 1,
             request_life: request_life.unwrap_or(self.request_life),
             guarded: false,
@@ -100,7 +101,7 @@ impl File {
             body_bytes_max: text.body_bytes_max,
             errors: ErrorTable::new(self.error, self.words)?,
             request_life: Duration::from_secs(text.request_life_secs),
-            budget: self.budget.check("budget", Bucket::General)?,
+            budget: self.budget.check(Bucket::General).map_err(|what| format!("budget: {what}"))?,
         })
     }
 }

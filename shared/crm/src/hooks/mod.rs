@@ -150,12 +150,9 @@ impl Crm for Hooks {
 
     async fn deliver(&self, posted: &Posted<'_>) -> Answer<()> {
         let path = self.targets.path(posted.object);
-        let request = Request {
-            intent: Intent::Write,
-            path: self.description.shown.replace("{event}", posted.object).replace("/json", self.targets.form_part()),
-            body: Some(posted.body.to_vec()),
-            tried: format!("delivering row {} of {}", posted.row, posted.object),
-        };
+        let shown = self.description.shown.replace("{event}", posted.object).replace("/json", self.targets.form_part());
+        let tried = format!("delivering row {} of {}", posted.row, posted.object);
+        let request = Request::post(Intent::Write, shown, posted.body.to_vec(), tried);
         let Some(path) = path else {
             let failure = Failure::new(Class::Schema, format!("{}: there is no address for it", request.tried));
             return Exchange::unsent(&request, failure).settle(|_| Ok(()));

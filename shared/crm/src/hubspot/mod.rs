@@ -80,7 +80,7 @@ impl HubSpot {
     }
 
     fn refusals(&self) -> Refusals<'_> {
-        Refusals { description: &self.description, client: &self.client }
+        Refusals { vendor: &self.description.vendor, errors: &self.description.errors, client: &self.client }
     }
 
     /// Sends, and turns every answer that is no success into the failure the error table makes of it.
@@ -104,7 +104,7 @@ impl HubSpot {
 fn post(intent: Intent, path: String, body: &impl Serialize, tried: String) -> Request {
     // Only maps with keys that are not text fail to serialise, and there are none.
     let body = serde_json::to_vec(body).unwrap_or_default();
-    Request { intent, path, body: Some(body), tried }
+    Request::post(intent, path, body, tried)
 }
 
 fn parse_json<'a, T: serde::Deserialize<'a>>(reply: &'a Reply) -> Result<T, Failure> {

@@ -19,7 +19,7 @@ struct AccountReply {
 
 pub(super) async fn account(crm: &HubSpot) -> Answer<Account> {
     let path = crm.description.paths.account.clone();
-    let request = Request { intent: Intent::Read, path, body: None, tried: "reading the account".to_owned() };
+    let request = Request::get(path, "reading the account".to_owned());
     crm.call(request).await.settle(|reply| {
         let account: AccountReply = parse_json(&reply)?;
         let environment = crm.description.environment(&account.account_type);
@@ -70,7 +70,7 @@ struct Modification {
 /// Archived properties are left out: they can be neither read nor written.
 pub(super) async fn describe(crm: &HubSpot, object: &str) -> Answer<Vec<Property>> {
     let path = format!("{}/{object}", crm.description.paths.properties);
-    let request = Request { intent: Intent::Read, path, body: None, tried: format!("describing {object}") };
+    let request = Request::get(path, format!("describing {object}"));
     let exchange = match crm.object(object) {
         Ok(_) => crm.call(request).await,
         Err(failure) => Exchange::unsent(&request, failure),

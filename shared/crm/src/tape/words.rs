@@ -133,7 +133,7 @@ const DIGITS_MAX: usize = 4;
 pub(super) fn plain(known: &Known<'_>, text: &str) -> String {
     let hidden = |text: String, secret: &&str| if secret.is_empty() { text } else { text.replace(secret, "[secret]") };
     let text = known.secrets.iter().fold(text.to_owned(), hidden);
-    let text = vendor_words(&text, "").replace('\\', "");
+    let text = vendor_words(&text, &[]).replace('\\', "");
     let runs = runs(&text);
     let mut said = String::with_capacity(text.len());
     for (at, run) in runs.iter().enumerate() {

@@ -54,16 +54,20 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) authorization: Option<String>,
+    pub(crate) headers: HeaderMap,
+    /// Null where it is no JSON.
     pub(crate) body: Value,
+    pub(crate) text: String,
 }
 
+/// A server by itself: where it listens, and what it was asked.
 #[derive(Debug)]
-pub(crate) struct Server {
-    pub(crate) crm: HubSpot,
+pub(crate) struct Desk {
+    pub(crate) base: String,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
-impl Server {
+impl Desk {
     /// Gives these answers in turn.
     pub(crate) async fn saying(answers: Vec<Say>) -> Self {
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -71,12 +75,13 @@ impl Server {
         let seen = Arc::clone(&asked);
         let handler = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
             let authorization = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
-            let body = serde_json::from_slice(&body).unwrap_or_default();
             seen.lock().unwrap().push(Asked {
                 method: method.to_string(),
                 path: uri.path_and_query().map_or_else(String::new, ToString::to_string),
                 authorization,
-                body,
+                headers,
+                body: serde_json::from_slice(&body).unwrap_or_default(),
+                text: String::from_utf8_lossy(&body).into_owned(),
             });
             let say = left.lock().unwrap().pop_front();
             async move {
@@ -91,11 +96,29 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(handler)).await });
-        Self { crm: crm(&base), asked }
+        Self { base, asked }
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) crm: HubSpot,
+    desk: Desk,
+}
+
+impl Server {
+    /// Gives these answers in turn.
+    pub(crate) async fn saying(answers: Vec<Say>) -> Self {
+        let desk = Desk::saying(answers).await;
+        Self { crm: crm(&desk.base), desk }
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.desk.asked()
     }
 }
 

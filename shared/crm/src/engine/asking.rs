@@ -1,0 +1,328 @@
+//! Asks: for pages, for records by id or by a value, for an account and what an object is made of. One method is one call.
+
+use std::sync::PoisonError;
+
+use chrono::Utc;
+use reqwest::Url;
+use serde_json::Value as Json;
+use tidemark_core::failure::{Class, Failure};
+use tidemark_core::fit::PropertyKind;
+use tidemark_core::reading::{Answered, Ask, Course, Fault, Place as At, Token, ask, conclude, fresh};
+use tidemark_core::record::{Record, RemoteId};
+use tidemark_core::source::{Next, Page};
+use tidemark_core::window::Window;
+
+use super::Engine;
+use super::answer::{Behind, without_repeats};
+use super::calling::{Question, json_of};
+use super::hole::Values;
+use super::object::{Asking, Object};
+use super::place::scalar;
+use super::reading::Rows;
+use super::row::Learned;
+use crate::http::{Exchange, Intent, Reply, Request};
+use crate::{Account, Answer, LookUp, PageRequest, Property, ReadIds};
+
+/// What of a record is wanted.
+struct Wanted<'a> {
+    properties: &'a [Option<String>],
+    external_key: Option<&'a str>,
+}
+
+impl Engine {
+    pub(super) fn object(&self, name: &str) -> Result<&Object, Failure> {
+        self.connector.objects.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.connector.objects.keys().map(String::as_str).collect();
+            Failure::new(
+                Class::Schema,
+                format!("{} has no object `{name}` here; known are {}", self.connector.vendor, known.join(", ")),
+            )
+        })
+    }
+
+    pub(super) fn values(&self) -> Values<'_> {
+        Values { constants: Some(&self.constants), ..Values::default() }
+    }
+
+    /// Records outside the window are kept: what they hold is no less true.
+    pub(super) async fn page(&self, request: &PageRequest<'_>) -> Answer<Page> {
+        let tried = format!("reading a page of {}", request.object);
+        let object = match self.object(request.object) {
+            Ok(object) => object,
+            Err(failure) => return refuse(tried, failure),
+        };
+        let window = Window { from: request.from, until: request.until };
+        // A position outlives its process, and with it any clock of the process's own.
+        let now = Utc::now().timestamp_millis();
+        let place = match fresh(&object.traits, At::of(window, request.position), now) {
+            Ok(place) => place,
+            Err(fault) => return refuse(tried.clone(), Failure::new(Class::Malformed, format!("{tried}: {fault}"))),
+        };
+        let question = ask(&object.traits, &place, request.rows_max);
+        let fields = object.shape.asked(request.properties, request.external_key);
+        let values = Values { fields: &fields, ..self.values() };
+        let built = object.reading.request(question, object.traits.precision_ms, values);
+        let wanted = Wanted { properties: request.properties, external_key: request.external_key };
+        let taken = object.reading.rows.empty_status.clone();
+        let host = self.host_of_pages();
+        let exchange = self.call(Question { intent: Intent::Read, built, taken, tried }).await;
+        exchange.settle(|reply| {
+            let (body, records) = read_rows(&reply, &object.reading.rows, object, &wanted)?;
+            let behind = match host {
+                Some(host) => object.reading.behind(&body, &reply.headers, &host, question, &records),
+                None => Err("the host is not known".to_owned()),
+            };
+            let behind = behind.map_err(|what| reply.malformed(&what))?;
+            let next = concluded(&reply, object, window, &place, question, &records, &behind, now)?;
+            Ok(Page { records, next })
+        })
+    }
+
+    /// Where pages come from, to compare addresses with.
+    fn host_of_pages(&self) -> Option<Url> {
+        let kept = self.constants_with_token();
+        match self.host(&kept) {
+            Ok(Some(url)) => Some(url),
+            Ok(None) => Some(self.client.base().clone()),
+            Err(_) => None,
+        }
+    }
+
+    pub(super) async fn ids(&self, request: &ReadIds<'_>, archived: bool) -> Answer<Vec<Record>> {
+        let (count, name) = (request.ids.len(), request.object);
+        let tried =
+            if archived { format!("looking for {count} {name} in the archive") } else { format!("reading {count} {name} by id") };
+        let object = match self.object(name) {
+            Ok(object) => object,
+            Err(failure) => return refuse(tried, failure),
+        };
+        let asking = if archived { object.read_archived.as_ref() } else { Some(&object.read_ids) };
+        let Some(asking) = asking else {
+            return refuse(tried, Failure::new(Class::Schema, format!("{} shows no archive of {name}", self.connector.vendor)));
+        };
+        let ids: Vec<&str> = request.ids.iter().map(RemoteId::as_str).collect();
+        let wanted = Wanted { properties: request.properties, external_key: request.external_key };
+        let values = Values { ids: &ids, ..self.values() };
+        let alone = ids.len() == 1;
+        let mut answer = self.ask(asking, values, object, &wanted, tried).await;
+        // Asked for by itself, a record that is not there is an answer.
+        if alone && answer.result.as_ref().is_err_and(|failure| failure.class == Class::Gone) {
+            answer.result = Ok(Vec::new());
+        }
+        answer
+    }
+
+    pub(super) async fn look(&self, request: &LookUp<'_>) -> Answer<Vec<Record>> {
+        let tried = format!("looking up {} {} by {}", request.values.len(), request.object, request.property);
+        let object = match self.object(request.object) {
+            Ok(object) => object,
+            Err(failure) => return refuse(tried, failure),
+        };
+        let looking = object.look_up.as_ref().filter(|look_up| {
+            look_up.properties.is_empty() || look_up.properties.iter().any(|property| property == request.property)
+        });
+        let Some(looking) = looking else {
+            let what = format!("{} cannot be asked for {} by {}", self.connector.vendor, request.object, request.property);
+            return refuse(tried, Failure::new(Class::Schema, what));
+        };
+        if request.values.len() > usize::from(looking.asking.rows_max) {
+            let what = format!("{tried}: at most {} at once", looking.asking.rows_max);
+            return refuse(tried, Failure::new(Class::Rejected, what));
+        }
+        let texts: Vec<&str> = request.values.iter().map(String::as_str).collect();
+        let wanted = Wanted { properties: request.properties, external_key: request.external_key };
+        let values = Values { values: &texts, property: Some(request.property), ..self.values() };
+        let mut answer = self.ask(&looking.asking, values, object, &wanted, tried).await;
+        if let (true, Ok(records), [value]) = (looking.trusts, &mut answer.result, request.values) {
+            for record in records {
+                trust(record, request, value);
+            }
+        }
+        answer
+    }
+
+    async fn ask(
+        &self,
+        asking: &Asking,
+        values: Values<'_>,
+        object: &Object,
+        wanted: &Wanted<'_>,
+        tried: String,
+    ) -> Answer<Vec<Record>> {
+        let fields = object.shape.asked(wanted.properties, wanted.external_key);
+        let built = asking.form.build(&Values { fields: &fields, ..values });
+        let taken = asking.rows.empty_status.clone();
+        let exchange = self.call(Question { intent: Intent::Read, built, taken, tried }).await;
+        exchange.settle(|reply| read_rows(&reply, &asking.rows, object, wanted).map(|(_, records)| without_repeats(records)))
+    }
+
+    pub(super) async fn read_account(&self) -> Answer<Account> {
+        let form = &self.connector.account;
+        let built = form.form.build(&self.values());
+        let tried = "reading the account".to_owned();
+        let exchange = self.call(Question { intent: Intent::Read, built, taken: Vec::new(), tried }).await;
+        exchange.settle(|reply| {
+            let body = json(&reply)?;
+            let id = form.id.find(&body).and_then(scalar).ok_or_else(|| reply.malformed("the account names no id"))?;
+            let environment = match &form.environment {
+                // The CRM does not tell: the id alone is compared.
+                None => self.environment.clone(),
+                Some((at, words)) => {
+                    let word =
+                        at.find(&body).and_then(scalar).ok_or_else(|| reply.malformed("the account does not say what it is"))?;
+                    words.get(&word).cloned().unwrap_or_else(|| word.to_lowercase())
+                }
+            };
+            Ok(Account { id, environment })
+        })
+    }
+
+    /// Properties that only the file knows are among them; those that the file says more of say it.
+    pub(super) async fn read_properties(&self, name: &str) -> Answer<Vec<Property>> {
+        let tried = format!("describing {name}");
+        let object = match self.object(name) {
+            Ok(object) => object,
+            Err(failure) => return refuse(tried, failure),
+        };
+        let Some(describing) = &object.describe else {
+            return refuse(tried, Failure::new(Class::Schema, format!("{} does not describe {name}", self.connector.vendor)));
+        };
+        let built = describing.form.build(&self.values());
+        let taken = describing.rows.empty_status.clone();
+        let exchange = self.call(Question { intent: Intent::Read, built, taken, tried }).await;
+        exchange.settle(|reply| {
+            let body = json(&reply)?;
+            let rows =
+                describing.rows.of(&body).ok_or_else(|| reply.malformed("the answer has no list where one is promised"))?;
+            let mut learned = Learned::default();
+            let mut properties = Vec::with_capacity(rows.len());
+            for row in rows {
+                let Some(name) = describing.name.find(row).and_then(scalar) else { continue };
+                let name = match &describing.prefix {
+                    Some((mark, prefix)) if mark.stands_in(row) => format!("{prefix}{name}"),
+                    _ => name,
+                };
+                let word = describing.kind.find(row).and_then(scalar).unwrap_or_default();
+                let kind = describing.kinds.get(&word).copied().unwrap_or(PropertyKind::Other);
+                let options: Vec<&Json> = match &describing.options {
+                    Some((at, value)) => {
+                        let list = at.find(row).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+                        list.iter().filter_map(|option| value.find(option)).collect()
+                    }
+                    None => Vec::new(),
+                };
+                if !options.is_empty() && options.iter().all(|option| option.is_number()) {
+                    learned.numbered.push(name.clone());
+                }
+                learned.kinds.insert(name.clone(), kind);
+                properties.push(Property {
+                    kind,
+                    options: options.into_iter().filter_map(scalar).collect(),
+                    labels: Vec::new(),
+                    several: false,
+                    required: false,
+                    chars_max: None,
+                    unique: describing.unique.as_ref().is_some_and(|mark| mark.stands_in(row)),
+                    read_only: describing.read_only.as_ref().is_some_and(|mark| mark.stands_in(row)),
+                    name,
+                });
+            }
+            declare(object, &mut properties);
+            self.learn(name, learned, &properties);
+            Ok(properties)
+        })
+    }
+
+    fn learn(&self, object: &str, learned: Learned, properties: &[Property]) {
+        let unique =
+            properties.iter().filter(|property| property.unique).map(|property| (object.to_owned(), property.name.clone()));
+        self.unique.write().unwrap_or_else(PoisonError::into_inner).extend(unique);
+        self.learned.write().unwrap_or_else(PoisonError::into_inner).insert(object.to_owned(), learned);
+    }
+}
+
+/// What the file says of a property counts beside what the CRM says.
+fn declare(object: &Object, properties: &mut Vec<Property>) {
+    for (name, declared) in object.shape.declared() {
+        let known = properties.iter_mut().find(|property| property.name == name);
+        match known {
+            Some(property) => {
+                property.kind = declared.kind.unwrap_or(property.kind);
+                property.unique |= declared.unique;
+                property.read_only |= declared.read_only;
+            }
+            None => properties.push(Property {
+                name: name.to_owned(),
+                kind: declared.kind.unwrap_or(PropertyKind::Other),
+                options: Vec::new(),
+                labels: Vec::new(),
+                several: false,
+                required: false,
+                chars_max: None,
+                unique: declared.unique,
+                read_only: declared.read_only,
+            }),
+        }
+    }
+}
+
+/// The row need not show what it was found by: that the CRM found it is its word.
+fn trust(record: &mut Record, request: &LookUp<'_>, value: &str) {
+    for (place, name) in record.values.iter_mut().zip(request.properties) {
+        if name.as_deref() == Some(request.property) {
+            *place = Some(value.to_owned());
+        }
+    }
+    if request.external_key == Some(request.property) {
+        record.external_key = Some(value.to_owned());
+    }
+}
+
+fn json(reply: &Reply) -> Result<Json, Failure> {
+    serde_json::from_str(reply.json_text()?).map_err(|error| reply.broken_json(&error))
+}
+
+/// The answer's JSON and its records. An answer without its list is a fault: it must not look like an empty one.
+fn read_rows(reply: &Reply, rows: &Rows, object: &Object, wanted: &Wanted<'_>) -> Result<(Json, Vec<Record>), Failure> {
+    if rows.empty_status.contains(&reply.status) && (reply.body.is_empty() || !reply.is_success()) {
+        return Ok((json_of(reply), Vec::new()));
+    }
+    let body = json(reply)?;
+    let found = rows.of(&body).ok_or_else(|| reply.malformed("it has no rows where they are promised"))?;
+    let record = |row: &Json| {
+        let record = object.shape.record(row, wanted.properties, wanted.external_key);
+        record.ok_or_else(|| reply.malformed("a row carries no id"))
+    };
+    let records = found.into_iter().map(record).collect::<Result<_, _>>()?;
+    Ok((body, records))
+}
+
+#[expect(clippy::too_many_arguments, reason = "what the core decides from, side by side")]
+fn concluded(
+    reply: &Reply,
+    object: &Object,
+    window: Window,
+    place: &At,
+    question: Ask<'_>,
+    records: &[Record],
+    behind: &Behind,
+    now: i64,
+) -> Result<Next, Failure> {
+    let token = behind.token.as_deref().map(|text| Token { text, given_at: now });
+    let within = records.get(..behind.within).unwrap_or(records);
+    let answered = Answered { records: within, total: behind.total, more: behind.more, token };
+    match conclude(&object.traits, window, place, question, answered) {
+        Ok(Course::More(place)) => Ok(Next::More(place.position())),
+        Ok(Course::Drained) => Ok(Next::Drained),
+        Err(fault @ Fault::Promised(_)) => {
+            let failure = Failure::new(Class::Retry, format!("{}: {fault}", reply.tried));
+            Err(Failure { status: Some(reply.status), wait: reply.wait, ..failure })
+        }
+        Err(fault) => Err(reply.malformed(&fault.to_string())),
+    }
+}
+
+/// A question that is refused before it is asked.
+pub(super) fn refuse<T>(tried: String, failure: Failure) -> Answer<T> {
+    Exchange::unsent(&Request::get(String::new(), tried), failure.clone()).settle(|_| Err(failure))
+}

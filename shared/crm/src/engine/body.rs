@@ -1,0 +1,61 @@
+//! Decides how a body is built: a tree of JSON written in TOML, whose texts may have holes. Values are put in as JSON values, never as text that is parsed again.
+
+use serde_json::{Map, Value as Json};
+
+use super::findings::Findings;
+use super::hole::Values;
+use super::node::{Node, Value};
+use super::template::{Hole, Position, Scope, Template};
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Body {
+    Text(Template),
+    Constant(Json),
+    List(Vec<Body>),
+    Object(Vec<(String, Body)>),
+}
+
+impl Body {
+    /// `None` after a finding.
+    pub(super) fn read(node: &Node, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
+        match &node.value {
+            Value::Text(text) => Template::parse(text, Position::Json, &node.at, scope, findings).map(Self::Text),
+            Value::Integer(_) | Value::Decimal(_) | Value::Bool(_) => Some(Self::Constant(node.to_json())),
+            Value::Date => node.unfit(&node.value, "a text, a number, true, false, a list or a table", "it in quotes", findings),
+            Value::List(items) => {
+                items.iter().map(|item| Self::read(item, scope, findings)).collect::<Option<_>>().map(Self::List)
+            }
+            Value::Table(entries) => {
+                let entry = |(name, node): &(String, Node)| {
+                    if name.contains(['{', '}']) {
+                        findings.add(&node.at, "a name has no holes.", "Put holes into values only.");
+                        return None;
+                    }
+                    Some((name.clone(), Self::read(node, scope, findings)?))
+                };
+                entries.iter().map(entry).collect::<Option<_>>().map(Self::Object)
+            }
+        }
+    }
+
+    pub(super) fn build(&self, values: &Values<'_>) -> Result<Json, String> {
+        Ok(match self {
+            Self::Text(template) => template.json(values)?,
+            Self::Constant(json) => json.clone(),
+            Self::List(items) => Json::Array(items.iter().map(|item| item.build(values)).collect::<Result<_, _>>()?),
+            Self::Object(entries) => {
+                let entry = |(name, body): &(String, Self)| Ok((name.clone(), body.build(values)?));
+                Json::Object(entries.iter().map(entry).collect::<Result<Map<_, _>, String>>()?)
+            }
+        })
+    }
+
+    pub(super) fn holes(&self) -> Vec<&Hole> {
+        match self {
+            Self::Text(template) => template.holes().collect(),
+            Self::Constant(_) => Vec::new(),
+            Self::List(items) => items.iter().flat_map(Self::holes).collect(),
+            Self::Object(entries) => entries.iter().flat_map(|(_, body)| body.holes()).collect(),
+        }
+    }
+}

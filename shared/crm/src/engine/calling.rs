@@ -1,0 +1,246 @@
+//! Makes one call of an engine: the host, the credentials, the request, and what the answer comes to. Never retries, never pages.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use secrecy::SecretString;
+use serde_json::Value as Json;
+use tidemark_core::failure::{Class, Failure};
+
+use super::Engine;
+use super::hole::{Constants, Values};
+use super::request::{Built, encode};
+use super::session::Token;
+use super::signing::Signing;
+use super::template::Template;
+use crate::Answer;
+use crate::address::check_base;
+use crate::http::{Content, Exchange, Intent, JSON, Method, Reply, Request};
+use crate::refusal::Refusals;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// One question, before it is a request.
+pub(super) struct Question {
+    pub(super) intent: Intent,
+    pub(super) built: Result<Built, String>,
+    /// Statuses that are answers although they are no successes.
+    pub(super) taken: Vec<u16>,
+    pub(super) tried: String,
+}
+
+impl Engine {
+    pub(super) fn refusals(&self) -> Refusals<'_> {
+        Refusals { vendor: &self.connector.vendor, errors: &self.connector.errors, client: &self.client }
+    }
+
+    /// Sends, and turns every answer that is no success, or says that it is none, into the failure the error table makes of it.
+    pub(super) async fn call(&self, question: Question) -> Exchange {
+        let Question { intent, built, taken, tried } = question;
+        let token = self.session.current(Instant::now());
+        let request = match built.and_then(|built| self.request(intent, built, token.as_deref(), tried.clone())) {
+            Ok(request) => request,
+            Err(why) => return unsent(tried, &why),
+        };
+        if token.is_none() && matches!(self.connector.signing, Signing::Token(_)) {
+            let failure = Failure::new(Class::Retry, format!("{}: not signed in", request.tried));
+            return Exchange::unsent(&request, failure);
+        }
+        let mut exchange = self.client.send(request).await;
+        exchange.reply = exchange.reply.and_then(|reply| self.heed(reply, &taken, token.as_ref()));
+        exchange
+    }
+
+    fn heed(&self, reply: Reply, taken: &[u16], token: Option<&Arc<Token>>) -> Result<Reply, Failure> {
+        let says_no = || reply.content_type().contains("json") && self.connector.refuses(&json_of(&reply));
+        let is_answer = (reply.is_success() || taken.contains(&reply.status)) && !says_no();
+        if is_answer {
+            if let Some(token) = token {
+                token.prove();
+            }
+            return Ok(reply);
+        }
+        let mut failure = self.refusals().of_call(&reply);
+        if let Some(token) = token.filter(|_| failure.class == Class::Auth) {
+            self.session.forget(token);
+            if token.is_proven() {
+                // It was good before: a new one is asked for, and the work goes on.
+                failure.class = Class::Retry;
+            }
+        }
+        Err(failure)
+    }
+
+    fn request(&self, intent: Intent, built: Built, token: Option<&Token>, tried: String) -> Result<Request, String> {
+        let constants = self.constants.with_kept(token);
+        let base = self.host(&constants)?;
+        let mut headers = built.headers;
+        let values = Values { token: token.map(Token::text), constants: Some(&constants), ..Values::default() };
+        headers.extend(self.signature(&values)?);
+        let body = built.body.map(|bytes| Content { kind: JSON, bytes });
+        Ok(Request { intent, method: built.method, base, path: built.path, endpoint: built.endpoint, headers, body, tried })
+    }
+
+    fn signature(&self, values: &Values<'_>) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+        let (name, text) = match &self.connector.signing {
+            Signing::Header { name, value } => (name.clone(), value.text(values)?),
+            Signing::Basic { user, password } => (AUTHORIZATION, basic(&user.text(values)?, &password.text(values)?)),
+            Signing::Token(_) if values.token.is_none() => return Ok(None),
+            Signing::Token(signing) => (signing.name.clone(), signing.value.text(values)?),
+        };
+        sensitive(&text).map(|value| Some((name, value)))
+    }
+
+    /// `None` for the client's own host, which a connection may name itself.
+    pub(super) fn host(&self, constants: &Constants) -> Result<Option<Url>, String> {
+        if self.own_host {
+            return Ok(None);
+        }
+        self.connector_host().map(|template| address(template, constants)).transpose()
+    }
+
+    pub(super) fn connector_host(&self) -> Option<&Template> {
+        self.connector.hosts.get(&self.environment).or_else(|| self.connector.hosts.get("any"))
+    }
+
+    /// Asks for a token. One at a time: who waited finds it there and asks nobody.
+    pub(super) async fn sign_in(&self) -> Answer<()> {
+        let tried = format!("signing in to {}", self.connector.vendor);
+        let Signing::Token(signing) = &self.connector.signing else {
+            return unsent(tried, "nothing has to be asked for").settle(|_| Ok(()));
+        };
+        let _turn = self.signing_in.lock().await;
+        if self.session.current(Instant::now()).is_some() {
+            return Answer { result: Ok(()), callout: unsent(tried, "").callout };
+        }
+        let constants = &self.constants;
+        let values = Values { constants: Some(constants), ..Values::default() };
+        let request = || -> Result<Request, String> {
+            let built = signing.form.build(&values)?;
+            let base = match (&signing.host, self.own_host) {
+                (Some(host), false) => Some(address(host, constants)?),
+                _ => self.host(constants)?,
+            };
+            let mut headers = built.headers;
+            if let Some((user, password)) = &signing.client {
+                headers.push((AUTHORIZATION, sensitive(&basic(&user.text(&values)?, &password.text(&values)?))?));
+            }
+            let mut form = String::new();
+            for (name, template) in &signing.fields {
+                form.push_str(if form.is_empty() { "" } else { "&" });
+                encode(&mut form, name);
+                form.push('=');
+                encode(&mut form, &template.text(&values)?);
+            }
+            let body = match built.body {
+                Some(bytes) => Content { kind: JSON, bytes },
+                None => Content { kind: FORM, bytes: form.into_bytes() },
+            };
+            // Asking twice does no harm: nothing of the CRM's records changes.
+            let (intent, body) = (Intent::Read, (built.method != Method::GET).then_some(body));
+            Ok(Request {
+                intent,
+                method: built.method,
+                base,
+                path: built.path,
+                endpoint: built.endpoint,
+                headers,
+                body,
+                tried: tried.clone(),
+            })
+        };
+        let request = match request() {
+            Ok(request) => request,
+            Err(why) => return unsent(tried, &why).settle(|_| Ok(())),
+        };
+        let mut exchange = self.client.send(request).await;
+        exchange.reply = exchange.reply.and_then(|reply| {
+            let body = json_of(&reply);
+            let refused = signing.refused.as_ref().is_some_and(|at| at.find(&body).is_some_and(|told| !told.is_null()));
+            if reply.is_success() && !refused {
+                return Ok(reply);
+            }
+            let mut failure = self.refusals().of_call(&reply);
+            // Whoever refuses to give a token refuses the credentials, whatever words it has for records.
+            if !matches!(failure.class, Class::Throttled | Class::DayBudget | Class::Retry) {
+                failure.class = Class::Auth;
+            }
+            Err(failure)
+        });
+        exchange.settle(|reply| {
+            let token = Token::read(signing, &json_of(&reply), Instant::now());
+            let token =
+                token.map_err(|what| Failure::new(Class::Auth, format!("{}: the answer is of no use: {what}", reply.tried)))?;
+            self.client.hide(token.secret());
+            self.session.keep(token);
+            Ok(())
+        })
+    }
+}
+
+/// What cannot be asked as the file says: nothing was sent.
+fn unsent(tried: String, why: &str) -> Exchange {
+    let request = Request::get(String::new(), tried);
+    let failure = Failure::new(Class::Rejected, format!("{}: {why}", request.tried));
+    Exchange::unsent(&request, failure)
+}
+
+fn address(template: &Template, constants: &Constants) -> Result<Url, String> {
+    let text = template.text(&Values { constants: Some(constants), ..Values::default() })?;
+    check_base(&text, false).map_err(|error| error.to_string())
+}
+
+fn sensitive(text: &str) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::try_from(text).map_err(|_| "a secret holds characters that no header may carry".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The body as JSON, null where it is none.
+pub(super) fn json_of(reply: &Reply) -> Json {
+    serde_json::from_slice(&reply.body).unwrap_or_default()
+}
+
+/// As `Basic` wants it.
+fn basic(user: &str, password: &str) -> String {
+    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::from("Basic ");
+    for group in format!("{user}:{password}").as_bytes().chunks(3) {
+        let at = |index: usize| u32::from(group.get(index).copied().unwrap_or_default());
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for index in 0..4 {
+            let sign = SIGNS[(bits >> (18 - 6 * index) & 63) as usize];
+            out.push(if index <= group.len() { char::from(sign) } else { '=' });
+        }
+    }
+    out
+}
+
+impl Constants {
+    /// With what came with the token.
+    pub(super) fn with_kept(&self, token: Option<&Token>) -> Self {
+        let kept = token.map(|token| token.kept.clone()).unwrap_or_default();
+        Self { settings: self.settings.clone(), secrets: self.secrets.clone(), signed_in: kept }
+    }
+
+    /// Everything that must not be said.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretString> {
+        self.secrets.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::basic;
+
+    #[test]
+    fn basic_credentials_are_written_as_the_standard_says() {
+        assert_eq!(basic("Aladdin", "open sesame"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(basic("a", ""), "Basic YTo=");
+        assert_eq!(basic("ab", "c"), "Basic YWI6Yw==");
+        assert_eq!(basic("ab", "cd"), "Basic YWI6Y2Q=");
+        assert_eq!(basic("abc", "de"), "Basic YWJjOmRl");
+    }
+}

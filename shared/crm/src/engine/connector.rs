@@ -1,0 +1,327 @@
+//! Decides what a connector file says as a whole: host, settings, credentials, budgets, account, refusals, objects. Everything is checked here, once; nothing is asked.
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use reqwest::header::HeaderName;
+use tidemark_core::source::SourceTraits;
+
+use super::findings::{At, Findings, LoadError};
+use super::hole::Source;
+use super::node::{Fields, Node, parse};
+use super::object::{Object, Timing, texts_of};
+use super::place::{Place, scalar};
+use super::request::{Form, header_name};
+use super::shape::place;
+use super::signing::Signing;
+use super::template::{Position, Scope, Template};
+use crate::description::BudgetText;
+use crate::errors::{ErrorTable, RuleText, Words};
+use crate::{Bucket, BucketLimit};
+
+/// One kind of CRM, as its file describes it.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    pub(super) name: String,
+    pub(super) vendor: String,
+    pub(super) archive_leaves: Option<String>,
+    pub(super) quota_header: Option<HeaderName>,
+    pub(super) settings: BTreeMap<String, Setting>,
+    pub(super) secrets: BTreeMap<String, String>,
+    /// By environment; `any` for those that are not named.
+    pub(super) hosts: BTreeMap<String, Template>,
+    pub(super) signing: Signing,
+    pub(super) budgets: Vec<BucketLimit>,
+    pub(super) account: AccountForm,
+    /// An answer that is called a success by its status, and says otherwise.
+    refused: Vec<(Place, Vec<String>)>,
+    pub(super) errors: ErrorTable,
+    pub(super) objects: BTreeMap<String, Object>,
+}
+
+/// What a connection has to say beside its secrets.
+#[derive(Debug, Clone)]
+pub(super) struct Setting {
+    pub(super) about: String,
+    pub(super) one_of: Vec<String>,
+    pub(super) usual: Option<String>,
+}
+
+/// How the account behind the credentials is told.
+#[derive(Debug, Clone)]
+pub(super) struct AccountForm {
+    pub(super) form: Form,
+    pub(super) id: Place,
+    /// Where a word stands that tells the environment, and what its words mean. `None` where the CRM does not tell: the host is all there is to go by.
+    pub(super) environment: Option<(Place, BTreeMap<String, String>)>,
+}
+
+impl Connector {
+    /// `file` is only named in findings; `name` is the name the file must carry.
+    pub fn load(name: &str, file: &str, text: &str) -> Result<Self, LoadError> {
+        let findings = Findings::default();
+        let connector = parse(text, &findings).and_then(|root| Self::read(name, &root, &findings));
+        match connector {
+            Some(connector) if findings.is_empty() => Ok(connector),
+            _ => Err(findings.into_error(file)),
+        }
+    }
+
+    /// What is declared of an object.
+    pub fn traits(&self, object: &str) -> Option<&SourceTraits> {
+        self.objects.get(object).map(|object| &object.traits)
+    }
+
+    pub fn objects(&self) -> impl Iterator<Item = &str> {
+        self.objects.keys().map(String::as_str)
+    }
+
+    /// True when an answer says that it is a refusal, whatever its status.
+    pub(super) fn refuses(&self, body: &serde_json::Value) -> bool {
+        let told = |(at, words): &(Place, Vec<String>)| at.find(body).and_then(scalar).is_some_and(|text| words.contains(&text));
+        self.refused.iter().any(told)
+    }
+
+    fn read(name: &str, root: &Node, findings: &Findings) -> Option<Self> {
+        let mut fields = Fields::of(root, findings);
+        let head = fields.need("connector", "Write [connector] with name and vendor.");
+        let head = head.and_then(|node| Head::read(name, node, findings));
+        let settings = fields.get("config").map(|node| settings(node, findings)).unwrap_or_default();
+        let secrets = fields.get("secret").map(|node| secrets(node, findings)).unwrap_or_default();
+        let setting_names: Vec<String> = settings.keys().cloned().collect();
+        let secret_names: Vec<String> = secrets.keys().cloned().collect();
+        let scope = Scope { plain: &[], settings: &setting_names, secrets: &[], signed_in: &[] };
+        let with_secrets = Scope { secrets: &secret_names, ..scope.clone() };
+        let signing = fields.need("auth", "Write [auth] with kind and what it needs.");
+        let signing = signing.and_then(|node| Signing::read(node, &with_secrets, findings));
+        let kept = signing.as_ref().map(Signing::kept).unwrap_or_default();
+        let hosts = fields.need("host", "Write [host] with any = \"https://…\", or one address for each environment.");
+        let hosts = hosts.map(|node| hosts_of(node, &Scope { signed_in: &kept, ..scope.clone() }, findings)).unwrap_or_default();
+        let budgets = fields.need("budget", "Write [budget.general] with calls, window_secs, per_second and burst.");
+        let budgets = budgets.map(|node| budgets_of(node, findings)).unwrap_or_default();
+        let timing = match fields.get("timing") {
+            Some(node) => {
+                let mut fields = Fields::of(node, findings);
+                let timing = Timing::read(&mut fields);
+                fields.end();
+                timing
+            }
+            None => Timing::default(),
+        };
+        let account = fields
+            .need("account", "Write [account] with path and id: nothing is sent to an account that is not the configured one.");
+        let account = account.and_then(|node| AccountForm::read(node, &scope, findings));
+        let refused = fields.get("refused").map(|node| refused_of(node, findings)).unwrap_or_default();
+        let words = fields.need("words", "Write [words] with message, code, property and existing.");
+        let rules = fields.get("error");
+        let errors = words.and_then(|words| errors_of(words, rules, findings));
+        let mut objects = BTreeMap::new();
+        let written = fields.need("object", "Write [object.NAME] for each object.");
+        for (name, node) in written.and_then(|node| node.entries(findings)).unwrap_or_default() {
+            objects.extend(Object::read(node, timing, &scope, findings).map(|object| (name.clone(), object)));
+        }
+        fields.end();
+        let Head { name, vendor, archive_leaves, quota_header } = head?;
+        for (name, object) in &objects {
+            for target in object.references.keys().filter(|target| !objects.contains_key(*target)) {
+                let at = At { line: 1, place: format!("object.{name}.reference.{target}") };
+                findings.add(&at, "there is no such object.", "Name one of the file's objects.");
+            }
+        }
+        Some(Self {
+            name,
+            vendor,
+            archive_leaves,
+            quota_header,
+            settings,
+            secrets,
+            hosts,
+            signing: signing?,
+            budgets,
+            account: account?,
+            refused,
+            errors: errors?,
+            objects,
+        })
+    }
+}
+
+struct Head {
+    name: String,
+    vendor: String,
+    archive_leaves: Option<String>,
+    quota_header: Option<HeaderName>,
+}
+
+impl Head {
+    fn read(expected: &str, node: &Node, findings: &Findings) -> Option<Self> {
+        let mut fields = Fields::of(node, findings);
+        let name = fields.need("name", "Write the connector's name.");
+        let name = name.and_then(|node| {
+            let name = node.text(findings)?;
+            if name != expected {
+                findings.add(
+                    &node.at,
+                    format!("the file is for `{name}` and stands for `{expected}`."),
+                    "Correct the name, or rename the file.",
+                );
+            }
+            Some(name.to_owned())
+        });
+        let vendor = fields.need("vendor", "Write the vendor's name as people write it.");
+        let vendor = vendor.and_then(|node| node.text(findings)).map(str::to_owned);
+        let archive_leaves = fields.text("archive_leaves").map(str::to_owned);
+        let quota_header = fields.get("quota_header").and_then(|node| header_name(node.text(findings)?, &node.at, findings));
+        fields.end();
+        Some(Self { name: name?, vendor: vendor?, archive_leaves, quota_header })
+    }
+}
+
+fn settings(node: &Node, findings: &Findings) -> BTreeMap<String, Setting> {
+    let entry = |(name, node): &(String, Node)| {
+        let mut fields = Fields::of(node, findings);
+        let about = fields.need("about", "Say in words what is to be written there.");
+        let about = about.and_then(|node| node.text(findings)).map(str::to_owned);
+        let one_of = fields.get("one_of").map(|node| node.texts(findings)).unwrap_or_default();
+        let one_of: Vec<String> = one_of.into_iter().map(str::to_owned).collect();
+        let usual = fields.get("default");
+        let text = usual.and_then(|node| node.text(findings)).map(str::to_owned);
+        if let (Some(node), Some(text)) = (usual, &text)
+            && !one_of.is_empty()
+            && !one_of.contains(text)
+        {
+            findings.add(&node.at, "the default is none of one_of.", "Correct one of them.");
+        }
+        fields.end();
+        Some((name.clone(), Setting { about: about?, one_of, usual: text }))
+    };
+    node.entries(findings).unwrap_or_default().iter().filter_map(entry).collect()
+}
+
+fn secrets(node: &Node, findings: &Findings) -> BTreeMap<String, String> {
+    let entry = |(name, node): &(String, Node)| {
+        let mut fields = Fields::of(node, findings);
+        let about = fields.need("about", "Say in words what is to be written there.");
+        let about = about.and_then(|node| node.text(findings)).map(str::to_owned);
+        fields.end();
+        Some((name.clone(), about?))
+    };
+    node.entries(findings).unwrap_or_default().iter().filter_map(entry).collect()
+}
+
+fn hosts_of(node: &Node, scope: &Scope<'_>, findings: &Findings) -> BTreeMap<String, Template> {
+    let entry = |(environment, node): &(String, Node)| {
+        let text = node.text(findings)?;
+        let template = Template::parse(text, Position::Host, &node.at, scope, findings)?;
+        let kept = matches!(template.holes().next().map(|hole| &hole.source), Some(Source::SignedIn(_)));
+        let path = text.strip_prefix("https://").is_some_and(|rest| rest.contains(['/', '?', '#', '@']));
+        let learned = kept && text.starts_with('{');
+        if !learned && !text.starts_with("https://") {
+            findings.add(
+                &node.at,
+                "credentials travel by https only.",
+                "Write https://…; for a practice CRM set base_url on the connection.",
+            );
+        } else if path {
+            findings.add(&node.at, "a host holds no path.", "Write the path with each request.");
+        }
+        Some((environment.clone(), template))
+    };
+    let hosts: BTreeMap<String, Template> = node.entries(findings).unwrap_or_default().iter().filter_map(entry).collect();
+    if hosts.is_empty() {
+        findings.add(&node.at, "there is no host.", "Write any = \"https://…\".");
+    }
+    hosts
+}
+
+fn budgets_of(node: &Node, findings: &Findings) -> Vec<BucketLimit> {
+    let mut fields = Fields::of(node, findings);
+    let general = fields.need("general", "Write [budget.general].");
+    let search = fields.get("search");
+    fields.end();
+    let mut limits = Vec::new();
+    for (bucket, node) in [(Bucket::General, general), (Bucket::Search, search)] {
+        let Some(node) = node else { continue };
+        let read = serde_json::from_value::<BudgetText>(node.to_json()).map_err(|error| error.to_string());
+        match read.and_then(|text| text.check(bucket)) {
+            Ok(limit) => limits.push(limit),
+            Err(problem) => findings.add(
+                &node.at,
+                format!("{problem}."),
+                "Write calls, window_secs, per_second and burst, so that no window is overdrawn.",
+            ),
+        }
+    }
+    limits
+}
+
+fn refused_of(node: &Node, findings: &Findings) -> Vec<(Place, Vec<String>)> {
+    let entry = |(at, node): &(String, Node)| {
+        let place = match Place::parse(at) {
+            Ok(place) => place,
+            Err(problem) => {
+                findings.add(&node.at, problem, "Write a JSON pointer such as /success.");
+                return None;
+            }
+        };
+        Some((place, node.texts(findings).into_iter().map(str::to_owned).collect()))
+    };
+    node.entries(findings).unwrap_or_default().iter().filter_map(entry).collect()
+}
+
+fn errors_of(words: &Node, rules: Option<&Node>, findings: &Findings) -> Option<ErrorTable> {
+    let read = serde_json::from_value::<Words>(words.to_json());
+    let told = match read {
+        Ok(told) => told,
+        Err(error) => {
+            findings.add(
+                &words.at,
+                format!("{error}."),
+                "Write message, code, property and existing as lists of { at = \"/…\" }.",
+            );
+            return None;
+        }
+    };
+    let nodes = rules.and_then(|node| node.list(findings)).unwrap_or_default();
+    let mut texts = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        match serde_json::from_value::<RuleText>(node.to_json()) {
+            Ok(text) => texts.push(text),
+            Err(error) => findings.add(&node.at, format!("{error}."), "Write rule, when and then."),
+        }
+    }
+    if texts.len() < nodes.len() {
+        return None;
+    }
+    match ErrorTable::build(texts, told) {
+        Ok(table) => Some(table),
+        Err((at, problem)) => {
+            let node = at.and_then(|at| nodes.get(at)).unwrap_or(words);
+            findings.add(&node.at, format!("{problem}."), "The first rule that matches counts: see the rules above it.");
+            None
+        }
+    }
+}
+
+impl AccountForm {
+    fn read(node: &Node, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
+        let mut fields = Fields::of(node, findings);
+        let form = Form::read(&mut fields, &Method::GET, scope, findings);
+        let id = fields.need("id", "Write where the account's id stands.").and_then(|node| place(node, findings));
+        let environment =
+            fields.need("environment", "Write { at = …, words = { … } }, or \"untold\" where the CRM does not say.");
+        let environment = environment.and_then(|node| {
+            if node.to_json().as_str() == Some("untold") {
+                return Some(None);
+            }
+            let mut fields = Fields::of(node, findings);
+            let at = fields.need("at", "Write where the word stands.").and_then(|node| place(node, findings));
+            let words = fields.need("words", "Write what the CRM's words mean, such as words = { true = \"sandbox\" }.");
+            let words = words.map(|node| texts_of(node, findings)).unwrap_or_default();
+            fields.end();
+            Some(Some((at?, words)))
+        });
+        fields.end();
+        Some(Self { form: form?, id: id?, environment: environment? })
+    }
+}

@@ -1,0 +1,292 @@
+//! The engine: speaks to a CRM as its file under `connectors/` describes it. Decides how Tidemark's questions become calls; never retries, never paces, never remembers a record.
+
+mod answer;
+mod asking;
+mod body;
+mod calling;
+mod connector;
+mod filter;
+mod findings;
+mod hole;
+mod moment;
+mod node;
+mod object;
+mod outcome;
+mod place;
+mod quote;
+mod reading;
+mod request;
+mod row;
+mod sending;
+mod session;
+mod shape;
+mod signing;
+mod template;
+mod writing;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+use tidemark_core::failure::{Class, Failure};
+use tidemark_core::record::{Record, RemoteId};
+use tidemark_core::source::{Page, SourceTraits};
+use tidemark_core::spec::ConnectionSpec;
+
+pub use connector::Connector;
+pub use findings::{Finding, LoadError};
+
+use crate::connect::ConnectError;
+use crate::http::{Client, ClientSpec, Intent, trimmed};
+use crate::{Account, Answer, Bucket, BucketLimit, Crm, LookUp, Need, Outcomes, PageRequest, Property, ReadIds, WriteBatch};
+use calling::Question;
+use hole::{Constants, Source};
+use row::Learned;
+use session::Session;
+use signing::Signing;
+
+/// One account of one CRM behind one set of credentials.
+#[derive(Debug)]
+pub struct Engine {
+    connector: Connector,
+    client: Client,
+    /// The connection names the host itself.
+    own_host: bool,
+    environment: String,
+    constants: Constants,
+    session: Session,
+    signing_in: tokio::sync::Mutex<()>,
+    limits: Vec<BucketLimit>,
+    request_life: Option<Duration>,
+    /// What each object's properties are, as the CRM says.
+    learned: RwLock<BTreeMap<String, Learned>>,
+    /// `(object, property)` that `describe` found to be unique, beyond those the file declares.
+    unique: RwLock<BTreeSet<(String, String)>>,
+}
+
+impl Engine {
+    /// Connects as the file says, with the settings and secrets of the connection.
+    pub fn connect(
+        spec: &ConnectionSpec,
+        secrets: &BTreeMap<String, SecretString>,
+        connector: Connector,
+    ) -> Result<Self, ConnectError> {
+        let constants = Constants {
+            settings: settings(spec, &connector)?,
+            secrets: needed(spec, secrets, &connector)?,
+            signed_in: BTreeMap::new(),
+        };
+        let wrong = |what: String| ConnectError::Setting { connection: spec.name.clone(), what };
+        let host = connector.hosts.get(&spec.environment).or_else(|| connector.hosts.get("any"));
+        let host = host.ok_or_else(|| {
+            let known: Vec<&str> = connector.hosts.keys().map(String::as_str).collect();
+            wrong(format!(
+                "{} has no host for the environment `{}`; known are {}",
+                connector.vendor,
+                spec.environment,
+                known.join(", ")
+            ))
+        })?;
+        let sign_host = match &connector.signing {
+            Signing::Token(signing) => signing.host.as_ref(),
+            Signing::Header { .. } | Signing::Basic { .. } => None,
+        };
+        for hole in [Some(host), sign_host].into_iter().flatten().flat_map(template::Template::holes) {
+            if let Source::Config(name) = &hole.source {
+                let text = constants.settings.get(name).map(String::as_str).unwrap_or_default();
+                if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-')) {
+                    return Err(wrong(format!(
+                        "settings.{name} is part of a host: letters, digits, `.` and `-` are all it may hold"
+                    )));
+                }
+            }
+        }
+        let values = hole::Values { constants: Some(&constants), ..hole::Values::default() };
+        // The API's own host may be known only once signed in.
+        let first = [Some(host), sign_host].into_iter().flatten().find_map(|template| template.text(&values).ok());
+        let base = spec.base_url.clone().or(first).ok_or_else(|| wrong("no host is known before signing in".to_owned()))?;
+        let client = ClientSpec {
+            base: &base,
+            deadline: spec.call_deadline,
+            quota_header: connector.quota_header.as_ref().map(reqwest::header::HeaderName::as_str),
+            plain_http: spec.environment != "production",
+        };
+        let client = Client::unsigned(client).map_err(|source| ConnectError::Client { connection: spec.name.clone(), source })?;
+        constants.secrets().for_each(|secret| client.hide(secret.clone()));
+        let limits = connector.budgets.iter().map(|limit| crate::description::asked_of(*limit, &spec.budget)).collect();
+        Ok(Self {
+            connector,
+            client,
+            own_host: spec.base_url.is_some(),
+            environment: spec.environment.clone(),
+            constants,
+            session: Session::default(),
+            signing_in: tokio::sync::Mutex::default(),
+            limits,
+            request_life: spec.request_life,
+            learned: RwLock::default(),
+            unique: RwLock::default(),
+        })
+    }
+
+    fn constants_with_token(&self) -> Constants {
+        let token = self.session.current(Instant::now());
+        self.constants.with_kept(token.as_deref())
+    }
+
+    fn signed_in(&self) -> bool {
+        !matches!(self.connector.signing, Signing::Token(_)) || self.session.current(Instant::now()).is_some()
+    }
+}
+
+/// What the file asks a connection for, checked.
+fn settings(spec: &ConnectionSpec, connector: &Connector) -> Result<BTreeMap<String, String>, ConnectError> {
+    let wrong = |what: String| ConnectError::Setting { connection: spec.name.clone(), what };
+    if let Some(name) = spec.settings.keys().find(|name| !connector.settings.contains_key(*name)) {
+        let known: Vec<&str> = connector.settings.keys().map(String::as_str).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        return Err(wrong(format!("settings.{name} is not known to {}; known are {known}", connector.name)));
+    }
+    let mut settings = BTreeMap::new();
+    for (name, setting) in &connector.settings {
+        let text = spec.settings.get(name).or(setting.usual.as_ref());
+        let text = text.ok_or_else(|| wrong(format!("settings.{name} is missing: {}", setting.about)))?;
+        if !setting.one_of.is_empty() && !setting.one_of.contains(text) {
+            return Err(wrong(format!("settings.{name} is `{text}`; write one of {}", setting.one_of.join(", "))));
+        }
+        settings.insert(name.clone(), text.clone());
+    }
+    Ok(settings)
+}
+
+fn needed(
+    spec: &ConnectionSpec,
+    secrets: &BTreeMap<String, SecretString>,
+    connector: &Connector,
+) -> Result<BTreeMap<String, SecretString>, ConnectError> {
+    let mut found = BTreeMap::new();
+    for (name, about) in &connector.secrets {
+        let secret = secrets.get(name).cloned().map(trimmed).filter(|secret| !secret.expose_secret().is_empty());
+        let missing =
+            || ConnectError::MissingSecret { connection: spec.name.clone(), key: name.clone(), about: format!(": {about}") };
+        found.insert(name.clone(), secret.ok_or_else(missing)?);
+    }
+    Ok(found)
+}
+
+#[async_trait]
+impl Crm for Engine {
+    fn connector(&self) -> &str {
+        &self.connector.name
+    }
+
+    fn traits(&self, object: &str) -> Result<SourceTraits, Failure> {
+        let mut traits = self.object(object)?.traits.clone();
+        traits.request_life = self.request_life.unwrap_or(traits.request_life);
+        Ok(traits)
+    }
+
+    fn limits(&self) -> Vec<BucketLimit> {
+        self.limits.clone()
+    }
+
+    fn archive_leaves(&self) -> Option<&str> {
+        self.connector.archive_leaves.as_deref()
+    }
+
+    fn search_bucket(&self) -> Bucket {
+        let own = self.limits.iter().any(|limit| limit.bucket == Bucket::Search);
+        if own { Bucket::Search } else { Bucket::General }
+    }
+
+    fn is_unique(&self, object: &str, property: &str) -> bool {
+        let declared =
+            self.object(object).ok().and_then(|object| object.shape.property(property)).is_some_and(|property| property.unique);
+        declared || self.unique.read().unwrap_or_else(PoisonError::into_inner).contains(&(object.to_owned(), property.to_owned()))
+    }
+
+    fn need(&self, object: &str) -> Option<Need> {
+        if !self.signed_in() {
+            return Some(Need::SignIn);
+        }
+        let describes = self.object(object).is_ok_and(|object| object.describe.is_some());
+        let known = self.learned.read().unwrap_or_else(PoisonError::into_inner).contains_key(object);
+        (describes && !known).then(|| Need::Describe(object.to_owned()))
+    }
+
+    async fn meet(&self, need: &Need) -> Answer<()> {
+        let object = match need {
+            Need::SignIn => return self.sign_in().await,
+            Need::Describe(object) => object,
+        };
+        let answer = self.read_properties(object).await;
+        let result = match answer.result {
+            Ok(_) => Ok(()),
+            // Who may not read what an object is made of goes without: values are sent as texts, and a CRM that wants them otherwise says so.
+            Err(failure) if matches!(failure.class, Class::Scope | Class::Schema | Class::Gone | Class::Rejected) => {
+                tracing::warn!("the types of {object} are not known: {failure}");
+                self.learned.write().unwrap_or_else(PoisonError::into_inner).insert(object.clone(), Learned::default());
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        };
+        Answer { result, callout: answer.callout }
+    }
+
+    async fn account(&self) -> Answer<Account> {
+        self.read_account().await
+    }
+
+    async fn describe(&self, object: &str) -> Answer<Vec<Property>> {
+        self.read_properties(object).await
+    }
+
+    async fn create_key_property(&self, object: &str, property: &str) -> Answer<()> {
+        let tried = format!("making the property {property} of {object}");
+        let form = self.object(object).map(|object| object.create_key.as_ref());
+        let built = match form {
+            Ok(Some(form)) => form.build(&hole::Values { property: Some(property), ..self.values() }),
+            Ok(None) => {
+                let what =
+                    format!("{} has no property that could hold our key alone: leave external_key out", self.connector.vendor);
+                return asking::refuse(tried, Failure::new(Class::Schema, what));
+            }
+            Err(failure) => return asking::refuse(tried, failure),
+        };
+        self.call(Question { intent: Intent::Write, built, taken: Vec::new(), tried }).await.settle(|_| Ok(()))
+    }
+
+    async fn read_page(&self, request: &PageRequest<'_>) -> Answer<Page> {
+        self.page(request).await
+    }
+
+    async fn read_ids(&self, request: &ReadIds<'_>) -> Answer<Vec<Record>> {
+        self.ids(request, false).await
+    }
+
+    async fn read_archived(&self, request: &ReadIds<'_>) -> Answer<Vec<Record>> {
+        self.ids(request, true).await
+    }
+
+    async fn look_up(&self, request: &LookUp<'_>) -> Answer<Vec<Record>> {
+        self.look(request).await
+    }
+
+    async fn write(&self, batch: &WriteBatch<'_>) -> Answer<Outcomes> {
+        self.write_batch(batch).await
+    }
+
+    async fn read_references(&self, object: &str, target: &str, ids: &[RemoteId]) -> Answer<Vec<(RemoteId, Vec<RemoteId>)>> {
+        self.referred(object, target, ids).await
+    }
+
+    async fn refer(&self, object: &str, target: &str, pairs: &[(RemoteId, RemoteId)]) -> Answer<Vec<Result<(), Failure>>> {
+        self.refer_to(object, target, pairs, false).await
+    }
+
+    async fn unrefer(&self, object: &str, target: &str, pairs: &[(RemoteId, RemoteId)]) -> Answer<Vec<Result<(), Failure>>> {
+        self.refer_to(object, target, pairs, true).await
+    }
+}

@@ -1,0 +1,125 @@
+//! Decides which credentials go with a request, and when a token has to be asked for. Holds the token of this process; asks nobody.
+//!
+//! A token that was taken once and is refused later has worn out: it is forgotten, and the work goes on after the next one. A token that is refused while it is new
+//! means that the credentials themselves are no longer good. Where several processes are to share one token, `keep` and `current` are where a shared place belongs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value as Json;
+
+use super::place::scalar;
+use super::signing::{Kept, TokenSigning};
+
+/// A token is renewed this long before it is said to end: a call takes time, and clocks differ.
+const EARLY: Duration = Duration::from_secs(60);
+
+/// One token and what came with it.
+pub(super) struct Token {
+    secret: SecretString,
+    ends: Option<Instant>,
+    pub(super) kept: BTreeMap<String, String>,
+    proven: RwLock<bool>,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").finish_non_exhaustive()
+    }
+}
+
+impl Token {
+    /// Reads the answer to signing in; `Err` says what it lacks.
+    pub(super) fn read(signing: &TokenSigning, body: &Json, now: Instant) -> Result<Self, &'static str> {
+        let secret = signing.token.find(body).and_then(scalar).ok_or("it holds no token")?;
+        let told = signing.lifetime.as_ref().and_then(|at| scalar(at.find(body)?)?.parse::<u64>().ok());
+        let lifetime = told.or(signing.lifetime_secs.map(u64::from)).map(Duration::from_secs);
+        let early = |lifetime: Duration| lifetime.saturating_sub(EARLY.min(lifetime / 2));
+        let mut kept = BTreeMap::new();
+        for (name, Kept { at, within }) in &signing.keep {
+            let text = at.find(body).and_then(scalar).ok_or("it lacks what later requests need")?;
+            if !within.is_empty() && !is_within(&text, within) {
+                return Err("it names an address of another host");
+            }
+            kept.insert(name.clone(), text);
+        }
+        Ok(Self {
+            secret: SecretString::from(secret),
+            ends: lifetime.and_then(|lifetime| now.checked_add(early(lifetime))),
+            kept,
+            proven: RwLock::new(false),
+        })
+    }
+
+    pub(super) fn text(&self) -> &str {
+        self.secret.expose_secret()
+    }
+
+    pub(super) fn secret(&self) -> SecretString {
+        self.secret.clone()
+    }
+
+    fn is_live(&self, now: Instant) -> bool {
+        self.ends.is_none_or(|ends| now < ends)
+    }
+
+    /// The CRM took it.
+    pub(super) fn prove(&self) {
+        *self.proven.write().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    pub(super) fn is_proven(&self) -> bool {
+        *self.proven.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An `https` address whose host is one of these, or below one.
+fn is_within(text: &str, hosts: &[String]) -> bool {
+    let Ok(url) = reqwest::Url::parse(text) else { return false };
+    let host = url.host_str().unwrap_or_default().to_lowercase();
+    let below = |suffix: &String| host == *suffix || host.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.ends_with('.'));
+    url.scheme() == "https" && url.username().is_empty() && hosts.iter().any(below)
+}
+
+/// The token in use.
+#[derive(Debug, Default)]
+pub(super) struct Session(RwLock<Option<Arc<Token>>>);
+
+impl Session {
+    pub(super) fn current(&self, now: Instant) -> Option<Arc<Token>> {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().filter(|token| token.is_live(now)).cloned()
+    }
+
+    pub(super) fn keep(&self, token: Token) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(token));
+    }
+
+    /// Forgets this token, and no newer one.
+    pub(super) fn forget(&self, worn: &Arc<Token>) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if held.as_ref().is_some_and(|token| Arc::ptr_eq(token, worn)) {
+            *held = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_within;
+
+    #[test]
+    fn credentials_go_to_no_host_but_the_vendors() {
+        let hosts = ["salesforce.com".to_owned()];
+        let check = |text: &str, expect: bool| assert_eq!(is_within(text, &hosts), expect, "{text}");
+        check("https://acme.my.salesforce.com", true);
+        check("https://salesforce.com", true);
+        check("https://evilsalesforce.com", false);
+        check("https://salesforce.com.evil.test", false);
+        check("http://acme.my.salesforce.com", false);
+        check("https://me@acme.my.salesforce.com", false);
+        check("acme.my.salesforce.com", false);
+    }
+}
