@@ -14,7 +14,7 @@ use crate::http::ClientError;
 use crate::{Crm, hooks, hubspot};
 
 /// Every connector of this build.
-pub const CONNECTORS: [&str; 4] = [hubspot::NAME, "pipedrive", ZAPIER, IFTTT];
+pub const CONNECTORS: [&str; 6] = [hubspot::NAME, "mailchimp", "pipedrive", "salesforce", ZAPIER, IFTTT];
 
 /// Why a connection cannot be spoken to; all of it is configuration.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +44,11 @@ pub enum ConnectError {
 }
 
 /// The files that the engine speaks by.
-const FILES: [(&str, &str, &str); 1] =
-    [("pipedrive", "connectors/pipedrive.toml", include_str!("../../../connectors/pipedrive.toml"))];
+const FILES: [(&str, &str, &str); 3] = [
+    ("mailchimp", "connectors/mailchimp.toml", include_str!("../../../connectors/mailchimp.toml")),
+    ("pipedrive", "connectors/pipedrive.toml", include_str!("../../../connectors/pipedrive.toml")),
+    ("salesforce", "connectors/salesforce.toml", include_str!("../../../connectors/salesforce.toml")),
+];
 
 /// Makes the connector that `spec.connector` names. `secrets` are keyed as in `secret.token`.
 pub fn connect(spec: &ConnectionSpec, secrets: &BTreeMap<String, SecretString>) -> Result<Arc<dyn Crm>, ConnectError> {

@@ -4,7 +4,11 @@ use std::fmt::Write as _;
 
 use tidemark_crm::engine::Connector;
 
-const PIPEDRIVE: &str = include_str!("../../../connectors/pipedrive.toml");
+const SHIPPED: [(&str, &str); 3] = [
+    ("pipedrive", include_str!("../../../connectors/pipedrive.toml")),
+    ("mailchimp", include_str!("../../../connectors/mailchimp.toml")),
+    ("salesforce", include_str!("../../../connectors/salesforce.toml")),
+];
 
 /// The smallest file with every part in it that the cases change.
 const SMALL: &str = r#"
@@ -87,7 +91,9 @@ fn the_smallest_file_loads() {
 
 #[test]
 fn the_shipped_files_load() {
-    Connector::load("pipedrive", "connectors/pipedrive.toml", PIPEDRIVE).map_err(|error| error.to_string()).unwrap();
+    for (name, text) in SHIPPED {
+        Connector::load(name, name, text).map_err(|error| error.to_string()).unwrap();
+    }
 }
 
 #[test]
@@ -163,7 +169,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "{from|rfc3339_secs}",
         "{form|rfc3339_secs}",
-        "read.query.since: there is no hole {form} here. Holes here are {from}, {until}, {fields}, {rows_max}, {config.list}.",
+        "read.query.since: there is no hole {form} here. Holes here are {from}, {until}, {fields}, {rows_max}, {object}, {config.list}.",
     ),
     (
         "term = \"{value}\"",
@@ -180,7 +186,7 @@ const CASES: &[(&str, &str, &str)] = &[
         "body = { x = \"a {row}\" }\noutcome",
         "create.body.x: {row} is JSON and stands only alone in a body.",
     ),
-    ("body = \"{row}\"\noutcome", "body = { \"{id}\" = 1 }\noutcome", "a name has no holes."),
+    ("body = \"{row}\"\noutcome", "body = { \"{id}\" = 1 }\noutcome", "create.body.{id}: there is no hole {id} here."),
     ("path = \"/people/search\"", "path = \"people/search\"", "look_up.path: the path `people/search` does not begin with /."),
     ("path = \"/people/search\"", "path = \"/people?x=1\"", "look_up.path: a path holds neither a query nor encoded signs."),
     ("path = \"/people/search\"", "path = \"/people\"\nbody = { a = 1 }", "look_up: a GET has no body."),

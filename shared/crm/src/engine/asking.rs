@@ -15,6 +15,7 @@ use tidemark_core::window::Window;
 use super::Engine;
 use super::answer::{Behind, without_repeats};
 use super::calling::{Question, json_of};
+use super::connector::is_name;
 use super::hole::Values;
 use super::object::{Asking, Object};
 use super::place::scalar;
@@ -31,8 +32,8 @@ struct Wanted<'a> {
 
 impl Engine {
     pub(super) fn object(&self, name: &str) -> Result<&Object, Failure> {
-        self.connector.objects.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.connector.objects.keys().map(String::as_str).collect();
+        self.connector.object(name).ok_or_else(|| {
+            let known: Vec<&str> = self.connector.objects().collect();
             Failure::new(
                 Class::Schema,
                 format!("{} has no object `{name}` here; known are {}", self.connector.vendor, known.join(", ")),
@@ -40,8 +41,8 @@ impl Engine {
         })
     }
 
-    pub(super) fn values(&self) -> Values<'_> {
-        Values { constants: Some(&self.constants), ..Values::default() }
+    pub(super) fn values<'a>(&'a self, object: &'a str) -> Values<'a> {
+        Values { object: Some(object), constants: Some(&self.constants), ..Values::default() }
     }
 
     /// Records outside the window are kept: what they hold is no less true.
@@ -60,8 +61,8 @@ impl Engine {
         };
         let question = ask(&object.traits, &place, request.rows_max);
         let fields = object.shape.asked(request.properties, request.external_key);
-        let values = Values { fields: &fields, ..self.values() };
-        let built = object.reading.request(question, object.traits.precision_ms, values);
+        let values = Values { fields: &fields, ..self.values(request.object) };
+        let built = named(&fields).and_then(|()| object.reading.request(question, object.traits.precision_ms, values));
         let wanted = Wanted { properties: request.properties, external_key: request.external_key };
         let taken = object.reading.rows.empty_status.clone();
         let host = self.host_of_pages();
@@ -102,7 +103,7 @@ impl Engine {
         };
         let ids: Vec<&str> = request.ids.iter().map(RemoteId::as_str).collect();
         let wanted = Wanted { properties: request.properties, external_key: request.external_key };
-        let values = Values { ids: &ids, ..self.values() };
+        let values = Values { ids: &ids, ..self.values(name) };
         let alone = ids.len() == 1;
         let mut answer = self.ask(asking, values, object, &wanted, tried).await;
         // Asked for by itself, a record that is not there is an answer.
@@ -131,8 +132,12 @@ impl Engine {
         }
         let texts: Vec<&str> = request.values.iter().map(String::as_str).collect();
         let wanted = Wanted { properties: request.properties, external_key: request.external_key };
-        let values = Values { values: &texts, property: Some(request.property), ..self.values() };
+        let values = Values { values: &texts, property: Some(request.property), ..self.values(request.object) };
         let mut answer = self.ask(&looking.asking, values, object, &wanted, tried).await;
+        // What is looked up by itself and is not there is an answer, too.
+        if texts.len() == 1 && answer.result.as_ref().is_err_and(|failure| failure.class == Class::Gone) {
+            answer.result = Ok(Vec::new());
+        }
         if let (true, Ok(records), [value]) = (looking.trusts, &mut answer.result, request.values) {
             for record in records {
                 trust(record, request, value);
@@ -150,7 +155,8 @@ impl Engine {
         tried: String,
     ) -> Answer<Vec<Record>> {
         let fields = object.shape.asked(wanted.properties, wanted.external_key);
-        let built = asking.form.build(&Values { fields: &fields, ..values });
+        let names: Vec<&str> = fields.iter().copied().chain(values.property).collect();
+        let built = named(&names).and_then(|()| asking.form.build(&Values { fields: &fields, ..values }));
         let taken = asking.rows.empty_status.clone();
         let exchange = self.call(Question { intent: Intent::Read, built, taken, tried }).await;
         exchange.settle(|reply| read_rows(&reply, &asking.rows, object, wanted).map(|(_, records)| without_repeats(records)))
@@ -158,7 +164,7 @@ impl Engine {
 
     pub(super) async fn read_account(&self) -> Answer<Account> {
         let form = &self.connector.account;
-        let built = form.form.build(&self.values());
+        let built = form.form.build(&self.values(""));
         let tried = "reading the account".to_owned();
         let exchange = self.call(Question { intent: Intent::Read, built, taken: Vec::new(), tried }).await;
         exchange.settle(|reply| {
@@ -187,7 +193,7 @@ impl Engine {
         let Some(describing) = &object.describe else {
             return refuse(tried, Failure::new(Class::Schema, format!("{} does not describe {name}", self.connector.vendor)));
         };
-        let built = describing.form.build(&self.values());
+        let built = describing.form.build(&self.values(name));
         let taken = describing.rows.empty_status.clone();
         let exchange = self.call(Question { intent: Intent::Read, built, taken, tried }).await;
         exchange.settle(|reply| {
@@ -199,7 +205,7 @@ impl Engine {
             for row in rows {
                 let Some(name) = describing.name.find(row).and_then(scalar) else { continue };
                 let name = match &describing.prefix {
-                    Some((mark, prefix)) if mark.stands_in(row) => format!("{prefix}{name}"),
+                    Some((mark, prefix)) if mark.as_ref().is_none_or(|mark| mark.stands_in(row)) => format!("{prefix}{name}"),
                     _ => name,
                 };
                 let word = describing.kind.find(row).and_then(scalar).unwrap_or_default();
@@ -275,6 +281,14 @@ fn trust(record: &mut Record, request: &LookUp<'_>, value: &str) {
     }
     if request.external_key == Some(request.property) {
         record.external_key = Some(value.to_owned());
+    }
+}
+
+/// Names reach queries as they are, so that nothing but a name may be one.
+pub(super) fn named(names: &[&str]) -> Result<(), String> {
+    match names.iter().find(|name| !is_name(name)) {
+        Some(name) => Err(format!("`{name}` cannot be the name of a property")),
+        None => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::findings::Findings;
-use super::hole::Values;
+use super::hole::{Source, Values};
 use super::node::{Node, Value};
 use super::template::{Hole, Position, Scope, Template};
 
@@ -12,7 +12,7 @@ pub(super) enum Body {
     Text(Template),
     Constant(Json),
     List(Vec<Body>),
-    Object(Vec<(String, Body)>),
+    Object(Vec<(Template, Body)>),
 }
 
 impl Body {
@@ -27,11 +27,12 @@ impl Body {
             }
             Value::Table(entries) => {
                 let entry = |(name, node): &(String, Node)| {
-                    if name.contains(['{', '}']) {
-                        findings.add(&node.at, "a name has no holes.", "Put holes into values only.");
+                    let key = Template::parse(name, Position::Query, &node.at, scope, findings)?;
+                    if key.holes().any(|hole| hole.source != Source::Property) {
+                        findings.add(&node.at, "a name has no hole but {property}.", "Put other holes into values.");
                         return None;
                     }
-                    Some((name.clone(), Self::read(node, scope, findings)?))
+                    Some((key, Self::read(node, scope, findings)?))
                 };
                 entries.iter().map(entry).collect::<Option<_>>().map(Self::Object)
             }
@@ -44,7 +45,7 @@ impl Body {
             Self::Constant(json) => json.clone(),
             Self::List(items) => Json::Array(items.iter().map(|item| item.build(values)).collect::<Result<_, _>>()?),
             Self::Object(entries) => {
-                let entry = |(name, body): &(String, Self)| Ok((name.clone(), body.build(values)?));
+                let entry = |(name, body): &(Template, Self)| Ok((name.text(values)?, body.build(values)?));
                 Json::Object(entries.iter().map(entry).collect::<Result<Map<_, _>, String>>()?)
             }
         })

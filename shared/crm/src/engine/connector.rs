@@ -36,7 +36,9 @@ pub struct Connector {
     /// An answer that is called a success by its status, and says otherwise.
     refused: Vec<(Place, Vec<String>)>,
     pub(super) errors: ErrorTable,
-    pub(super) objects: BTreeMap<String, Object>,
+    objects: BTreeMap<String, Object>,
+    /// What an object that is not listed is like.
+    object_default: Option<Object>,
 }
 
 /// What a connection has to say beside its secrets.
@@ -69,7 +71,12 @@ impl Connector {
 
     /// What is declared of an object.
     pub fn traits(&self, object: &str) -> Option<&SourceTraits> {
-        self.objects.get(object).map(|object| &object.traits)
+        self.object(object).map(|object| &object.traits)
+    }
+
+    /// The object's own description, or the default one of an object that is not listed.
+    pub(super) fn object(&self, name: &str) -> Option<&Object> {
+        self.objects.get(name).or_else(|| self.object_default.as_ref().filter(|_| is_name(name)))
     }
 
     pub fn objects(&self) -> impl Iterator<Item = &str> {
@@ -90,7 +97,7 @@ impl Connector {
         let secrets = fields.get("secret").map(|node| secrets(node, findings)).unwrap_or_default();
         let setting_names: Vec<String> = settings.keys().cloned().collect();
         let secret_names: Vec<String> = secrets.keys().cloned().collect();
-        let scope = Scope { plain: &[], settings: &setting_names, secrets: &[], signed_in: &[] };
+        let scope = Scope { plain: &[], object: false, settings: &setting_names, secrets: &[], signed_in: &[] };
         let with_secrets = Scope { secrets: &secret_names, ..scope.clone() };
         let signing = fields.need("auth", "Write [auth] with kind and what it needs.");
         let signing = signing.and_then(|node| Signing::read(node, &with_secrets, findings));
@@ -116,14 +123,22 @@ impl Connector {
         let rules = fields.get("error");
         let errors = words.and_then(|words| errors_of(words, rules, findings));
         let mut objects = BTreeMap::new();
-        let written = fields.need("object", "Write [object.NAME] for each object.");
-        for (name, node) in written.and_then(|node| node.entries(findings)).unwrap_or_default() {
-            objects.extend(Object::read(node, timing, &scope, findings).map(|object| (name.clone(), object)));
+        let usual = fields.get("object_default");
+        let written = fields.get("object").and_then(|node| node.entries(findings)).unwrap_or_default();
+        if usual.is_none() && written.is_empty() {
+            findings.add(fields.at, "there is no object.", "Write [object.NAME] for each object, or [object_default].");
+        }
+        let of_object = Scope { object: true, ..scope.clone() };
+        let object_default = usual.and_then(|node| Object::read(node, timing, &of_object, findings));
+        for (name, node) in written {
+            let whole = node.completed_by(usual);
+            objects.extend(Object::read(&whole, timing, &of_object, findings).map(|object| (name.clone(), object)));
         }
         fields.end();
         let Head { name, vendor, archive_leaves, quota_header } = head?;
         for (name, object) in &objects {
-            for target in object.references.keys().filter(|target| !objects.contains_key(*target)) {
+            let unknown = |target: &&String| usual.is_none() && !objects.contains_key(*target);
+            for target in object.references.keys().filter(unknown) {
                 let at = At { line: 1, place: format!("object.{name}.reference.{target}") };
                 findings.add(&at, "there is no such object.", "Name one of the file's objects.");
             }
@@ -142,8 +157,14 @@ impl Connector {
             refused,
             errors: errors?,
             objects,
+            object_default,
         })
     }
+}
+
+/// What can be an object's or a property's name: nothing in it means anything in a path or a query.
+pub(super) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
 }
 
 struct Head {

@@ -57,6 +57,8 @@ pub(super) enum Source {
     Key,
     Row,
     Rows,
+    /// The object's name as the mapping writes it.
+    Object,
     /// `settings.NAME` of the connection.
     Config(String),
     /// `secret.NAME` of the connection.
@@ -65,7 +67,8 @@ pub(super) enum Source {
     SignedIn(String),
 }
 
-const PLAIN: [(&str, Source, Kind); 17] = [
+const PLAIN: [(&str, Source, Kind); 18] = [
+    ("object", Source::Object, Kind::Name),
     ("from", Source::From, Kind::Moment),
     ("until", Source::Until, Kind::Moment),
     ("after_time", Source::AfterTime, Kind::Moment),
@@ -127,6 +130,7 @@ pub(super) struct Values<'a> {
     pub(super) rows_max: Option<u64>,
     pub(super) fields: &'a [&'a str],
     pub(super) ids: &'a [&'a str],
+    pub(super) object: Option<&'a str>,
     pub(super) property: Option<&'a str>,
     pub(super) values: &'a [&'a str],
     pub(super) key: Option<&'a str>,
@@ -172,6 +176,7 @@ impl<'a> Values<'a> {
             Source::Fields => Some(Found::Texts(self.fields)),
             Source::Id => one(self.ids),
             Source::Ids => Some(Found::Texts(self.ids)),
+            Source::Object => self.object.map(Found::Text),
             Source::Property => self.property.map(Found::Text),
             Source::Value => one(self.values),
             Source::Values => Some(Found::Texts(self.values)),

@@ -247,7 +247,7 @@ impl Crm for Engine {
         let tried = format!("making the property {property} of {object}");
         let form = self.object(object).map(|object| object.create_key.as_ref());
         let built = match form {
-            Ok(Some(form)) => form.build(&hole::Values { property: Some(property), ..self.values() }),
+            Ok(Some(form)) => form.build(&hole::Values { property: Some(property), ..self.values(object) }),
             Ok(None) => {
                 let what =
                     format!("{} has no property that could hold our key alone: leave external_key out", self.connector.vendor);

@@ -111,6 +111,16 @@ impl Node {
         }
     }
 
+    /// The same table, with what it does not say itself.
+    pub(super) fn completed_by(&self, usual: Option<&Self>) -> Self {
+        let mut whole = self.clone();
+        if let (Value::Table(own), Some(Self { value: Value::Table(usual), .. })) = (&mut whole.value, usual) {
+            let missing: Vec<_> = usual.iter().filter(|(name, _)| !own.iter().any(|(known, _)| known == name)).cloned().collect();
+            own.extend(missing);
+        }
+        whole
+    }
+
     /// One text, or a list of them.
     pub(super) fn texts<'n>(&'n self, findings: &Findings) -> Vec<&'n str> {
         match &self.value {

@@ -59,8 +59,8 @@ pub(super) struct Describing {
     pub(super) form: Form,
     pub(super) rows: Rows,
     pub(super) name: Place,
-    /// Set before the names of properties that are marked so.
-    pub(super) prefix: Option<(Mark, String)>,
+    /// Set before the names of properties, or of those that are marked so.
+    pub(super) prefix: Option<(Option<Mark>, String)>,
     pub(super) kind: Place,
     pub(super) kinds: BTreeMap<String, PropertyKind>,
     /// Where the options stand, and in each of them its value.
@@ -269,11 +269,12 @@ impl Describing {
         let name = fields.need("name", "Write where a property's name stands.").and_then(|node| place(node, findings));
         let prefix = fields.get("prefix").and_then(|node| {
             let mut fields = Fields::of(node, findings);
-            let mark = Mark::of(&mut fields, findings);
+            let marked = fields.get("at").is_some() || fields.get("is").is_some();
+            let mark = if marked { Mark::of(&mut fields, findings) } else { None };
             let text = fields.need("text", "Write the prefix, such as text = \"custom_fields.\".");
             let text = text.and_then(|node| node.text(findings)).map(str::to_owned);
             fields.end();
-            Some((mark?, text?))
+            Some((mark, text?))
         });
         let kind = fields.need("kind", "Write where a property's type stands.").and_then(|node| place(node, findings));
         let words = fields.need("kinds", "Write what the vendor's types mean, such as kinds = { double = \"number\" }.");

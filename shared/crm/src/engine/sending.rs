@@ -6,7 +6,7 @@ use tidemark_core::failure::{Class, Failure};
 use tidemark_core::record::RemoteId;
 
 use super::Engine;
-use super::asking::refuse;
+use super::asking::{named, refuse};
 use super::calling::{Question, json_of};
 use super::hole::Values;
 use super::object::Object;
@@ -47,7 +47,7 @@ impl Engine {
         let mut outcomes: Vec<Option<Failure>> = Vec::with_capacity(batch.items.len());
         for item in batch.items {
             let id: Vec<&str> = item.id.iter().map(RemoteId::as_str).collect();
-            let values = Values { ids: &id, key: item.key.as_deref(), property, ..self.values() };
+            let values = Values { ids: &id, key: item.key.as_deref(), property, ..self.values(batch.object) };
             let built = row(&object.shape, writing, &learned, item, &values);
             outcomes.push(built.as_ref().err().map(|unfit| unfit_failure(&tried, unfit)));
             rows.extend(built);
@@ -68,9 +68,10 @@ impl Engine {
             property,
             row: rows.first(),
             rows: Some(&all),
-            ..self.values()
+            ..self.values(batch.object)
         };
-        let built = writing.form.build(&values);
+        let names: Vec<&str> = property.into_iter().collect();
+        let built = named(&names).and_then(|()| writing.form.build(&values));
         let exchange = self.call(Question { intent: Intent::Write, built, taken: Vec::new(), tried }).await;
         exchange.settle(|reply| {
             if !reply.body.is_empty() && serde_json::from_slice::<serde::de::IgnoredAny>(&reply.body).is_err() {

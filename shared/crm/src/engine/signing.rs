@@ -162,30 +162,29 @@ impl TokenSigning {
         let refused = fields.get("refused").and_then(|node| place(node, findings));
         let kept = fields.get("keep").and_then(|node| node.entries(findings)).unwrap_or_default();
         let keep = kept.iter().filter_map(|(name, node)| Some((name.clone(), Kept::read(node, findings)?))).collect();
-        let name = fields.need("header", "Write the header that carries the token, such as header = \"Authorization\".");
-        let name = name.and_then(|node| header_name(node.text(findings)?, &node.at, findings));
-        let value = fields.need("value", "Write value = \"Bearer {token}\".");
-        let value = value.and_then(|node| {
-            let value = text(node, Position::Header, &Scope { plain: &["token"], ..scope.clone() })?;
-            if !value.holes().any(|hole| hole.source == Source::Token) {
-                findings.add(&node.at, "{token} is never used.", "Write value = \"Bearer {token}\".");
-            }
-            Some(value)
-        });
-        Some(Self {
-            host,
-            form: form?,
-            fields: sent,
-            client,
-            token: token?,
-            lifetime,
-            lifetime_secs,
-            refused,
-            keep,
-            name: name?,
-            value: value?,
-        })
+        let sends = fields.need("sends", "Write sends = { header = \"Authorization\", value = \"Bearer {token}\" }.");
+        let sends = sends.and_then(|node| sent_as(node, scope, findings));
+        let (name, value) = sends?;
+        Some(Self { host, form: form?, fields: sent, client, token: token?, lifetime, lifetime_secs, refused, keep, name, value })
     }
+}
+
+/// The header that carries the token.
+fn sent_as(node: &Node, scope: &Scope<'_>, findings: &Findings) -> Option<(HeaderName, Template)> {
+    let mut fields = Fields::of(node, findings);
+    let name = fields.need("header", "Write the header's name, such as header = \"Authorization\".");
+    let name = name.and_then(|node| header_name(node.text(findings)?, &node.at, findings));
+    let value = fields.need("value", "Write value = \"Bearer {token}\".");
+    let value = value.and_then(|node| {
+        let scope = Scope { plain: &["token"], ..scope.clone() };
+        let value = Template::parse(node.text(findings)?, Position::Header, &node.at, &scope, findings)?;
+        if !value.holes().any(|hole| hole.source == Source::Token) {
+            findings.add(&node.at, "{token} is never used.", "Write value = \"Bearer {token}\".");
+        }
+        Some(value)
+    });
+    fields.end();
+    Some((name?, value?))
 }
 
 impl Kept {

@@ -183,6 +183,8 @@ fn split(text: &str) -> Result<Vec<Result<String, &str>>, String> {
 #[derive(Debug, Clone)]
 pub(super) struct Scope<'a> {
     pub(super) plain: &'a [&'a str],
+    /// Inside an object's tables.
+    pub(super) object: bool,
     pub(super) settings: &'a [String],
     /// Secrets are for signing in, and reach no other request.
     pub(super) secrets: &'a [String],
@@ -195,12 +197,14 @@ impl Scope<'_> {
             Source::Config(name) => self.settings.contains(name),
             Source::Secret(name) => self.secrets.contains(name),
             Source::SignedIn(name) => self.signed_in.contains(name),
+            Source::Object => self.object,
             plain => self.plain.contains(&plain.name().as_str()),
         }
     }
 
     fn names(&self) -> String {
-        let plain = self.plain.iter().map(|name| format!("{{{name}}}"));
+        let object: &[&str] = if self.object { &["object"] } else { &[] };
+        let plain = self.plain.iter().chain(object).map(|name| format!("{{{name}}}"));
         let families = [("config", self.settings), ("secret", self.secrets), ("signed_in", self.signed_in)];
         let others = families.iter().flat_map(|(family, names)| names.iter().map(move |name| format!("{{{family}.{name}}}")));
         let all: Vec<String> = plain.chain(others).collect();
