@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tidemark_sandbox::Dialect;
 
 /// Keeps an order system's database and its CRMs in agreement, above all CRMs that send no webhooks.
 ///
@@ -43,7 +44,7 @@ pub(crate) enum Verb {
     /// Show Tidemark at work with a sample order database and a practice CRM.
     #[command(after_help = help::DEMO)]
     Demo(crate::demo::DemoArgs),
-    /// Run the practice CRM: HubSpot's dialect over HTTP, with a page to edit records and set the weather.
+    /// Run the practice CRM: a vendor's dialect over HTTP, with a page to edit records, set the weather and switch quirks.
     #[command(after_help = help::SANDBOX)]
     Sandbox(SandboxArgs),
     /// Look after the triggers that note which rows the order system changed: verify them, put them right, take them away.
@@ -351,16 +352,16 @@ pub(crate) struct SandboxArgs {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8625")]
     pub(crate) listen: SocketAddr,
-    /// The vendor's dialect to speak.
-    #[arg(long, default_value = "hubspot", value_parser = ["hubspot"])]
+    /// The vendor whose dialect it speaks.
+    #[arg(long, default_value = "hubspot", value_parser = Dialect::ALL.map(Dialect::name))]
     pub(crate) dialect: String,
-    /// The bearer token callers must send.
+    /// The token callers must send; also the refresh token and the client secret, where the vendor has them.
     #[arg(long, env = "SANDBOX_TOKEN", default_value = "pat-na1-sandbox", hide_env_values = true)]
     pub(crate) token: String,
     /// calm, or rough: 5xx, 429, lost answers, late commits, index lag.
     #[arg(long, default_value = "calm", value_parser = ["calm", "rough"])]
     pub(crate) weather: String,
-    /// Contacts to start with.
+    /// Contacts to start with, or what the vendor calls them.
     #[arg(long, default_value_t = 0)]
     pub(crate) records: u32,
     /// Seed of the weather's dice.

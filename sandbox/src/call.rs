@@ -1,9 +1,10 @@
 //! A call and its answer as plain values, so that the whole dialect can be tested without a network.
 
+use axum::{extract::Query, http::Uri};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Refusal, weather::Nature};
+use crate::Refusal;
 
 /// One HTTP request, already read to its end.
 #[derive(Debug, Clone)]
@@ -13,7 +14,8 @@ pub(crate) struct Call {
     /// As sent, without the query.
     pub(crate) path: String,
     pub(crate) query: Vec<(String, String)>,
-    pub(crate) authorization: Option<String>,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
 
@@ -21,6 +23,17 @@ impl Call {
     /// The path's parts, percent-decoded one by one: an encoded slash stays inside its part.
     pub(crate) fn segments(&self) -> Vec<String> {
         self.path.split('/').filter(|part| !part.is_empty()).map(percent_decoded).collect()
+    }
+
+    /// `name` in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The token of an `Authorization` header of the given scheme.
+    pub(crate) fn credential(&self, scheme: &str) -> Option<&str> {
+        let (sent, credential) = self.header("authorization")?.split_once(' ')?;
+        sent.eq_ignore_ascii_case(scheme).then_some(credential.trim())
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
@@ -44,31 +57,16 @@ impl Call {
         self.parameter(name) == Some("true")
     }
 
+    /// The fields of a body that is an HTML form.
+    pub(crate) fn form(&self) -> Result<Vec<(String, String)>, Refusal> {
+        let unreadable = || Refusal::invalid("The form could not be read");
+        let uri: Uri = format!("/?{}", self.body.trim()).parse().map_err(|_| unreadable())?;
+        Query::try_from_uri(&uri).map(|Query(fields)| fields).map_err(|_| unreadable())
+    }
+
     /// The JSON body in the shape an endpoint asks for.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         serde_json::from_str(&self.body).map_err(|error| Refusal::invalid(format!("Invalid input JSON on line 1: {error}")))
-    }
-
-    /// Searches and batch reads are reads although they are posted.
-    pub(crate) fn nature(&self) -> Nature {
-        let asks = self.is_search() || self.path.ends_with("/batch/read");
-        if self.method == "GET" || asks { Nature::Read } else { Nature::Write }
-    }
-
-    pub(crate) fn is_search(&self) -> bool {
-        self.method == "POST" && self.path.ends_with("/search")
-    }
-
-    /// The endpoint this call went to, with ids replaced, for counting.
-    pub(crate) fn endpoint(&self) -> String {
-        let parts: Vec<String> = self.segments();
-        let named = parts.iter().enumerate().map(|(at, part)| {
-            let is_version = at == 1;
-            let follows_object = at == 4 && parts[1..3] == ["v3", "objects"] && part != "batch" && part != "search";
-            let numeric = !is_version && part.bytes().all(|byte| byte.is_ascii_digit());
-            if follows_object || numeric { "{id}" } else { part.as_str() }
-        });
-        format!("{} /{}", self.method, named.collect::<Vec<_>>().join("/"))
     }
 }
 
@@ -137,7 +135,7 @@ mod tests {
             method: method.to_owned(),
             path: path.to_owned(),
             query: vec![("properties".to_owned(), "email,phone".to_owned()), ("properties".to_owned(), "city".to_owned())],
-            authorization: None,
+            headers: vec![("authorization".to_owned(), "bearer  t".to_owned())],
             body: String::new(),
         }
     }
@@ -149,29 +147,15 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_are_counted_without_their_ids() {
-        let check = |method, path, expect: &str| assert_eq!(call(method, path).endpoint(), expect);
-        check("GET", "/crm/v3/objects/deals/501", "GET /crm/v3/objects/deals/{id}");
-        check("PATCH", "/crm/v3/objects/contacts/a%40b.test", "PATCH /crm/v3/objects/contacts/{id}");
-        check("POST", "/crm/v3/objects/deals/search", "POST /crm/v3/objects/deals/search");
-        check("POST", "/crm/v3/objects/deals/batch/read", "POST /crm/v3/objects/deals/batch/read");
-        check(
-            "PUT",
-            "/crm/v4/objects/deals/1/associations/default/contacts/2",
-            "PUT /crm/v4/objects/deals/{id}/associations/default/contacts/{id}",
-        );
-    }
-
-    #[test]
     fn lists_may_be_repeated_or_separated_by_commas() {
         assert_eq!(call("GET", "/").list("properties").unwrap(), ["email", "phone", "city"]);
         assert_eq!(call("GET", "/").list("associations"), None);
     }
 
     #[test]
-    fn a_posted_search_is_a_read_and_a_batch_update_is_not() {
-        assert_eq!(call("POST", "/crm/v3/objects/deals/search").nature(), Nature::Read);
-        assert_eq!(call("POST", "/crm/v3/objects/deals/batch/update").nature(), Nature::Write);
+    fn a_credential_is_read_under_its_own_scheme_only() {
+        assert_eq!(call("GET", "/").credential("Bearer"), Some("t"));
+        assert_eq!(call("GET", "/").credential("Basic"), None);
     }
 
     #[test]

@@ -4,18 +4,20 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Weather;
+use crate::{Dialect, Weather};
 
 /// Everything a practice CRM needs to start.
 #[derive(Debug, Clone)]
 pub struct SandboxConfig {
+    pub dialect: Dialect,
     /// Port 0 asks the system for a free one.
     pub listen: SocketAddr,
-    /// The bearer token every call outside `/sandbox` must carry.
+    /// What every call outside `/sandbox` must carry, in the form the dialect asks for.
     pub token: String,
-    /// The `portalId` it answers with.
+    /// The account it says it is.
     pub account: String,
     pub weather: Weather,
+    /// Quotas of the HubSpot dialect. Those of the others are quirks of theirs.
     pub limits: Limits,
     /// Seeds the dice behind the weather. The same seed and the same calls meet the same faults.
     pub seed: u64,
@@ -24,6 +26,7 @@ pub struct SandboxConfig {
 impl Default for SandboxConfig {
     fn default() -> Self {
         Self {
+            dialect: Dialect::Hubspot,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             token: "pat-na1-sandbox".to_owned(),
             account: "24539219".to_owned(),

@@ -1,8 +1,7 @@
-//! The control API under `/sandbox`, without a token: what humans and the weather do, and the truth for checkers.
+//! The control API under `/sandbox`, without a token: what humans, administrators and the weather do, and the truth for checkers.
 
 use std::collections::BTreeMap;
 
-use axum::{extract::Query, http::Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -11,6 +10,7 @@ use crate::{
     call::{Answer, Call},
     page,
     record::Author,
+    schema::{Choice, Kind, Property},
 };
 
 #[derive(Deserialize)]
@@ -48,6 +48,18 @@ struct End {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct NewProperty {
+    name: String,
+    kind: Kind,
+    #[serde(default)]
+    unique: bool,
+    /// Of an enumeration.
+    #[serde(default)]
+    options: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Token {
     /// `null` accepts no token at all.
     token: Option<String>,
@@ -56,14 +68,14 @@ struct Token {
 /// Answers one control call. A form is answered with a redirect to the page it came from.
 pub(crate) fn answer(crm: &Crm, call: &Call, form: bool) -> Answer {
     let outcome = if form { submitted(crm, call) } else { routed(crm, call) };
-    outcome.unwrap_or_else(|refusal| refusal.answer("sandbox"))
+    outcome.unwrap_or_else(|refusal| refusal.plain())
 }
 
 fn routed(crm: &Crm, call: &Call) -> Result<Answer, Refusal> {
     let segments = call.segments();
     let path: Vec<&str> = segments.iter().skip(1).map(String::as_str).collect();
     match (call.method.as_str(), path.as_slice()) {
-        ("GET", []) => Ok(Answer::html(200, page::render(crm, shown(call.parameter("object"))?))),
+        ("GET", []) => Ok(Answer::html(200, page::render(crm, shown(crm, call.parameter("object"))?))),
         ("GET", ["counters"]) => Ok(plain(&crm.counters())),
         ("GET", ["calls"]) => Ok(plain(&crm.calls())),
         ("GET", ["weather"]) => Ok(plain(&crm.weather())),
@@ -72,33 +84,50 @@ fn routed(crm: &Crm, call: &Call) -> Result<Answer, Refusal> {
             crm.set_weather(weather.clone());
             Ok(plain(&weather))
         }
-        ("GET", ["records", object]) => Ok(plain(&crm.list(known(object)?))),
-        ("POST", ["records", object]) => edit(crm, known(object)?, &call.read()?),
+        ("GET", ["quirks"]) => Ok(plain(&crm.quirks())),
+        ("PUT", ["quirks"]) => Ok(plain(&crm.alter_quirks(&call.read()?)?)),
+        ("GET", ["shapes"]) => Ok(plain(&crm.shapes())),
+        ("POST", ["properties", object]) => {
+            let name = crm.add_made_property(known(crm, object)?, property(call.read()?))?;
+            Ok(Answer::json(201, &json!({ "name": name })))
+        }
+        ("DELETE", ["properties", object, name]) => {
+            crm.remove_property(known(crm, object)?, name)?;
+            Ok(Answer::empty(204))
+        }
+        ("GET", ["records", object]) => Ok(plain(&crm.list(known(crm, object)?))),
+        ("POST", ["records", object]) => edit(crm, known(crm, object)?, &call.read()?),
         ("DELETE", ["records", object, id]) => {
-            crm.delete(known(object)?, id)?;
+            crm.delete(known(crm, object)?, id)?;
             Ok(Answer::empty(204))
         }
         ("POST", ["records", object, id, "restore"]) => {
-            crm.restore(known(object)?, id)?;
+            crm.restore(known(crm, object)?, id)?;
             Ok(Answer::empty(204))
         }
-        ("GET", ["versions", object, id]) => Ok(plain(&crm.versions(known(object)?, id)?)),
+        ("GET", ["versions", object, id]) => Ok(plain(&crm.versions(known(crm, object)?, id)?)),
         ("POST", ["merge"]) => {
             let merge: Merge = call.read()?;
-            crm.merge(known(&merge.object)?, &merge.winner, &merge.loser)?;
+            crm.merge(known(crm, &merge.object)?, &merge.winner, &merge.loser)?;
             Ok(Answer::empty(204))
         }
         ("POST", ["associations"]) => {
             let Link { from, to } = call.read()?;
-            crm.associate((known(&from.object)?, &from.id), (known(&to.object)?, &to.id))?;
+            crm.associate((known(crm, &from.object)?, &from.id), (known(crm, &to.object)?, &to.id))?;
             Ok(Answer::empty(204))
         }
         ("POST", ["token"]) => {
             crm.set_token(call.read::<Token>()?.token);
             Ok(Answer::empty(204))
         }
+        ("POST", ["token", "expire"]) => {
+            crm.expire_access_tokens();
+            Ok(Answer::empty(204))
+        }
         ("POST", ["next"]) => {
-            crm.force_next(call.read::<ForcedAnswer>()?);
+            let forced: ForcedAnswer = call.read()?;
+            check_shape(crm, forced.shape.as_deref())?;
+            crm.force_next(forced);
             Ok(Answer::empty(204))
         }
         _ => Err(Refusal::no_such_path()),
@@ -107,23 +136,37 @@ fn routed(crm: &Crm, call: &Call) -> Result<Answer, Refusal> {
 
 /// A form of the page. Properties come as `p.name`.
 fn submitted(crm: &Crm, call: &Call) -> Result<Answer, Refusal> {
-    let fields = form_fields(&call.body)?;
+    let fields: BTreeMap<String, String> = call.form()?.into_iter().collect();
     let field = |name: &str| fields.get(name).map(String::as_str).filter(|text| !text.is_empty());
     let segments = call.segments();
     match segments.iter().skip(1).map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["weather"] => {
-            let preset = field("preset").unwrap_or("calm");
-            crm.set_weather(altered(&crm.weather(), Map::from_iter([("preset".to_owned(), json!(preset))]))?);
+            let named = fields.iter().filter(|(_, value)| !value.is_empty());
+            let change = named.map(|(name, value)| (name.clone(), typed(value))).collect();
+            crm.set_weather(altered(&crm.weather(), change)?);
         }
+        ["quirks"] => {
+            let named = fields.iter().map(|(name, value)| (name.clone(), typed(value)));
+            crm.alter_quirks(&named.collect())?;
+        }
+        ["next"] => {
+            check_shape(crm, field("shape"))?;
+            let times = field("times").and_then(|times| times.parse().ok()).unwrap_or(1);
+            crm.force_next(ForcedAnswer { shape: field("shape").map(str::to_owned), times, ..ForcedAnswer::default() });
+        }
+        ["token", "expire"] => crm.expire_access_tokens(),
+        ["token"] => crm.set_token(field("token").map(str::to_owned)),
         ["records", object] => {
-            let object = known(object)?;
+            let object = known(crm, object)?;
             let named = fields.iter().filter_map(|(name, value)| Some((name.strip_prefix("p.")?, value)));
             let properties = named.map(|(name, value)| (name.to_owned(), json!(value))).collect();
             match (field("id"), field("archive")) {
                 (Some(id), Some(_)) => crm.delete(object, id)?,
                 (id, _) => drop(edit(crm, object, &HumanEdit { id: id.map(str::to_owned), properties, silent: false })?),
             }
-            return Ok(Answer::empty(303).with_header("Location", format!("/sandbox/?object={}", object.plural())));
+            return Ok(
+                Answer::empty(303).with_header("Location", format!("/sandbox/?object={}", crm.vendor().object_name(object)))
+            );
         }
         _ => return Err(Refusal::no_such_path()),
     }
@@ -156,18 +199,32 @@ fn altered(weather: &Weather, mut change: Map<String, Value>) -> Result<Weather,
     serde_json::from_value(whole).map_err(|error| Refusal::invalid(error.to_string()))
 }
 
-fn form_fields(body: &str) -> Result<BTreeMap<String, String>, Refusal> {
-    let unreadable = || Refusal::invalid("The form could not be read");
-    let uri: Uri = format!("/?{}", body.trim()).parse().map_err(|_| unreadable())?;
-    Query::try_from_uri(&uri).map(|Query(fields)| fields).map_err(|_| unreadable())
+/// What a form's field means: JSON where it is JSON, text otherwise.
+fn typed(field: &str) -> Value {
+    serde_json::from_str(field).unwrap_or_else(|_| json!(field))
 }
 
-fn shown(object: Option<&str>) -> Result<ObjectType, Refusal> {
-    object.map_or(Ok(ObjectType::Deals), known)
+fn check_shape(crm: &Crm, shape: Option<&str>) -> Result<(), Refusal> {
+    match shape.filter(|shape| !crm.shapes().contains(shape)) {
+        Some(shape) => Err(Refusal::invalid(format!("There is no shape {shape} here. There are: {}", crm.shapes().join(", ")))),
+        None => Ok(()),
+    }
 }
 
-fn known(object: &str) -> Result<ObjectType, Refusal> {
-    ObjectType::parse(object).ok_or_else(|| Refusal::new(404, "OBJECT_NOT_FOUND", format!("There are no {object} here")))
+fn property(new: NewProperty) -> Property {
+    let choice = |value: String| Choice { label: value.clone(), value, hidden: false };
+    let options = new.options.into_iter().map(choice).collect();
+    Property { options, unique: new.unique, stock: false, ..Property::stock(&new.name, &new.name, new.kind, 0) }
+}
+
+fn shown(crm: &Crm, object: Option<&str>) -> Result<ObjectType, Refusal> {
+    let first = crm.vendor().objects().first().map_or(ObjectType::Contacts, |(object, _)| *object);
+    object.map_or(Ok(first), |object| known(crm, object))
+}
+
+fn known(crm: &Crm, object: &str) -> Result<ObjectType, Refusal> {
+    let found = crm.vendor().object(object);
+    found.ok_or_else(|| Refusal::new(404, "OBJECT_NOT_FOUND", format!("There are no {object} here")))
 }
 
 fn plain(value: &impl Serialize) -> Answer {

@@ -15,6 +15,8 @@ pub struct Counters {
     /// Records created, updated or archived through the API.
     pub writes: u64,
     pub search_calls: u64,
+    /// The most calls that were being answered at one moment.
+    pub at_once_max: u64,
     /// 429 answers that were deserved: a rolling window or the daily budget was really exceeded.
     pub limit_exceeded: u64,
     /// Faults the weather brought.

@@ -6,22 +6,47 @@ use chrono::Utc;
 use serde_json::{Map, Value};
 
 use crate::{
-    CallEntry, Counters, ForcedAnswer, ObjectType, Refusal, SandboxConfig, Snapshot, VersionView, Weather,
+    CallEntry, Counters, Dialect, ForcedAnswer, ObjectType, QuirkView, Refusal, SandboxConfig, Setting, Snapshot, VersionView,
+    Weather,
     call::Call,
-    record::Author,
+    record::{Act, Author},
+    schema::Property,
     snapshot,
+    vendor::Vendor,
     world::{Delivery, World},
 };
 
 /// A cheap handle; clones share one CRM.
 #[derive(Debug, Clone)]
 pub struct Crm {
+    dialect: Dialect,
     world: Arc<Mutex<World>>,
 }
 
 impl Crm {
     pub(crate) fn new(config: &SandboxConfig) -> Self {
-        Self { world: Arc::new(Mutex::new(World::new(config, now_ms()))) }
+        Self { dialect: config.dialect, world: Arc::new(Mutex::new(World::new(config, now_ms()))) }
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The kinds of object the dialect keeps, with the vendor's names for them.
+    pub fn objects(&self) -> &'static [(ObjectType, &'static str)] {
+        self.vendor().objects()
+    }
+
+    /// A human fills the account with so many records of its first kind.
+    pub fn populate(&self, records: u32) -> Result<(), Refusal> {
+        let vendor = self.vendor();
+        let Some((object, _)) = vendor.objects().first() else { return Ok(()) };
+        for at in 1..=records {
+            let sample = vendor.sample(at);
+            let props: Vec<(&str, &str)> = sample.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            self.create(*object, &props)?;
+        }
+        Ok(())
     }
 
     /// A human adds a record. Returns its id.
@@ -42,21 +67,21 @@ impl Crm {
     /// A human archives a record.
     pub fn delete(&self, object: ObjectType, id: &str) -> Result<(), Refusal> {
         let (mut world, now_ms) = self.look();
-        let moment = world.moment(now_ms);
+        let moment = world.moment_of(Act::Archive, now_ms);
         world.store.archive(object, id, Author::Human, moment).map(drop)
     }
 
     /// A human takes an archived record out of the archive.
     pub fn restore(&self, object: ObjectType, id: &str) -> Result<(), Refusal> {
         let (mut world, now_ms) = self.look();
-        let moment = world.moment(now_ms);
+        let moment = world.moment_of(Act::Restore, now_ms);
         world.store.restore(object, id, Author::Human, moment)
     }
 
     /// A human merges two records; the loser's id stops working.
     pub fn merge(&self, object: ObjectType, winner: &str, loser: &str) -> Result<(), Refusal> {
         let (mut world, now_ms) = self.look();
-        let moment = world.moment(now_ms);
+        let moment = world.moment_of(Act::Merge, now_ms);
         world.store.merge(object, winner, loser, moment)
     }
 
@@ -104,9 +129,48 @@ impl Crm {
         self.look().0.weather = weather;
     }
 
-    /// Replaces the accepted token. `None` accepts none.
+    /// The quirks of this dialect, each with its present and its normal state.
+    pub fn quirks(&self) -> Vec<QuirkView> {
+        self.look().0.quirks.views()
+    }
+
+    /// Switches one quirk. A name the dialect does not have is refused.
+    pub fn set_quirk(&self, name: &str, setting: impl Into<Setting>) -> Result<(), Refusal> {
+        self.look().0.quirks.set(name, setting.into())
+    }
+
+    /// The answers a `ForcedAnswer` may name as its `shape`.
+    pub fn shapes(&self) -> &'static [&'static str] {
+        self.vendor().shapes()
+    }
+
+    /// An administrator takes a property away. Its values stay where they are.
+    pub fn remove_property(&self, object: ObjectType, name: &str) -> Result<(), Refusal> {
+        let (mut world, now_ms) = self.look();
+        let property = world.store.table_mut(object).schema.change(name).ok_or_else(|| no_such_property(name))?;
+        property.archived = true;
+        property.updated_ms = now_ms;
+        Ok(())
+    }
+
+    /// Replaces the accepted token. `None` accepts none. Access tokens given out before die with the old one.
     pub fn set_token(&self, token: Option<String>) {
-        self.look().0.token = token;
+        let (mut world, _) = self.look();
+        world.memory.forget_tokens();
+        world.token = token;
+    }
+
+    /// The access tokens given out so far are no longer accepted. New ones can be had.
+    pub fn expire_access_tokens(&self) {
+        self.look().0.memory.forget_tokens();
+    }
+
+    /// An administrator adds a property. Kinds: `text`, `email`, `phone`, `number`, `boolean`, `date`, `datetime`, `enumeration`.
+    /// Returns the name the vendor gives it.
+    pub fn add_property(&self, object: ObjectType, name: &str, kind: &str, unique: bool) -> Result<String, Refusal> {
+        let kind = serde_json::from_value(Value::from(kind))
+            .map_err(|_| Refusal::invalid(format!("There is no kind of property called {kind}")))?;
+        self.add_made_property(object, Property { unique, stock: false, ..Property::stock(name, name, kind, now_ms()) })
     }
 
     /// Prepares an answer for the next matching calls.
@@ -116,9 +180,9 @@ impl Crm {
 
     pub(crate) fn create_from(&self, object: ObjectType, sent: &Map<String, Value>) -> Result<String, Refusal> {
         let (mut world, now_ms) = self.look();
-        let (moment, weather) = (world.moment(now_ms), world.weather.clone());
-        let id = world.store.create_by_hand(object, sent, &weather, moment)?;
-        Ok(id.to_string())
+        let (moment, habits) = (world.moment(now_ms), world.habits());
+        let id = world.store.create_by_hand(object, sent, habits, moment)?;
+        Ok(world.vendor.id(object, id))
     }
 
     pub(crate) fn edit_from(
@@ -129,12 +193,38 @@ impl Crm {
         author: Author,
     ) -> Result<(), Refusal> {
         let (mut world, now_ms) = self.look();
-        let (moment, weather) = (world.moment(now_ms), world.weather.clone());
-        world.store.edit_by_hand(object, id, sent, author, &weather, moment)
+        let (moment, habits) = (world.moment(now_ms), world.habits());
+        world.store.edit_by_hand(object, id, sent, author, habits, moment)
+    }
+
+    /// An administrator adds a property or brings a removed one back.
+    pub(crate) fn add_made_property(&self, object: ObjectType, property: Property) -> Result<String, Refusal> {
+        let name = self.vendor().property_name(&property.name);
+        let property = Property { name: name.clone(), ..property };
+        if self.look().0.store.table_mut(object).schema.add(property) {
+            return Ok(name);
+        }
+        Err(Refusal::new(409, "CONFLICT", format!("A property named {name} is already there")))
+    }
+
+    pub(crate) fn alter_quirks(&self, changes: &Map<String, Value>) -> Result<Value, Refusal> {
+        let (mut world, _) = self.look();
+        world.quirks.alter(changes)?;
+        Ok(world.quirks.values())
+    }
+
+    pub(crate) fn vendor(&self) -> &'static dyn Vendor {
+        self.dialect.vendor()
     }
 
     pub(crate) fn latency_ms(&self) -> u64 {
         self.lock().latency_ms()
+    }
+
+    /// Counts a call as being answered until the guard is dropped.
+    pub(crate) fn enter(&self) -> Presence {
+        self.lock().in_flight += 1;
+        Presence(self.clone())
     }
 
     pub(crate) fn handle(&self, call: &Call) -> Delivery {
@@ -154,8 +244,21 @@ impl Crm {
     }
 }
 
+/// A call that is being answered.
+pub(crate) struct Presence(Crm);
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.lock().in_flight -= 1;
+    }
+}
+
 fn now_ms() -> i64 {
     Utc::now().timestamp_millis()
+}
+
+fn no_such_property(name: &str) -> Refusal {
+    Refusal::new(404, "OBJECT_NOT_FOUND", format!("There is no property {name} here"))
 }
 
 fn sent(props: &[(&str, &str)]) -> Map<String, Value> {

@@ -30,6 +30,8 @@ pub struct ForcedAnswer {
     pub dropped: bool,
     /// Nothing is replaced: the call is carried out and answered truly, only held back by `delay_ms`.
     pub honest: bool,
+    /// One of the vendor's own answers instead of `status`, `body` and `headers`, by the name the dialect gives it.
+    pub shape: Option<String>,
 }
 
 impl Default for ForcedAnswer {
@@ -46,6 +48,7 @@ impl Default for ForcedAnswer {
             applies: false,
             dropped: false,
             honest: false,
+            shape: None,
         }
     }
 }

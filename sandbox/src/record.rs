@@ -1,8 +1,8 @@
 //! One record and all its versions, and which version a reader sees at a given time.
 
-use std::{borrow::Cow, collections::BTreeMap, iter, sync::Arc};
+use std::{collections::BTreeMap, iter, sync::Arc};
 
-use crate::{ObjectType, stamp};
+use crate::ObjectType;
 
 /// Values by property name. A cleared property is absent.
 pub(crate) type Props = BTreeMap<String, String>;
@@ -17,6 +17,16 @@ pub(crate) struct Moment {
     pub(crate) stamp_ms: i64,
     pub(crate) commit_delay_ms: u64,
     pub(crate) index_lag_ms: u64,
+    /// False for an act that the vendor does not count as a modification.
+    pub(crate) moves_stamp: bool,
+}
+
+/// What is done to a record besides giving it other values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    Archive,
+    Restore,
+    Merge,
 }
 
 /// Who made a version.
@@ -89,19 +99,10 @@ impl Record {
 
     /// Adds a version. Versions of one record commit in the order they were written, as behind a row lock.
     pub(crate) fn push(&mut self, props: Props, life: Life, author: Author, moment: Moment) {
-        let stamp_ms = if author == Author::Calculation { self.head.stamp_ms } else { moment.stamp_ms };
+        let moves = moment.moves_stamp && author != Author::Calculation;
+        let stamp_ms = if moves { moment.stamp_ms } else { self.head.stamp_ms };
         let next = Version::at(moment, self.head.commit_ms, stamp_ms, author, life, props);
         self.older.push(std::mem::replace(&mut self.head, next));
-    }
-
-    /// A property as text, the CRM's own ones included. `None` when it has no value.
-    pub(crate) fn value<'a>(&self, version: &'a Version, property: &str) -> Option<Cow<'a, str>> {
-        match property {
-            "hs_object_id" => Some(Cow::Owned(self.id.to_string())),
-            "createdate" => Some(Cow::Owned(stamp::iso(self.created_ms))),
-            name if name == self.object.modified_property() => Some(Cow::Owned(stamp::iso(version.stamp_ms))),
-            name => version.props.get(name).map(|value| Cow::Borrowed(value.as_str())),
-        }
     }
 }
 
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
 
     fn at(now_ms: i64, commit_delay_ms: u64, index_lag_ms: u64) -> Moment {
-        Moment { now_ms, stamp_ms: now_ms, commit_delay_ms, index_lag_ms }
+        Moment { now_ms, stamp_ms: now_ms, commit_delay_ms, index_lag_ms, moves_stamp: true }
     }
 
     fn named(name: &str) -> Props {

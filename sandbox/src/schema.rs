@@ -2,22 +2,62 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use crate::{ObjectType, Refusal, preload, record::Changes, stamp, weather::Weather};
+use crate::{alterations::Alterations, record::Changes, stamp};
 
 /// What a property holds. Decides its checks, its alterations and how search compares it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     Text,
     Email,
     Phone,
     Number,
-    DateTime,
-    /// A day, kept without a time.
+    Boolean,
+    /// A day without a time.
     Date,
-    Bool,
+    DateTime,
     Enumeration,
+}
+
+/// How a vendor checks and alters values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Habits {
+    /// E-mails must look like one.
+    pub(crate) check_emails: bool,
+    /// E-mails are kept in lower case.
+    pub(crate) lower_emails: bool,
+    /// Spaces, dashes, dots and brackets are dropped from phone numbers.
+    pub(crate) bare_phones: bool,
+    /// Text beyond this many characters is refused. `None`: any length is kept.
+    pub(crate) text_chars_max: Option<usize>,
+    pub(crate) alterations: Alterations,
+}
+
+/// A value that was not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) wrong: Wrong,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    Unknown,
+    ReadOnly,
+    /// A list or a map where one value belongs.
+    Shape,
+    Email,
+    Number,
+    Time,
+    Flag,
+    /// Not among these.
+    Option(Vec<String>),
+    /// Longer than this many characters.
+    Long(usize),
 }
 
 /// One value a choice may have. A hidden one is not offered to people and taken all the same.
@@ -69,35 +109,55 @@ impl Property {
         self
     }
 
-    /// The value as it is kept, or why it is refused. Never called with an empty value.
-    fn clean(&self, raw: &str, weather: &Weather) -> Result<String, Value> {
+    /// A kept value as JSON in its own type.
+    pub(crate) fn json(&self, kept: &str) -> Value {
+        let typed = match self.kind {
+            Kind::Number | Kind::Boolean => serde_json::from_str(kept).ok(),
+            Kind::Text | Kind::Email | Kind::Phone | Kind::Date | Kind::DateTime | Kind::Enumeration => None,
+        };
+        typed.unwrap_or_else(|| Value::from(kept))
+    }
+
+    /// The value as it is kept, or what is wrong with it. Never called with an empty value.
+    fn clean(&self, raw: &str, habits: Habits) -> Result<String, Wrong> {
         let text = raw.trim();
-        let wrong = |error: &str, message: String| Err(invalid(&self.name, error, &message));
+        if let Some(max) = habits.text_chars_max
+            && matches!(self.kind, Kind::Text | Kind::Email | Kind::Phone)
+            && text.chars().count() > max
+        {
+            return Err(Wrong::Long(max));
+        }
         match self.kind {
-            Kind::Text => Ok(text.to_owned()),
-            Kind::Phone if weather.normalise_phones => {
+            Kind::Phone if habits.bare_phones => {
                 Ok(text.chars().filter(|c| !c.is_whitespace() && !"-.()/".contains(*c)).collect())
             }
-            Kind::Phone => Ok(text.to_owned()),
-            Kind::Email if is_email(text) => Ok(text.to_lowercase()),
-            Kind::Email => wrong("INVALID_EMAIL", format!("Email address {text} is invalid")),
+            Kind::Email if habits.check_emails && !is_email(text) => Err(Wrong::Email),
+            Kind::Email if habits.lower_emails => Ok(text.to_lowercase()),
+            Kind::Text => Ok(habits.alterations.of(text)),
+            Kind::Phone | Kind::Email => Ok(text.to_owned()),
             Kind::Number if text.parse::<f64>().is_ok_and(f64::is_finite) => Ok(text.to_owned()),
-            Kind::Number => wrong("INVALID_DOUBLE", format!("{text} was not a valid number.")),
-            Kind::DateTime => match stamp::parse(text) {
-                Some(ms) => Ok(stamp::iso(ms)),
-                None => wrong("INVALID_DATE", format!("{text} was not a valid date.")),
+            Kind::Number => Err(Wrong::Number),
+            Kind::Boolean if self.allows(text) => Ok(text.to_owned()),
+            Kind::Boolean if !self.options.is_empty() => Err(self.not_offered()),
+            Kind::Boolean => match text {
+                "true" | "1" => Ok("true".to_owned()),
+                "false" | "0" => Ok("false".to_owned()),
+                _ => Err(Wrong::Flag),
             },
-            Kind::Date => match stamp::parse(text) {
-                Some(ms) if ms.rem_euclid(DAY_MS) == 0 => Ok(stamp::day(ms)),
-                Some(_) => wrong("INVALID_DATE", format!("{text} is not at midnight UTC.")),
-                None => wrong("INVALID_DATE", format!("{text} was not a valid date.")),
+            // A day as it is written, or the midnight of one.
+            Kind::Date => match text.parse::<i64>() {
+                Ok(ms) if ms.rem_euclid(DAY_MS) == 0 => Ok(stamp::date(ms)),
+                Ok(_) => Err(Wrong::Time),
+                Err(_) => stamp::day(text).ok_or(Wrong::Time),
             },
-            Kind::Bool | Kind::Enumeration if self.allows(text) => Ok(text.to_owned()),
-            Kind::Bool | Kind::Enumeration => {
-                let allowed: Vec<&str> = self.options.iter().map(|choice| choice.value.as_str()).collect();
-                wrong("INVALID_OPTION", format!("{text} was not one of the allowed options: [{}]", allowed.join(", ")))
-            }
+            Kind::DateTime => stamp::parse(text).map(stamp::iso).ok_or(Wrong::Time),
+            Kind::Enumeration if self.allows(text) => Ok(text.to_owned()),
+            Kind::Enumeration => Err(self.not_offered()),
         }
+    }
+
+    fn not_offered(&self) -> Wrong {
+        Wrong::Option(self.options.iter().map(|choice| choice.value.clone()).collect())
     }
 
     /// By the value alone, in its own letters.
@@ -110,100 +170,72 @@ impl Property {
 const DAY_MS: i64 = 86_400_000;
 
 #[derive(Debug)]
-pub(crate) struct Schema {
-    object: ObjectType,
-    properties: BTreeMap<String, Property>,
-}
+pub(crate) struct Schema(BTreeMap<String, Property>);
 
 impl Schema {
-    pub(crate) fn stock(object: ObjectType, now_ms: i64) -> Self {
-        let properties =
-            preload::properties(object, now_ms).into_iter().map(|property| (property.name.clone(), property)).collect();
-        Self { object, properties }
+    pub(crate) fn new(properties: Vec<Property>) -> Self {
+        Self(properties.into_iter().map(|property| (property.name.clone(), property)).collect())
     }
 
     /// A property in use. Archived ones are not found.
     pub(crate) fn find(&self, name: &str) -> Option<&Property> {
-        self.properties.get(name).filter(|property| !property.archived)
+        self.0.get(name).filter(|property| !property.archived)
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Property> {
-        self.properties.values()
+        self.0.values()
     }
 
-    /// Adds a property, or brings an archived one back in its new form. A name in use is refused.
-    pub(crate) fn add(&mut self, property: Property) -> Result<(), Refusal> {
-        if self.find(&property.name).is_some() {
-            let text = format!("A property named '{}' already exists.", property.name);
-            return Err(Refusal::new(409, "OBJECT_ALREADY_EXISTS", text));
+    /// Adds a property, or brings an archived one back in its new form. False when the name is in use.
+    pub(crate) fn add(&mut self, property: Property) -> bool {
+        let free = self.find(&property.name).is_none();
+        if free {
+            self.0.insert(property.name.clone(), property);
         }
-        self.properties.insert(property.name.clone(), property);
-        Ok(())
+        free
     }
 
-    pub(crate) fn change(&mut self, name: &str) -> Result<&mut Property, Refusal> {
-        self.properties.get_mut(name).filter(|property| !property.archived).ok_or_else(|| no_such_property(self.object, name))
-    }
-
-    /// A property that identifies a record: the contacts' e-mail or one made with `hasUniqueValue`.
-    pub(crate) fn unique(&self, name: &str) -> Result<&Property, Refusal> {
-        self.find(name)
-            .filter(|property| property.unique)
-            .ok_or_else(|| Refusal::invalid(format!("The property '{name}' is not a unique identifier property")))
+    pub(crate) fn change(&mut self, name: &str) -> Option<&mut Property> {
+        self.0.get_mut(name).filter(|property| !property.archived)
     }
 
     /// Checks the properties of one write and alters the values as the vendor does. All faults are told at once.
-    pub(crate) fn clean(&self, sent: &Map<String, Value>, weather: &Weather) -> Result<Changes, Refusal> {
+    pub(crate) fn clean(&self, sent: &Map<String, Value>, habits: Habits) -> Result<Changes, Vec<Fault>> {
         let mut changes = Changes::new();
         let mut faults = Vec::new();
         for (name, value) in sent {
-            match self.clean_one(name, value, weather) {
+            match self.clean_one(name, value, habits) {
                 Ok(kept) => drop(changes.insert(name.clone(), kept)),
-                Err(fault) => faults.push(fault),
+                Err(wrong) => faults.push(Fault { name: name.clone(), value: plain(value), wrong }),
             }
         }
-        if faults.is_empty() { Ok(changes) } else { Err(not_valid(&faults)) }
+        if faults.is_empty() { Ok(changes) } else { Err(faults) }
     }
 
     /// `None` clears the property.
-    fn clean_one(&self, name: &str, value: &Value, weather: &Weather) -> Result<Option<String>, Value> {
-        let Some(property) = self.find(name) else {
-            let text = format!("Property \"{name}\" does not exist");
-            return Err(invalid(name, "PROPERTY_DOESNT_EXIST", &text));
-        };
+    fn clean_one(&self, name: &str, value: &Value, habits: Habits) -> Result<Option<String>, Wrong> {
+        let property = self.find(name).ok_or(Wrong::Unknown)?;
         if property.read_only {
-            let text = format!("\"{name}\" is a read only property; its value cannot be set.");
-            return Err(invalid(name, "READ_ONLY_VALUE", &text));
+            return Err(Wrong::ReadOnly);
         }
-        let text = match value {
-            Value::Null => return Ok(None),
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            Value::Bool(flag) => flag.to_string(),
-            Value::Array(_) | Value::Object(_) => {
-                return Err(invalid(name, "INVALID_FORMAT", "A property value must be text"));
-            }
-        };
+        if matches!(value, Value::Array(_) | Value::Object(_)) {
+            return Err(Wrong::Shape);
+        }
+        let text = plain(value);
         if text.trim().is_empty() {
             return Ok(None);
         }
-        property.clean(&text, weather).map(Some)
+        property.clean(&text, habits).map(Some)
     }
 }
 
-pub(crate) fn no_such_property(object: ObjectType, name: &str) -> Refusal {
-    let text = format!("Property \"{name}\" does not exist for {}", object.plural());
-    Refusal::new(404, "OBJECT_NOT_FOUND", text)
-}
-
-/// One entry of the list inside a "Property values were not valid" message.
-pub(crate) fn invalid(name: &str, error: &str, message: &str) -> Value {
-    json!({ "isValid": false, "message": message, "error": error, "name": name })
-}
-
-/// The vendor puts the list of faults, as JSON, into the message text.
-pub(crate) fn not_valid(faults: &[Value]) -> Refusal {
-    Refusal::invalid(format!("Property values were not valid: {}", Value::from(faults)))
+/// A value as text; nothing for `null`.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 fn is_email(text: &str) -> bool {
@@ -218,67 +250,91 @@ fn is_email(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn contacts() -> Schema {
-        Schema::stock(ObjectType::Contacts, 0)
+    const STRICT: Habits = Habits {
+        check_emails: true,
+        lower_emails: true,
+        bare_phones: true,
+        text_chars_max: Some(20),
+        alterations: Alterations::NONE,
+    };
+    const LAX: Habits = Habits {
+        check_emails: false,
+        lower_emails: false,
+        bare_phones: false,
+        text_chars_max: None,
+        alterations: Alterations::NONE,
+    };
+
+    fn schema() -> Schema {
+        let of = |name: &str, kind| Property::stock(name, name, kind, 0);
+        Schema::new(vec![
+            of("email", Kind::Email),
+            of("phone", Kind::Phone),
+            of("city", Kind::Text),
+            of("amount", Kind::Number),
+            of("open", Kind::Boolean),
+            of("day", Kind::Date),
+            of("closes", Kind::DateTime),
+            of("stage", Kind::Enumeration).with_options(&[("won", "Won")]),
+            Property { read_only: true, ..of("made", Kind::DateTime) },
+        ])
     }
 
-    fn sent(name: &str, value: &str) -> Map<String, Value> {
-        Map::from_iter([(name.to_owned(), json!(value))])
+    fn clean(name: &str, value: Value, habits: Habits) -> Result<Option<String>, Wrong> {
+        let sent = Map::from_iter([(name.to_owned(), value)]);
+        let outcome = schema().clean(&sent, habits);
+        outcome.map(|mut changes| changes.remove(name).unwrap()).map_err(|mut faults| faults.remove(0).wrong)
     }
 
     #[test]
-    fn values_are_kept_as_the_vendor_keeps_them() {
-        let check = |name: &str, value: &str, expect: Option<&str>| {
-            let changes = contacts().clean(&sent(name, value), &Weather::calm()).unwrap();
-            assert_eq!(changes[name].as_deref(), expect, "{name} = {value:?}");
+    fn a_value_is_kept_as_the_habits_say() {
+        let check = |name: &str, value: &str, habits, expect: Option<&str>| {
+            assert_eq!(clean(name, json!(value), habits).unwrap().as_deref(), expect, "{name} = {value:?}");
         };
-        check("email", " Ana@Acme.TEST ", Some("ana@acme.test"));
-        check("phone", "+49 (30) 12-34", Some("+49301234"));
-        check("city", "  Köln ", Some("Köln"));
-        check("city", "", None);
+        check("email", " Ana@Acme.TEST ", STRICT, Some("ana@acme.test"));
+        check("email", "Ana at Acme", LAX, Some("Ana at Acme"));
+        check("phone", "+49 (30) 12-34", STRICT, Some("+49301234"));
+        check("phone", "+49 (30) 12-34", LAX, Some("+49 (30) 12-34"));
+        check("city", "  Köln ", STRICT, Some("Köln"));
+        check("city", "", STRICT, None);
+        check("amount", "12.50", STRICT, Some("12.50"));
+        check("open", "1", STRICT, Some("true"));
+        check("day", "2026-03-01T23:00:00-05:00", STRICT, Some("2026-03-01"));
+        check("closes", "2026-03-01", STRICT, Some("2026-03-01T00:00:00.000Z"));
     }
 
     #[test]
-    fn faults_are_told_in_the_message_as_json() {
-        let check = |name: &str, value: &str, error: &str| {
-            let refusal = contacts().clean(&sent(name, value), &Weather::calm()).unwrap_err();
-            let list = refusal.message().strip_prefix("Property values were not valid: ").unwrap();
-            let faults: Value = serde_json::from_str(list).unwrap();
-            assert_eq!((&faults[0]["error"], &faults[0]["name"]), (&json!(error), &json!(name)));
-            assert_eq!((refusal.status(), refusal.category()), (400, "VALIDATION_ERROR"));
-        };
-        check("email", "ana at acme", "INVALID_EMAIL");
-        check("email", "ana@acme", "INVALID_EMAIL");
-        check("shoe_size", "42", "PROPERTY_DOESNT_EXIST");
-        check("lifecyclestage", "friend", "INVALID_OPTION");
-        check("createdate", "1", "READ_ONLY_VALUE");
+    fn what_is_wrong_with_a_value_is_told() {
+        let check = |name: &str, value: Value, expect: Wrong| assert_eq!(clean(name, value, STRICT), Err(expect));
+        check("email", json!("ana at acme"), Wrong::Email);
+        check("email", json!("ana@acme"), Wrong::Email);
+        check("shoe_size", json!("42"), Wrong::Unknown);
+        check("made", json!("2026-03-01"), Wrong::ReadOnly);
+        check("city", json!(["Köln"]), Wrong::Shape);
+        check("city", json!("Llanfairpwllgwyngyllgogerych"), Wrong::Long(20));
+        check("amount", json!("12,50"), Wrong::Number);
+        check("open", json!("yes"), Wrong::Flag);
+        check("day", json!("1.3.2026"), Wrong::Time);
+        check("closes", json!("soon"), Wrong::Time);
+        check("stage", json!("lost"), Wrong::Option(vec!["won".to_owned()]));
     }
 
     #[test]
     fn checkboxes_take_several_options_and_a_day_has_no_time() {
-        let mut contacts = contacts();
         let choices = Property { several: true, ..Property::stock("likes", "Likes", Kind::Enumeration, 0) };
-        contacts.add(choices.with_options(&[("tea", "Tea"), ("milk", "Milk")])).unwrap();
-        contacts.add(Property::stock("born", "Born", Kind::Date, 0)).unwrap();
-        let kept = |name: &str, value: &str| {
-            let changes = contacts.clean(&sent(name, value), &Weather::calm()).ok()?;
-            changes.get(name).cloned().flatten()
-        };
-        assert_eq!(kept("likes", "tea;milk").as_deref(), Some("tea;milk"));
-        assert_eq!(kept("likes", "tea;beer"), None);
-        assert_eq!(kept("likes", "Tea"), None, "what people read is no value");
-        assert_eq!(kept("born", "2026-03-01").as_deref(), Some("2026-03-01"));
-        assert_eq!(kept("born", "1772323200000").as_deref(), Some("2026-03-01"));
-        assert_eq!((kept("born", "1772366400123"), kept("born", "soon")), (None, None));
-    }
-
-    #[test]
-    fn a_number_must_be_numeric_and_a_stage_must_be_an_option() {
-        let deals = Schema::stock(ObjectType::Deals, 0);
-        assert!(deals.clean(&sent("amount", "12.50"), &Weather::calm()).is_ok());
-        assert!(deals.clean(&sent("amount", "12,50"), &Weather::calm()).is_err());
-        assert!(deals.clean(&sent("dealstage", "won"), &Weather::calm()).is_err());
+        let choices = choices.with_options(&[("tea", "Tea"), ("milk", "Milk")]);
+        assert_eq!(choices.clean("tea;milk", STRICT).as_deref(), Ok("tea;milk"));
+        assert!(choices.clean("tea;beer", STRICT).is_err());
+        assert!(choices.clean("Tea", STRICT).is_err(), "what people read is no value");
+        let born = Property::stock("born", "Born", Kind::Date, 0);
+        assert_eq!(born.clean("2026-03-01", STRICT).as_deref(), Ok("2026-03-01"));
+        assert_eq!(born.clean("1772323200000", STRICT).as_deref(), Ok("2026-03-01"));
+        assert_eq!((born.clean("1772366400123", STRICT), born.clean("soon", STRICT)), (Err(Wrong::Time), Err(Wrong::Time)));
+        let vip = Property::stock("vip", "VIP", Kind::Boolean, 0).with_options(&[("true", "Yes"), ("false", "No")]);
+        assert_eq!(vip.clean("perhaps", STRICT), Err(Wrong::Option(vec!["true".to_owned(), "false".to_owned()])));
     }
 }

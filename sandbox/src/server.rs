@@ -108,9 +108,11 @@ async fn front(State(desk): State<Desk>, ConnectInfo(line): ConnectInfo<Line>, r
     if call.path == "/sandbox" || call.path.starts_with("/sandbox/") {
         return sent(control::answer(&desk.crm, &call, form));
     }
+    let presence = desk.crm.enter();
     desk.pause(desk.crm.latency_ms()).await;
     let delivery = desk.crm.handle(&call);
     desk.pause(delivery.hold_ms).await;
+    drop(presence);
     match delivery.answer {
         Some(answer) => sent(answer),
         None => {
@@ -133,15 +135,17 @@ impl Desk {
 /// The request as a plain value, and whether its body is an HTML form. `None` when the body cannot be read.
 async fn read(request: Request) -> Option<(Call, bool)> {
     let (parts, body) = request.into_parts();
-    let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let form = text(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let form = kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
     let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map(|Query(pairs)| pairs).unwrap_or_default();
+    let headers = parts.headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+    let headers = headers.collect();
     let bytes = to_bytes(body, BODY_BYTES_MAX).await.ok()?;
     let call = Call {
         method: parts.method.as_str().to_owned(),
         path: parts.uri.path().to_owned(),
         query,
-        authorization: text(header::AUTHORIZATION).map(str::to_owned),
+        headers,
         body: String::from_utf8_lossy(&bytes).into_owned(),
     };
     Some((call, form))

@@ -50,8 +50,8 @@ pub(crate) fn list(store: &Store, object: ObjectType, now_ms: i64) -> Vec<Snapsh
 
 /// Oldest first.
 pub(crate) fn versions(store: &Store, object: ObjectType, id: &str) -> Result<Vec<VersionView>, Refusal> {
-    let record = id.parse().ok().and_then(|id| store.table(object).find(id));
-    let record = record.ok_or_else(|| Refusal::not_found(object, id))?;
+    let record = store.vendor.number(object, id).and_then(|id| store.table(object).find(id));
+    let record = record.ok_or_else(|| store.vendor.missing(object, id))?;
     let mut views: Vec<VersionView> = record.versions().map(view).collect();
     views.reverse();
     Ok(views)
@@ -61,17 +61,17 @@ fn snapshot(store: &Store, record: &Record, now_ms: i64) -> Snapshot {
     let head = record.head();
     let mut associations = BTreeMap::new();
     for to in ObjectType::ALL {
-        let ids: Vec<String> = store.links.of((record.object, record.id), to).map(|id| id.to_string()).collect();
+        let ids: Vec<String> = store.links.of((record.object, record.id), to).map(|id| store.vendor.id(to, id)).collect();
         if !ids.is_empty() {
             associations.insert(to.plural(), ids);
         }
     }
     Snapshot {
-        id: record.id.to_string(),
+        id: store.vendor.id(record.object, record.id),
         properties: (*head.props).clone(),
         archived: head.life != Life::Active,
         merged_into: match head.life {
-            Life::MergedInto(winner) => Some(winner.to_string()),
+            Life::MergedInto(winner) => Some(store.vendor.id(record.object, winner)),
             Life::Active | Life::Archived | Life::Erased => None,
         },
         created_at: stamp::iso(record.created_ms),

@@ -8,13 +8,24 @@ pub(crate) fn iso(ms: i64) -> String {
 }
 
 /// `2026-03-01`: the day alone.
-pub(crate) fn day(ms: i64) -> String {
+pub(crate) fn date(ms: i64) -> String {
     moment(ms).format("%Y-%m-%d").to_string()
 }
 
 /// The `Date` header's form, which drops the milliseconds.
 pub(crate) fn http_date(ms: i64) -> String {
     moment(ms).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// `2026-03-01T12:00:00Z`: whole seconds, UTC.
+pub(crate) fn seconds(ms: i64) -> String {
+    moment(ms).format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// `2026-03-01` of a day or of a time, as written there.
+pub(crate) fn day(text: &str) -> Option<String> {
+    let day = text.get(..10)?;
+    NaiveDate::parse_from_str(day, "%Y-%m-%d").ok().map(|_| day.to_owned())
 }
 
 /// Reads epoch milliseconds, an ISO time with an offset, or a bare date (midnight UTC).
@@ -49,6 +60,7 @@ mod tests {
     #[test]
     fn a_time_is_written_with_milliseconds_and_a_header_without() {
         assert_eq!(iso(1_772_366_400_000), "2026-03-01T12:00:00.000Z");
+        assert_eq!(seconds(1_772_366_400_999), "2026-03-01T12:00:00Z");
         assert_eq!(http_date(1_772_366_400_999), "Sun, 01 Mar 2026 12:00:00 GMT");
     }
 }

@@ -1,46 +1,35 @@
-//! Everything the CRM knows: three tables and the links between them. Every write takes its time from the caller.
+//! Everything the CRM knows: a table per kind of object and the links between them. Every write takes its time from the caller.
 
 use serde_json::{Map, Value};
 
 use crate::{
-    ObjectType, Refusal, Weather,
+    ObjectType, Refusal,
     links::Links,
     record::{Author, Life, Moment, Record, Version},
+    schema::Habits,
     table::Table,
+    vendor::Vendor,
 };
 
 #[derive(Debug)]
 pub(crate) struct Store {
-    contacts: Table,
-    companies: Table,
-    deals: Table,
+    pub(crate) vendor: &'static dyn Vendor,
+    /// In the order of `ObjectType::ALL`; those of kinds the vendor does not keep stay empty.
+    tables: [Table; ObjectType::ALL.len()],
     pub(crate) links: Links,
 }
 
 impl Store {
-    pub(crate) fn new(now_ms: i64) -> Self {
-        Self {
-            contacts: Table::new(ObjectType::Contacts, now_ms),
-            companies: Table::new(ObjectType::Companies, now_ms),
-            deals: Table::new(ObjectType::Deals, now_ms),
-            links: Links::default(),
-        }
+    pub(crate) fn new(vendor: &'static dyn Vendor, now_ms: i64) -> Self {
+        Self { vendor, tables: ObjectType::ALL.map(|object| Table::new(vendor, object, now_ms)), links: Links::default() }
     }
 
     pub(crate) fn table(&self, object: ObjectType) -> &Table {
-        match object {
-            ObjectType::Contacts => &self.contacts,
-            ObjectType::Companies => &self.companies,
-            ObjectType::Deals => &self.deals,
-        }
+        &self.tables[object as usize]
     }
 
     pub(crate) fn table_mut(&mut self, object: ObjectType) -> &mut Table {
-        match object {
-            ObjectType::Contacts => &mut self.contacts,
-            ObjectType::Companies => &mut self.companies,
-            ObjectType::Deals => &mut self.deals,
-        }
+        &mut self.tables[object as usize]
     }
 
     /// The record an id leads to and what a reader sees of it. A merged-away id leads on only where `follow` says so.
@@ -56,12 +45,12 @@ impl Store {
 
     /// The live record a write by id reaches: the newest state, committed or not, as behind a row lock.
     pub(crate) fn target(&self, object: ObjectType, id: &str, follow: bool) -> Result<u64, Refusal> {
-        let missing = || Refusal::not_found(object, id);
-        let number: u64 = id.parse().map_err(|_| missing())?;
+        let missing = || self.vendor.missing(object, id);
+        let number = self.vendor.number(object, id).ok_or_else(missing)?;
         let record = self.table(object).find(number).ok_or_else(missing)?;
         match record.head().life {
             Life::Active => Ok(number),
-            Life::MergedInto(winner) if follow => self.target(object, &winner.to_string(), follow),
+            Life::MergedInto(winner) if follow => self.target(object, &self.vendor.id(object, winner), follow),
             Life::MergedInto(_) | Life::Archived | Life::Erased => Err(missing()),
         }
     }
@@ -71,11 +60,11 @@ impl Store {
         &mut self,
         object: ObjectType,
         sent: &Map<String, Value>,
-        weather: &Weather,
+        habits: Habits,
         moment: Moment,
     ) -> Result<u64, Refusal> {
         let table = self.table_mut(object);
-        let changes = table.schema.clean(sent, weather)?;
+        let changes = table.clean(sent, habits)?;
         table.check_unique(&changes, None)?;
         Ok(table.create(&changes, Author::Human, moment))
     }
@@ -87,12 +76,12 @@ impl Store {
         id: &str,
         sent: &Map<String, Value>,
         author: Author,
-        weather: &Weather,
+        habits: Habits,
         moment: Moment,
     ) -> Result<(), Refusal> {
         let id = self.target(object, id, false)?;
         let table = self.table_mut(object);
-        let changes = table.schema.clean(sent, weather)?;
+        let changes = table.clean(sent, habits)?;
         table.check_unique(&changes, Some(id))?;
         table.update(id, &changes, author, moment);
         Ok(())
@@ -107,8 +96,9 @@ impl Store {
 
     /// A live or archived record is deleted for good.
     pub(crate) fn erase(&mut self, object: ObjectType, id: &str, author: Author, moment: Moment) -> Result<u64, Refusal> {
-        let missing = || Refusal::not_found(object, id);
-        let number: u64 = id.parse().map_err(|_| missing())?;
+        let vendor = self.vendor;
+        let missing = || vendor.missing(object, id);
+        let number = vendor.number(object, id).ok_or_else(missing)?;
         let table = self.table_mut(object);
         let there = table.find(number).is_some_and(|record| matches!(record.head().life, Life::Active | Life::Archived));
         if !there {
@@ -121,8 +111,9 @@ impl Store {
 
     /// An archived record comes back; its links do not.
     pub(crate) fn restore(&mut self, object: ObjectType, id: &str, author: Author, moment: Moment) -> Result<(), Refusal> {
-        let missing = || Refusal::not_found(object, id);
-        let number: u64 = id.parse().map_err(|_| missing())?;
+        let vendor = self.vendor;
+        let missing = || vendor.missing(object, id);
+        let number = vendor.number(object, id).ok_or_else(missing)?;
         let table = self.table_mut(object);
         let archived = table.find(number).is_some_and(|record| record.head().life == Life::Archived);
         if !archived {
@@ -157,7 +148,7 @@ impl Store {
 
     pub(crate) fn linked(&mut self, from: (ObjectType, &str), to: ObjectType) -> Result<Vec<String>, Refusal> {
         let one = self.target(from.0, from.1, false)?;
-        Ok(self.links.of((from.0, one), to).map(|id| id.to_string()).collect())
+        Ok(self.links.of((from.0, one), to).map(|id| self.vendor.id(to, id)).collect())
     }
 }
 
@@ -166,17 +157,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{alterations::Alterations, hubspot::Hubspot};
 
-    const AT: Moment = Moment { now_ms: 1000, stamp_ms: 1000, commit_delay_ms: 0, index_lag_ms: 0 };
+    const HABITS: Habits = Habits {
+        check_emails: true,
+        lower_emails: true,
+        bare_phones: true,
+        text_chars_max: None,
+        alterations: Alterations::NONE,
+    };
+    const AT: Moment = Moment { now_ms: 1000, stamp_ms: 1000, commit_delay_ms: 0, index_lag_ms: 0, moves_stamp: true };
 
     fn create(store: &mut Store, email: &str, phone: &str) -> Result<u64, Refusal> {
         let sent = Map::from_iter([("email".to_owned(), json!(email)), ("phone".to_owned(), json!(phone))]);
-        store.create_by_hand(ObjectType::Contacts, &sent, &Weather::calm(), AT)
+        store.create_by_hand(ObjectType::Contacts, &sent, HABITS, AT)
     }
 
     #[test]
     fn an_email_belongs_to_one_contact_in_any_letter_case() {
-        let mut store = Store::new(0);
+        let mut store = Store::new(&Hubspot, 0);
         let id = create(&mut store, "ana@acme.test", "").unwrap();
         let refusal = create(&mut store, "ANA@acme.test", "").unwrap_err();
         assert_eq!(refusal.status(), 409);
@@ -185,7 +184,7 @@ mod tests {
 
     #[test]
     fn an_archived_contact_gives_its_email_back() {
-        let mut store = Store::new(0);
+        let mut store = Store::new(&Hubspot, 0);
         let id = create(&mut store, "ana@acme.test", "").unwrap();
         store.archive(ObjectType::Contacts, &id.to_string(), Author::Human, AT).unwrap();
         assert_ne!(create(&mut store, "ana@acme.test", "").unwrap(), id);
@@ -193,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_restored_contact_lives_again_without_what_was_taken_meanwhile() {
-        let mut store = Store::new(0);
+        let mut store = Store::new(&Hubspot, 0);
         let id = create(&mut store, "ana@acme.test", "1").unwrap().to_string();
         assert!(store.restore(ObjectType::Contacts, &id, Author::Human, AT).is_err(), "it is not archived");
         store.archive(ObjectType::Contacts, &id, Author::Human, AT).unwrap();
@@ -206,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_merge_fills_gaps_and_the_losers_email_leads_to_the_winner() {
-        let mut store = Store::new(0);
+        let mut store = Store::new(&Hubspot, 0);
         let (winner, loser) =
             (create(&mut store, "ana@acme.test", "").unwrap(), create(&mut store, "ana@home.test", "123").unwrap());
         store.merge(ObjectType::Contacts, &winner.to_string(), &loser.to_string(), AT).unwrap();

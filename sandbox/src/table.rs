@@ -5,16 +5,20 @@ use std::{
     ops::Bound,
 };
 
+use serde_json::{Map, Value};
+
 use crate::{
     ObjectType, Refusal,
     record::{Author, Changes, Life, Moment, Props, Record},
-    schema::{Schema, invalid, not_valid},
+    schema::{Habits, Kind, Schema},
+    vendor::Vendor,
 };
 
 const FIRST_ID: u64 = 501;
 
 #[derive(Debug)]
 pub(crate) struct Table {
+    vendor: &'static dyn Vendor,
     pub(crate) object: ObjectType,
     pub(crate) schema: Schema,
     records: BTreeMap<u64, Record>,
@@ -24,10 +28,11 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(object: ObjectType, now_ms: i64) -> Self {
+    pub(crate) fn new(vendor: &'static dyn Vendor, object: ObjectType, now_ms: i64) -> Self {
         Self {
+            vendor,
             object,
-            schema: Schema::stock(object, now_ms),
+            schema: Schema::new(vendor.properties(object, now_ms)),
             records: BTreeMap::new(),
             owners: HashMap::new(),
             next_id: FIRST_ID,
@@ -49,9 +54,12 @@ impl Table {
 
     /// The record that owns a value of a unique property.
     pub(crate) fn owner(&self, property: &str, value: &str) -> Option<u64> {
-        let value = value.trim();
-        let folded = if property == "email" { value.to_lowercase() } else { value.to_owned() };
-        self.owners.get(&(property.to_owned(), folded)).copied()
+        self.owners.get(&self.claimed(property, value)).copied()
+    }
+
+    /// Checks and alters what one write sets.
+    pub(crate) fn clean(&self, sent: &Map<String, Value>, habits: Habits) -> Result<Changes, Refusal> {
+        self.schema.clean(sent, habits).map_err(|faults| self.vendor.invalid(self.object, &faults))
     }
 
     /// Refuses changes that would give `writer` (`None`: a new record) a value another record owns.
@@ -60,7 +68,7 @@ impl Table {
             let Some(owner) = self.owner(name, value).filter(|owner| Some(*owner) != writer) else {
                 continue;
             };
-            return Err(taken(name, value, owner));
+            return Err(self.vendor.taken(self.object, name, value, owner));
         }
         Ok(())
     }
@@ -85,11 +93,15 @@ impl Table {
 
     /// Adds a version, even when nothing differs: a no-op write moves the modified stamp.
     pub(crate) fn update(&mut self, id: u64, changes: &Changes, author: Author, moment: Moment) {
-        let Some(record) = self.records.get_mut(&id) else {
+        let Some(record) = self.records.get(&id) else {
             return;
         };
         let released: Vec<(String, String)> =
             changes.keys().filter_map(|name| Some((name.clone(), record.head().props.get(name)?.clone()))).collect();
+        let released: Vec<(String, String)> = released.iter().map(|(name, value)| self.claimed(name, value)).collect();
+        let Some(record) = self.records.get_mut(&id) else {
+            return;
+        };
         let props = altered(&record.head().props, changes);
         record.push(props.clone(), Life::Active, author, moment);
         for value in released {
@@ -118,14 +130,14 @@ impl Table {
     pub(crate) fn restore(&mut self, id: u64, author: Author, moment: Moment) {
         let Some(record) = self.records.get(&id) else { return };
         let mut props = (*record.head().props).clone();
-        props.retain(|name, value| !self.owners.contains_key(&(name.clone(), value.clone())));
+        props.retain(|name, value| !self.owners.contains_key(&self.claimed(name, value)));
         if let Some(record) = self.records.get_mut(&id) {
             record.push(props.clone(), Life::Active, author, moment);
         }
         self.claim(id, &props);
     }
 
-    /// Folds `loser` into `winner`: gaps are filled, the ids are noted, the loser's e-mail leads to the winner.
+    /// Folds `loser` into `winner`: gaps are filled, the vendor's marks are set, the loser's e-mail leads to the winner.
     pub(crate) fn merge(&mut self, winner: u64, loser: u64, author: Author, moment: Moment) {
         let (Some(kept), Some(lost)) = (self.records.get(&winner), self.records.get(&loser)) else {
             return;
@@ -136,13 +148,7 @@ impl Table {
             .filter(|(name, _)| !own.contains_key(*name))
             .map(|(name, value)| (name.clone(), Some(value.clone())))
             .collect();
-        let ids = [own.get("hs_merged_object_ids"), others.get("hs_merged_object_ids"), Some(&loser.to_string())];
-        changes.insert("hs_merged_object_ids".to_owned(), joined(ids));
-        let email = others.get("email").filter(|_| own.contains_key("email"));
-        if email.is_some() {
-            let emails = [own.get("hs_additional_emails"), others.get("hs_additional_emails"), email];
-            changes.insert("hs_additional_emails".to_owned(), joined(emails));
-        }
+        changes.extend(self.vendor.merge_marks(&own, &others, loser));
         for ((property, _), owner) in &mut self.owners {
             if property == "email" && *owner == loser {
                 *owner = winner;
@@ -158,21 +164,17 @@ impl Table {
     fn claim(&mut self, id: u64, props: &Props) {
         for (name, value) in props {
             if self.schema.find(name).is_some_and(|property| property.unique) {
-                self.owners.insert((name.clone(), value.clone()), id);
+                self.owners.insert(self.claimed(name, value), id);
             }
         }
     }
-}
 
-/// The vendor's two ways to say that a value is taken: a conflict for e-mails, a validation error for the rest.
-pub(crate) fn taken(name: &str, value: &str, owner: u64) -> Refusal {
-    if name == "email" {
-        return Refusal::new(409, "CONFLICT", format!("Contact already exists. Existing ID: {owner}"));
+    /// The form in which a unique value is owned: e-mails in any letter case are one.
+    fn claimed(&self, property: &str, value: &str) -> (String, String) {
+        let value = value.trim();
+        let folds = self.schema.find(property).is_some_and(|property| property.kind == Kind::Email);
+        (property.to_owned(), if folds { value.to_lowercase() } else { value.to_owned() })
     }
-    let text = format!(
-        "Cannot set PropertyValueCoordinates{{propertyName={name}, value={value}}} to {value}. {owner} already has that value."
-    );
-    not_valid(&[invalid(name, "CONFLICTING_UNIQUE_VALUE", &text)])
 }
 
 fn altered(props: &Props, changes: &Changes) -> Props {
@@ -184,9 +186,4 @@ fn altered(props: &Props, changes: &Changes) -> Props {
         }
     }
     props
-}
-
-fn joined(parts: [Option<&String>; 3]) -> Option<String> {
-    let present: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
-    Some(present.join(";"))
 }

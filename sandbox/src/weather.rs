@@ -100,14 +100,15 @@ impl Weather {
         within(self.latency_ms, dice)
     }
 
-    /// When a write made at `now_ms` is stamped, committed and indexed.
-    pub(crate) fn moment(&self, now_ms: i64, dice: &mut impl Rng) -> Moment {
+    /// When a write made at `now_ms` is stamped, committed and indexed. The stamp is cut down to the precision.
+    pub(crate) fn moment(&self, now_ms: i64, precision_ms: i64, dice: &mut impl Rng) -> Moment {
         let commit_delay_ms = if hits(self.late_commit, dice) { within(self.late_commit_ms, dice) } else { 0 };
         Moment {
             now_ms,
-            stamp_ms: now_ms.saturating_add(self.clock_offset_ms),
+            stamp_ms: now_ms.saturating_add(self.clock_offset_ms).div_euclid(precision_ms) * precision_ms,
             commit_delay_ms,
             index_lag_ms: within(self.index_lag_ms, dice),
+            moves_stamp: true,
         }
     }
 }
@@ -218,7 +219,7 @@ mod tests {
     #[test]
     fn a_moment_keeps_to_the_stated_ranges() {
         let weather = Weather { late_commit: 1.0, clock_offset_ms: -5000, ..Weather::rough() };
-        let moment = weather.moment(100_000, &mut StdRng::seed_from_u64(3));
+        let moment = weather.moment(100_777, 1000, &mut StdRng::seed_from_u64(3));
         assert_eq!(moment.stamp_ms, 95_000);
         assert!((50..=1500).contains(&moment.commit_delay_ms) && (100..=1500).contains(&moment.index_lag_ms));
     }

@@ -1,18 +1,21 @@
 //! What happens to one call: forced answer, token, quota, weather, dialect, in that order. Takes the time as an argument and never sleeps.
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use serde_json::json;
 
 use crate::{
-    Counters, Refusal, SandboxConfig, Weather,
+    Counters, Limits, Refusal, SandboxConfig, Weather,
     call::{Answer, Call},
     counters::Journal,
-    forced::ForcedAnswers,
-    hubspot::{self, Turn},
-    record::Moment,
+    forced::{ForcedAnswer, ForcedAnswers},
+    memory::Memory,
+    meters::Meters,
+    quirk::Quirks,
+    record::{Act, Moment},
+    schema::Habits,
     stamp,
     store::Store,
-    throttle::{Policy, Throttle},
+    turn::Turn,
+    vendor::Vendor,
     weather::{self, Fault},
 };
 
@@ -28,14 +31,20 @@ pub(crate) struct Delivery {
 /// The whole state of a practice CRM.
 #[derive(Debug)]
 pub(crate) struct World {
+    pub(crate) vendor: &'static dyn Vendor,
     pub(crate) store: Store,
     pub(crate) weather: Weather,
+    pub(crate) quirks: Quirks,
     pub(crate) forced: ForcedAnswers,
     pub(crate) journal: Journal,
     /// `None`: no token is accepted.
     pub(crate) token: Option<String>,
     counters: Counters,
-    throttle: Throttle,
+    meters: Meters,
+    pub(crate) memory: Memory,
+    /// Calls being answered at this moment.
+    pub(crate) in_flight: u64,
+    limits: Limits,
     account: String,
     dice: StdRng,
     /// Writes on their way whose caller has already lost the connection, with the time they land.
@@ -44,14 +53,20 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(config: &SandboxConfig, now_ms: i64) -> Self {
+        let vendor = config.dialect.vendor();
         Self {
-            store: Store::new(now_ms),
+            vendor,
+            store: Store::new(vendor, now_ms),
             weather: config.weather.clone(),
+            quirks: Quirks::normal(vendor),
             forced: ForcedAnswers::default(),
             journal: Journal::default(),
             token: Some(config.token.clone()),
             counters: Counters::default(),
-            throttle: Throttle::new(config.limits),
+            meters: Meters::default(),
+            memory: Memory::default(),
+            in_flight: 0,
+            limits: config.limits,
             account: config.account.clone(),
             dice: StdRng::seed_from_u64(config.seed),
             landings: Vec::new(),
@@ -70,7 +85,17 @@ impl World {
 
     /// The times of a write made by hand.
     pub(crate) fn moment(&mut self, now_ms: i64) -> Moment {
-        self.weather.moment(now_ms, &mut self.dice)
+        self.weather.moment(now_ms, self.vendor.precision_ms(), &mut self.dice)
+    }
+
+    /// The times of an act by hand.
+    pub(crate) fn moment_of(&mut self, act: Act, now_ms: i64) -> Moment {
+        Moment { moves_stamp: self.vendor.moves_stamp(act, &self.quirks), ..self.moment(now_ms) }
+    }
+
+    /// How values written by hand are checked and altered.
+    pub(crate) fn habits(&self) -> Habits {
+        self.vendor.habits(&self.weather, &self.quirks)
     }
 
     /// Carries out the writes that have landed by now. Everyone who looks at the store calls this first.
@@ -78,8 +103,8 @@ impl World {
         self.landings.sort_by_key(|(due_ms, _)| *due_ms);
         let due = self.landings.partition_point(|(due_ms, _)| *due_ms <= now_ms);
         for (due_ms, call) in self.landings.drain(..due).collect::<Vec<_>>() {
-            let (outcome, _) = self.carry_out(&call, due_ms);
-            tracing::debug!(endpoint = call.endpoint(), landed = outcome.is_ok(), "a late write arrived");
+            let (outcome, _) = self.carry_out(&call, LATE, due_ms);
+            tracing::debug!(endpoint = self.vendor.endpoint(&call), landed = outcome.is_ok(), "a late write arrived");
         }
     }
 
@@ -87,57 +112,61 @@ impl World {
     pub(crate) fn handle(&mut self, call: &Call, now_ms: i64) -> Delivery {
         self.land(now_ms);
         self.counters.calls += 1;
-        *self.counters.by_endpoint.entry(call.endpoint()).or_default() += 1;
-        if call.is_search() {
+        self.counters.at_once_max = self.counters.at_once_max.max(self.in_flight);
+        *self.counters.by_endpoint.entry(self.vendor.endpoint(call)).or_default() += 1;
+        if self.vendor.is_search(call) {
             self.counters.search_calls += 1;
         }
-        let (mut delivery, fault) = self.decide(call, now_ms);
+        let correlation = self.correlation();
+        let (mut delivery, fault) = self.decide(call, &correlation, now_ms);
         if let Some(answer) = delivery.answer.take() {
-            delivery.answer = Some(self.with_headers(call, answer, now_ms));
+            delivery.answer = Some(self.with_headers(call, answer, &correlation, now_ms));
         }
         let status = delivery.answer.as_ref().map_or(0, |answer| answer.status);
         self.journal.note(call, now_ms, status, fault);
         delivery
     }
 
-    fn decide(&mut self, call: &Call, now_ms: i64) -> (Delivery, Option<&'static str>) {
-        let correlation = self.correlation();
+    fn decide(&mut self, call: &Call, correlation: &str, now_ms: i64) -> (Delivery, Option<&'static str>) {
+        let vendor = self.vendor;
         if let Some(forced) = self.forced.take(call) {
             self.counters.forced += 1;
             if forced.honest {
-                let delivery = self.under(None, call, &correlation, now_ms);
+                let delivery = self.under(None, call, correlation, now_ms);
                 return (Delivery { hold_ms: forced.delay_ms, ..delivery }, Some("held"));
             }
             if forced.applies {
-                let (outcome, _) = self.carry_out(call, now_ms);
+                let (outcome, _) = self.carry_out(call, correlation, now_ms);
                 tracing::debug!(carried_out = outcome.is_ok(), "a forced answer hides what happened");
             }
-            let answer = (!forced.dropped).then(|| forced.answer());
+            let answer = (!forced.dropped).then(|| self.prepared(&forced, correlation, now_ms));
             return (Delivery { answer, hold_ms: forced.delay_ms }, Some("forced"));
         }
-        if !self.is_authorised(call) {
+        if let Err(answer) = vendor.authorise(&mut self.turn(correlation, now_ms), call) {
             self.counters.unauthenticated += 1;
-            return (answered(Refusal::unauthenticated().answer(&correlation)), None);
+            return (answered(answer), None);
         }
-        if let Err(policy) = self.throttle.admit(call, now_ms) {
+        if let Err(answer) = vendor.admit(&mut self.turn(correlation, now_ms), call) {
             self.counters.limit_exceeded += 1;
-            return (answered(policy.answer(&correlation, self.weather.retry_after_secs)), None);
+            return (answered(answer), None);
         }
-        let fault = weather::forecast(&self.weather, call.nature(), &mut self.dice);
+        let fault = weather::forecast(&self.weather, vendor.nature(call), &mut self.dice);
         if fault.is_some() {
             self.counters.faults += 1;
         }
-        (self.under(fault, call, &correlation, now_ms), fault.map(Fault::label))
+        (self.under(fault, call, correlation, now_ms), fault.map(Fault::label))
     }
 
     /// Answers an admitted call under the fault it meets.
     fn under(&mut self, fault: Option<Fault>, call: &Call, correlation: &str, now_ms: i64) -> Delivery {
         match fault {
-            Some(Fault::ServerError(status)) => return answered(server_error(status, correlation)),
+            Some(Fault::ServerError(status)) => {
+                return answered(self.vendor.server_error(&self.turn(correlation, now_ms), status));
+            }
             Some(Fault::HtmlError(status)) => return answered(Answer::html(status, HTML_ERROR)),
             Some(Fault::SpuriousThrottle) => {
-                let policy = if call.is_search() { Policy::Secondly } else { Policy::TenSecondly };
-                return answered(policy.answer(correlation, self.weather.retry_after_secs));
+                let shape = self.vendor.throttle(call);
+                return answered(self.shaped(shape, correlation, now_ms).unwrap_or_else(|| Answer::empty(429)));
             }
             Some(Fault::LandsLate { delay_ms }) => {
                 self.landings.push((now_ms.saturating_add_unsigned(delay_ms), call.clone()));
@@ -145,47 +174,63 @@ impl World {
             }
             Some(Fault::Dropped | Fault::Masked | Fault::Truncated) | None => {}
         }
-        let (outcome, commit_ms) = self.carry_out(call, now_ms);
+        let (outcome, commit_ms) = self.carry_out(call, correlation, now_ms);
         let waits = self.weather.answers_wait_for_commit;
         let hold_ms = if waits { u64::try_from(commit_ms - now_ms).unwrap_or_default() } else { 0 };
-        let honest = outcome.unwrap_or_else(|refusal| refusal.answer(correlation));
+        let honest = outcome.unwrap_or_else(|refusal| self.vendor.refused(&self.turn(correlation, now_ms), &refusal));
         let answer = match fault {
             Some(Fault::Dropped) => None,
-            Some(Fault::Masked) => Some(server_error(502, correlation)),
+            Some(Fault::Masked) => Some(self.vendor.server_error(&self.turn(correlation, now_ms), 502)),
             Some(Fault::Truncated) => Some(honest.truncated()),
             _ => Some(honest),
         };
         Delivery { answer, hold_ms }
     }
 
+    /// The answer prepared for a call: one of the vendor's own, or word for word.
+    fn prepared(&mut self, forced: &ForcedAnswer, correlation: &str, now_ms: i64) -> Answer {
+        let shaped = forced.shape.as_deref().and_then(|shape| self.shaped(shape, correlation, now_ms));
+        shaped.unwrap_or_else(|| forced.answer())
+    }
+
+    fn shaped(&mut self, shape: &str, correlation: &str, now_ms: i64) -> Option<Answer> {
+        self.vendor.shaped(&self.turn(correlation, now_ms), shape)
+    }
+
     /// Lets the dialect work. Also returns when the last record written commits.
-    fn carry_out(&mut self, call: &Call, now_ms: i64) -> (Result<Answer, Refusal>, i64) {
-        let mut turn = Turn {
-            store: &mut self.store,
-            weather: &self.weather,
-            dice: &mut self.dice,
-            account: &self.account,
-            now_ms,
-            written: 0,
-            commit_ms: now_ms,
-        };
-        let outcome = hubspot::route(&mut turn, call);
+    fn carry_out(&mut self, call: &Call, correlation: &str, now_ms: i64) -> (Result<Answer, Refusal>, i64) {
+        let mut turn = self.turn(correlation, now_ms);
+        let outcome = turn.vendor.route(&mut turn, call);
         let (written, commit_ms) = (turn.written, turn.commit_ms);
         self.counters.writes += written;
         (outcome, commit_ms)
     }
 
-    fn is_authorised(&self, call: &Call) -> bool {
-        let sent = call.authorization.as_deref().and_then(|header| header.strip_prefix("Bearer "));
-        sent.is_some() && sent == self.token.as_deref()
+    fn turn<'a>(&'a mut self, correlation: &'a str, now_ms: i64) -> Turn<'a> {
+        Turn {
+            vendor: self.vendor,
+            store: &mut self.store,
+            weather: &self.weather,
+            quirks: &self.quirks,
+            meters: &mut self.meters,
+            limits: self.limits,
+            memory: &mut self.memory,
+            in_flight: self.in_flight,
+            dice: &mut self.dice,
+            account: &self.account,
+            token: self.token.as_deref(),
+            correlation,
+            now_ms,
+            written: 0,
+            commit_ms: now_ms,
+        }
     }
 
-    fn with_headers(&mut self, call: &Call, answer: Answer, now_ms: i64) -> Answer {
+    fn with_headers(&mut self, call: &Call, answer: Answer, correlation: &str, now_ms: i64) -> Answer {
         let crm_ms = now_ms.saturating_add(self.weather.clock_offset_ms);
         let mut answer = answer.with_header("Date", stamp::http_date(crm_ms));
-        if !call.is_search() {
-            answer.headers.extend(self.throttle.headers(now_ms));
-        }
+        let vendor = self.vendor;
+        answer.headers.extend(vendor.headers(&mut self.turn(correlation, now_ms), call));
         answer
     }
 
@@ -197,16 +242,14 @@ impl World {
     }
 }
 
-const HTML_ERROR: &str = "<!DOCTYPE html>\n<html><head><title>HubSpot | Error</title></head>\
+/// The correlation of a write that nobody waits for any more.
+const LATE: &str = "late";
+
+const HTML_ERROR: &str = "<!DOCTYPE html>\n<html><head><title>Error</title></head>\
     <body><h1>Something went wrong</h1><p>We're having trouble. Please try again in a moment.</p></body></html>\n";
 
 fn answered(answer: Answer) -> Delivery {
     Delivery { answer: Some(answer), hold_ms: 0 }
-}
-
-fn server_error(status: u16, correlation: &str) -> Answer {
-    let body = json!({ "status": "error", "message": "internal error", "correlationId": correlation });
-    Answer::json(status, &body)
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ async fn the_control_api_needs_no_token_and_does_what_the_handle_does() {
     assert_eq!(status, StatusCode::NO_CONTENT);
     let (_, versions) = caller.json(Method::GET, "/sandbox/versions/deals/501", Value::Null).await;
     assert_eq!(versions[1]["life"], "archived");
-    let page = caller.send(Method::GET, "/sandbox/", &Value::Null).await.unwrap().text().await.unwrap();
+    let page = caller.send(Method::GET, "/sandbox/?object=deals", &Value::Null).await.unwrap().text().await.unwrap();
     assert!(page.contains("Sofa &lt;b&gt;"));
     let (_, counters) = caller.json(Method::GET, "/sandbox/counters", Value::Null).await;
     assert_eq!((&counters["calls"], &counters["writes"]), (&json!(0), &json!(0)));
@@ -116,6 +116,43 @@ async fn a_form_of_the_page_edits_a_record_and_leads_back() {
     );
     let contact = &caller.sandbox.crm().list(ObjectType::Contacts)[0];
     assert_eq!((contact.properties["email"].as_str(), contact.properties["firstname"].as_str()), ("ana@acme.test", "Ana Maria"));
+}
+
+#[tokio::test]
+async fn a_quirk_is_switched_and_the_schema_drifts_over_the_control_api() {
+    let caller = Caller::new(Weather::calm()).await;
+    let (status, quirks) = caller.json(Method::PUT, "/sandbox/quirks", json!({ "search_results_max": 3 })).await;
+    assert_eq!((status, &quirks["search_results_max"]), (StatusCode::OK, &json!(3)));
+    let search = "/crm/v3/objects/deals/search";
+    assert_eq!(caller.json(Method::POST, search, json!({ "limit": 4 })).await.0, StatusCode::BAD_REQUEST);
+    let (_, quirks) = caller.json(Method::GET, "/sandbox/quirks", Value::Null).await;
+    assert_eq!((&quirks[0]["value"], &quirks[0]["normal"]), (&json!(3), &json!(10_000)));
+    assert_eq!(caller.json(Method::PUT, "/sandbox/quirks", json!({ "rain": 1 })).await.0, StatusCode::BAD_REQUEST);
+
+    let created = json!({ "properties": { "shoe_size": "42" } });
+    assert_eq!(caller.json(Method::POST, "/crm/v3/objects/contacts", created.clone()).await.0, StatusCode::BAD_REQUEST);
+    let property = json!({ "name": "shoe_size", "kind": "number" });
+    let path = "/sandbox/properties/contacts";
+    let (status, added) = caller.json(Method::POST, path, property.clone()).await;
+    assert_eq!((status, &added["name"]), (StatusCode::CREATED, &json!("shoe_size")));
+    assert_eq!(caller.json(Method::POST, path, property).await.0, StatusCode::CONFLICT);
+    assert_eq!(caller.json(Method::POST, "/crm/v3/objects/contacts", created.clone()).await.0, StatusCode::CREATED);
+    let path = "/sandbox/properties/contacts/shoe_size";
+    assert_eq!(caller.json(Method::DELETE, path, Value::Null).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(caller.json(Method::POST, "/crm/v3/objects/contacts", created).await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_shape_prepared_on_the_page_is_the_vendors_own_answer() {
+    let caller = Caller::new(Weather::calm()).await;
+    let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let url = format!("{}/sandbox/next", caller.sandbox.base_url());
+    let form = |body: &'static str| client.post(&url).header("content-type", "application/x-www-form-urlencoded").body(body);
+    assert_eq!(form("shape=429+daily&times=1").send().await.unwrap().status(), StatusCode::SEE_OTHER);
+    assert_eq!(form("shape=rain").send().await.unwrap().status(), StatusCode::BAD_REQUEST);
+    let (status, body) = caller.json(Method::GET, "/crm/v3/objects/deals", Value::Null).await;
+    assert_eq!((status, &body["policyName"]), (StatusCode::TOO_MANY_REQUESTS, &json!("DAILY")));
+    assert_eq!(caller.json(Method::GET, "/crm/v3/objects/deals", Value::Null).await.0, StatusCode::OK);
 }
 
 #[tokio::test]

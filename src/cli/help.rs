@@ -253,13 +253,15 @@ Examples:
 pub(super) const SANDBOX: &str =
     "Needs: nothing. Reads no configuration; what is in it is gone when it ends. Runs until Ctrl-C or SIGTERM.
 A stream reaches it with base_url = \"http://127.0.0.1:8625\" and the token in its connection. The page is at /sandbox/.
+docs/sandbox.md tells what each dialect offers, its quirks and their switches.
 
 Exit codes:
   0  it was told to stop
   1  it cannot listen there
 
-Example:
-  tidemark sandbox --records 100 --weather rough";
+Examples:
+  tidemark sandbox --records 100 --weather rough
+  tidemark sandbox --dialect pipedrive --records 20";
 
 pub(super) const DEMO: &str = "Needs: nothing. Reads no configuration but writes one, which is a good start for your own. Runs until Ctrl-C, or with --once until both sides agree.
 

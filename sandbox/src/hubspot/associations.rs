@@ -3,10 +3,11 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Turn, batch, plan::Reference};
+use super::{batch, plan::Reference, refuse};
 use crate::{
     ObjectType, Refusal,
     call::{Answer, Call},
+    turn::Turn,
 };
 
 const READ_INPUTS_MAX: usize = 1000;
@@ -46,7 +47,7 @@ pub(super) fn associate(turn: &mut Turn<'_>, from: ObjectType, to: ObjectType, c
     for pair in &inputs {
         match link(turn, (from, &pair.from.id), (to, &pair.to.id)) {
             Ok(row) => results.push(row),
-            Err(refusal) => errors.push(refusal.item(None)),
+            Err(refusal) => errors.push(refuse::item(&refusal, None)),
         }
     }
     Ok(batch::complete(turn, 200, results, &errors))

@@ -7,13 +7,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Turn, objects,
+    objects,
     plan::{self, Claimed, Input, Plan, Reference, Verb},
+    refuse,
     render::{self, Wanted},
 };
 use crate::{
     ObjectType, Refusal,
     call::{Answer, Call},
+    turn::Turn,
 };
 
 const INPUTS_MAX: usize = 100;
@@ -51,7 +53,7 @@ pub(super) fn read(turn: &mut Turn<'_>, object: ObjectType, call: &Call) -> Resu
             object.singular().to_uppercase()
         );
         let refusal = Refusal::new(404, "OBJECT_NOT_FOUND", text).with_context(json!({ "ids": missing }));
-        errors.push(refusal.item(None));
+        errors.push(refuse::item(&refusal, None));
     }
     Ok(complete(turn, 200, results, &errors))
 }
@@ -69,7 +71,7 @@ pub(super) fn write(turn: &mut Turn<'_>, object: ObjectType, verb: Verb, call: &
         match plan::plan(turn, object, verb, input, &mut claimed) {
             Ok(plan) => plans.push((plan, input)),
             Err(refusal) if traced || (verb == Verb::Update && refusal.is_missing()) => {
-                errors.push(refusal.item(input.object_write_trace_id.as_deref()));
+                errors.push(refuse::item(&refusal, input.object_write_trace_id.as_deref()));
             }
             Err(refusal) => return Err(refusal),
         }

@@ -67,8 +67,8 @@ impl Column {
             ("createdate", _) => Source::Created,
             (name, _) if name == modified_property => Source::Modified,
             (_, Kind::Number) => Source::Number,
-            (_, Kind::DateTime | Kind::Date) => Source::Time,
-            (_, Kind::Text | Kind::Email | Kind::Phone | Kind::Bool | Kind::Enumeration) => Source::Text,
+            (_, Kind::Date | Kind::DateTime) => Source::Time,
+            (_, Kind::Text | Kind::Email | Kind::Phone | Kind::Enumeration | Kind::Boolean) => Source::Text,
         };
         Ok(Self { name: name.to_owned(), source })
     }
@@ -216,19 +216,21 @@ mod tests {
     use super::*;
     use crate::{
         ObjectType,
+        hubspot::stock,
         record::{Author, Moment, Props},
     };
 
     fn deal() -> Record {
         let props = [("dealname", "Blue Sofa"), ("amount", "9.50"), ("closedate", "2026-03-01T00:00:00.000Z")];
         let props: Props = props.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let moment = Moment { now_ms: 1_772_366_400_123, stamp_ms: 1_772_366_400_123, commit_delay_ms: 0, index_lag_ms: 0 };
+        let (now_ms, stamp_ms) = (1_772_366_400_123, 1_772_366_400_123);
+        let moment = Moment { now_ms, stamp_ms, commit_delay_ms: 0, index_lag_ms: 0, moves_stamp: true };
         Record::new(501, ObjectType::Deals, props, Author::Api, moment)
     }
 
     fn compile(spec: Value) -> Result<Filter, Refusal> {
         let spec: FilterSpec = serde_json::from_value(spec).unwrap();
-        Filter::compile(&spec, &Schema::stock(ObjectType::Deals, 0), "hs_lastmodifieddate")
+        Filter::compile(&spec, &Schema::new(stock::properties(ObjectType::Deals, 0)), "hs_lastmodifieddate")
     }
 
     #[test]

@@ -1,61 +1,186 @@
-//! The vendor's HTTP surface: which endpoint a call reaches. Quotas, faults and tokens are settled before this.
+//! HubSpot: what this vendor decides, and which endpoint a call reaches. Faults of the weather are settled before this.
 
 mod associations;
 mod batch;
 mod filter;
+mod names;
 mod objects;
 mod plan;
 mod properties;
+mod quota;
+mod refuse;
 mod render;
 mod search;
+mod stock;
 
-use rand::rngs::StdRng;
 use serde_json::json;
 
+use self::quota::Policy;
 use crate::{
     ObjectType, Refusal, Weather,
+    alterations::Alterations,
     call::{Answer, Call},
-    record::Moment,
-    stamp,
-    store::Store,
+    quirk::{Quirks, Switch},
+    record::{Changes, Props},
+    schema::{Fault, Habits, Property},
+    turn::Turn,
+    vendor::{ObjectName, Vendor},
+    weather::Nature,
 };
 
-/// One call's view of the CRM: its state, the time, the weather, and what the call has written so far.
-pub(crate) struct Turn<'a> {
-    pub(crate) store: &'a mut Store,
-    pub(crate) weather: &'a Weather,
-    pub(crate) dice: &'a mut StdRng,
-    pub(crate) account: &'a str,
-    /// True time; reads see what is committed by now.
-    pub(crate) now_ms: i64,
-    /// Records created, updated or archived by this call.
-    pub(crate) written: u64,
-    /// When the last of them commits. Not after `now_ms` when nothing commits late.
-    pub(crate) commit_ms: i64,
-}
+/// At most this many results of one search can be paged through.
+pub(crate) const SEARCH_RESULTS_MAX: Switch =
+    Switch::number("search_results_max", 10_000, "results of one search that can be paged through; beyond it: 400");
 
-impl Turn<'_> {
-    /// The times of the next record written.
-    fn moment(&mut self) -> Moment {
-        self.weather.moment(self.now_ms, self.dice)
+pub(crate) const SEARCH_QUOTA_HEADERS: Switch =
+    Switch::flag("search_quota_headers", false, "search answers carry quota headers, as all other answers do");
+
+/// HubSpot's CRM API: objects of the third version, associations of the fourth.
+#[derive(Debug)]
+pub(crate) struct Hubspot;
+
+impl Vendor for Hubspot {
+    fn objects(&self) -> &'static [ObjectName] {
+        &names::OBJECTS
     }
 
-    /// Notes that a record was written.
-    fn wrote(&mut self, object: ObjectType, id: u64) {
-        self.written += 1;
-        if let Some(record) = self.store.table(object).find(id) {
-            self.commit_ms = self.commit_ms.max(record.head().commit_ms);
+    fn properties(&self, object: ObjectType, now_ms: i64) -> Vec<Property> {
+        stock::properties(object, now_ms)
+    }
+
+    fn columns(&self, object: ObjectType) -> &'static [&'static str] {
+        match object {
+            ObjectType::Contacts => &["email", "firstname", "lastname", "phone", "city"],
+            ObjectType::Companies => &["name", "domain", "phone", "city"],
+            ObjectType::Deals => &["dealname", "amount", "dealstage", "closedate"],
         }
     }
 
-    /// The CRM's clock, as text.
-    fn clock(&self) -> String {
-        stamp::iso(self.now_ms.saturating_add(self.weather.clock_offset_ms))
+    fn sample(&self, at: u32) -> Vec<(&'static str, String)> {
+        let email = format!("contact{at}@robots.example");
+        vec![("email", email), ("firstname", "Contact".to_owned()), ("lastname", at.to_string())]
+    }
+
+    fn switches(&self) -> &'static [&'static Switch] {
+        &[&SEARCH_RESULTS_MAX, &SEARCH_QUOTA_HEADERS]
+    }
+
+    fn habits(&self, weather: &Weather, _quirks: &Quirks) -> Habits {
+        Habits {
+            check_emails: true,
+            lower_emails: true,
+            bare_phones: weather.normalise_phones,
+            text_chars_max: None,
+            alterations: Alterations::NONE,
+        }
+    }
+
+    fn merge_marks(&self, own: &Props, others: &Props, loser: u64) -> Changes {
+        let ids = [own.get("hs_merged_object_ids"), others.get("hs_merged_object_ids"), Some(&loser.to_string())];
+        let mut marks = Changes::from([("hs_merged_object_ids".to_owned(), Some(joined(ids)))]);
+        let email = others.get("email").filter(|_| own.contains_key("email"));
+        if email.is_some() {
+            let emails = [own.get("hs_additional_emails"), others.get("hs_additional_emails"), email];
+            marks.insert("hs_additional_emails".to_owned(), Some(joined(emails)));
+        }
+        marks
+    }
+
+    fn endpoint(&self, call: &Call) -> String {
+        let parts: Vec<String> = call.segments();
+        let named = parts.iter().enumerate().map(|(at, part)| {
+            let is_version = at == 1;
+            let follows_object = at == 4 && parts[1..3] == ["v3", "objects"] && part != "batch" && part != "search";
+            let numeric = !is_version && part.bytes().all(|byte| byte.is_ascii_digit());
+            if follows_object || numeric { "{id}" } else { part.as_str() }
+        });
+        format!("{} /{}", call.method, named.collect::<Vec<_>>().join("/"))
+    }
+
+    /// Searches and batch reads are reads although they are posted.
+    fn nature(&self, call: &Call) -> Nature {
+        let asks = self.is_search(call) || call.path.ends_with("/batch/read");
+        if call.method == "GET" || asks { Nature::Read } else { Nature::Write }
+    }
+
+    fn is_search(&self, call: &Call) -> bool {
+        call.method == "POST" && call.path.ends_with("/search")
+    }
+
+    fn authorise(&self, turn: &mut Turn<'_>, call: &Call) -> Result<(), Answer> {
+        let sent = call.credential("Bearer");
+        if sent.is_some() && sent == turn.token {
+            Ok(())
+        } else {
+            Err(refuse::whole(&refuse::unauthenticated(), turn.correlation))
+        }
+    }
+
+    fn admit(&self, turn: &mut Turn<'_>, call: &Call) -> Result<(), Answer> {
+        quota::admit(turn, self.is_search(call)).map_err(|policy| policy.answer(turn.correlation, turn.weather.retry_after_secs))
+    }
+
+    fn route(&self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Refusal> {
+        route(turn, call)
+    }
+
+    fn headers(&self, turn: &mut Turn<'_>, call: &Call) -> Vec<(String, String)> {
+        let bare = self.is_search(call) && !turn.is_on(&SEARCH_QUOTA_HEADERS);
+        if bare { Vec::new() } else { quota::headers(turn) }
+    }
+
+    fn refused(&self, turn: &Turn<'_>, refusal: &Refusal) -> Answer {
+        refuse::whole(refusal, turn.correlation)
+    }
+
+    fn server_error(&self, turn: &Turn<'_>, status: u16) -> Answer {
+        let body = json!({ "status": "error", "message": "internal error", "correlationId": turn.correlation });
+        Answer::json(status, &body)
+    }
+
+    fn shapes(&self) -> &'static [&'static str] {
+        &["429 ten secondly", "429 secondly", "429 daily", "423 locked", "477 migrating"]
+    }
+
+    fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer> {
+        let throttled = |policy: Policy| policy.answer(turn.correlation, turn.weather.retry_after_secs);
+        let refused = |status, category, text| refuse::whole(&Refusal::new(status, category, text), turn.correlation);
+        Some(match shape {
+            "429 ten secondly" => throttled(Policy::TenSecondly),
+            "429 secondly" => throttled(Policy::Secondly),
+            "429 daily" => throttled(Policy::Daily),
+            "423 locked" => refused(423, "LOCKED", "The resource is locked. Try again in two seconds."),
+            "477 migrating" => {
+                let answer = refused(477, "MIGRATION_IN_PROGRESS", "This account is being moved to another data centre.");
+                answer.with_header("Retry-After", "86400")
+            }
+            _ => return None,
+        })
+    }
+
+    fn throttle(&self, call: &Call) -> &'static str {
+        if self.is_search(call) { "429 secondly" } else { "429 ten secondly" }
+    }
+
+    fn missing(&self, object: ObjectType, id: &str) -> Refusal {
+        refuse::not_found(object, id)
+    }
+
+    fn invalid(&self, _object: ObjectType, faults: &[Fault]) -> Refusal {
+        refuse::invalid(faults)
+    }
+
+    fn taken(&self, _object: ObjectType, name: &str, value: &str, owner: u64) -> Refusal {
+        refuse::taken(name, value, owner)
     }
 }
 
-/// Answers a call that got through.
-pub(crate) fn route(turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Refusal> {
+fn joined(parts: [Option<&String>; 3]) -> String {
+    let present: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+    present.join(";")
+}
+
+fn route(turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Refusal> {
     let segments = call.segments();
     let path: Vec<&str> = segments.iter().map(String::as_str).collect();
     match (call.method.as_str(), path.as_slice()) {
@@ -110,7 +235,7 @@ pub(crate) fn route(turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Refusal>
 }
 
 fn known(object: &str) -> Result<ObjectType, Refusal> {
-    ObjectType::parse(object).ok_or_else(|| Refusal::invalid(format!("Unable to infer object type from: {object}")))
+    names::parse(object).ok_or_else(|| Refusal::invalid(format!("Unable to infer object type from: {object}")))
 }
 
 fn account(turn: &Turn<'_>) -> Answer {
@@ -129,4 +254,38 @@ fn account(turn: &Turn<'_>) -> Answer {
             "dataHostingLocation": "na1",
         }),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(method: &str, path: &str) -> Call {
+        let (method, path) = (method.to_owned(), path.to_owned());
+        Call { method, path, query: Vec::new(), headers: Vec::new(), body: String::new() }
+    }
+
+    #[test]
+    fn endpoints_are_counted_without_their_ids() {
+        let check = |method, path, expect: &str| assert_eq!(Hubspot.endpoint(&call(method, path)), expect);
+        check("GET", "/crm/v3/objects/deals/501", "GET /crm/v3/objects/deals/{id}");
+        check("PATCH", "/crm/v3/objects/contacts/a%40b.test", "PATCH /crm/v3/objects/contacts/{id}");
+        check("POST", "/crm/v3/objects/deals/search", "POST /crm/v3/objects/deals/search");
+        check("POST", "/crm/v3/objects/deals/batch/read", "POST /crm/v3/objects/deals/batch/read");
+        check(
+            "PUT",
+            "/crm/v4/objects/deals/1/associations/default/contacts/2",
+            "PUT /crm/v4/objects/deals/{id}/associations/default/contacts/{id}",
+        );
+    }
+
+    #[test]
+    fn only_writes_are_treated_as_writes() {
+        let check = |method, path, expect| assert_eq!(Hubspot.nature(&call(method, path)), expect, "{method} {path}");
+        check("POST", "/crm/v3/objects/deals/search", Nature::Read);
+        check("POST", "/crm/v3/objects/deals/batch/update", Nature::Write);
+        check("POST", "/crm/v4/associations/deals/contacts/batch/read", Nature::Read);
+        check("POST", "/crm/v4/associations/deals/contacts/batch/archive", Nature::Write);
+        check("DELETE", "/crm/v3/objects/deals/1", Nature::Write);
+    }
 }

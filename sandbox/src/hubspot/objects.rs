@@ -4,14 +4,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Turn,
     plan::{self, Claimed, Input, Verb},
+    refuse,
     render::{self, Wanted},
 };
 use crate::{
     ObjectType, Refusal,
     call::{Answer, Call},
     record::{Author, Life, Record, Version},
+    turn::Turn,
 };
 
 const LIST_ROWS_MAX: usize = 100;
@@ -20,7 +21,7 @@ const LIST_ROWS_DEFAULT: usize = 10;
 pub(super) fn get(turn: &Turn<'_>, object: ObjectType, id: &str, call: &Call) -> Result<Answer, Refusal> {
     let id_property = call.parameter("idProperty");
     let (record, version) =
-        find(turn, object, id, id_property, call.flag("archived"))?.ok_or_else(|| Refusal::not_found(object, id))?;
+        find(turn, object, id, id_property, call.flag("archived"))?.ok_or_else(|| refuse::not_found(object, id))?;
     let wanted = Wanted::new(object, call.list("properties").as_deref());
     let mut row = render::row(turn.store, record, version, &wanted);
     render::add_associations(turn.store, record, &call.list("associations").unwrap_or_default(), &mut row)?;
@@ -39,7 +40,7 @@ pub(super) fn find<'a>(
     let number = match id_property {
         None | Some("hs_object_id") => id.parse().ok(),
         Some(name) => {
-            table.schema.unique(name)?;
+            plan::check_identifies(table, name)?;
             table.owner(name, id)
         }
     };
@@ -110,7 +111,7 @@ pub(super) fn archive(turn: &mut Turn<'_>, object: ObjectType, id: &str) -> Resu
 
 pub(super) fn archive_one(turn: &mut Turn<'_>, object: ObjectType, id: &str) -> Result<(), Refusal> {
     let known = id.parse().ok().and_then(|number| turn.store.table(object).find(number));
-    if known.ok_or_else(|| Refusal::not_found(object, id))?.head().life != Life::Active {
+    if known.ok_or_else(|| refuse::not_found(object, id))?.head().life != Life::Active {
         return Ok(());
     }
     let moment = turn.moment();
@@ -135,7 +136,7 @@ pub(super) fn erase(turn: &mut Turn<'_>, object: ObjectType, call: &Call) -> Res
         None => body.object_id,
         Some("email") => {
             let owner = turn.store.table(object).owner("email", &body.object_id);
-            owner.ok_or_else(|| Refusal::not_found(object, &body.object_id))?.to_string()
+            owner.ok_or_else(|| refuse::not_found(object, &body.object_id))?.to_string()
         }
         Some(other) => return Err(Refusal::invalid(format!("idProperty {other} is not supported"))),
     };

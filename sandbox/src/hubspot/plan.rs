@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::Turn;
+use super::refuse;
 use crate::{
     ObjectType, Refusal,
     links::Node,
     record::{Author, Changes},
-    table,
+    table::Table,
+    turn::Turn,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,7 @@ pub(crate) fn plan(
         }
     };
     let table = turn.store.table(object);
-    let mut changes = table.schema.clean(&properties, turn.weather)?;
+    let mut changes = table.clean(&properties, turn.habits())?;
     if target.is_none() && object == ObjectType::Deals {
         changes.entry("pipeline".to_owned()).or_insert_with(|| Some("default".to_owned()));
     }
@@ -105,7 +106,7 @@ pub(crate) fn plan(
     let links = linked(turn, object, &input.associations)?;
     for (name, value) in table.unique_values(&changes) {
         if !claimed.insert((name.to_owned(), value.to_owned())) {
-            return Err(table::taken(name, value, target.unwrap_or_default()));
+            return Err(refuse::taken(name, value, target.unwrap_or_default()));
         }
     }
     Ok(Plan { target, changes, links })
@@ -136,10 +137,16 @@ pub(crate) fn resolve(turn: &Turn<'_>, object: ObjectType, id: &str, id_property
         None | Some("hs_object_id") => turn.store.target(object, id, follow),
         Some(name) => {
             let table = turn.store.table(object);
-            table.schema.unique(name)?;
-            table.owner(name, id).ok_or_else(|| Refusal::not_found(object, id))
+            check_identifies(table, name)?;
+            table.owner(name, id).ok_or_else(|| refuse::not_found(object, id))
         }
     }
+}
+
+/// A property identifies a record when it is the contacts' e-mail or was made with `hasUniqueValue`.
+pub(super) fn check_identifies(table: &Table, name: &str) -> Result<(), Refusal> {
+    let unique = table.schema.find(name).is_some_and(|property| property.unique);
+    if unique { Ok(()) } else { Err(refuse::not_unique(name)) }
 }
 
 fn identity(input: &Input) -> Result<&str, Refusal> {

@@ -3,12 +3,13 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Turn;
+use super::refuse::no_such_property;
 use crate::{
     ObjectType, Refusal,
     call::{Answer, Call},
-    schema::{Choice, Kind, Property, no_such_property},
+    schema::{Choice, Kind, Property},
     stamp,
+    turn::Turn,
 };
 
 #[derive(Deserialize)]
@@ -70,7 +71,7 @@ pub(super) fn create(turn: &mut Turn<'_>, object: ObjectType, call: &Call) -> Re
         "number" => Kind::Number,
         "date" => Kind::Date,
         "datetime" => Kind::DateTime,
-        "bool" => Kind::Bool,
+        "bool" => Kind::Boolean,
         "enumeration" => Kind::Enumeration,
         other => return Err(Refusal::invalid(format!("{other} is not a known property type"))),
     };
@@ -85,17 +86,21 @@ pub(super) fn create(turn: &mut Turn<'_>, object: ObjectType, call: &Call) -> Re
         several: sent.field_type.as_deref() == Some("checkbox"),
         unique: sent.has_unique_value,
         stock: false,
-        ..Property::stock(&sent.name, sent.label.as_deref().unwrap_or(&sent.name), kind, crm_ms(turn))
+        ..Property::stock(&sent.name, sent.label.as_deref().unwrap_or(&sent.name), kind, turn.crm_ms())
     };
     let answer = Answer::json(201, &described(&property));
-    turn.store.table_mut(object).schema.add(property)?;
-    Ok(answer)
+    let name = sent.name;
+    if turn.store.table_mut(object).schema.add(property) {
+        return Ok(answer);
+    }
+    let text = format!("A property named '{name}' already exists.");
+    Err(Refusal::new(409, "OBJECT_ALREADY_EXISTS", text))
 }
 
 pub(super) fn update(turn: &mut Turn<'_>, object: ObjectType, name: &str, call: &Call) -> Result<Answer, Refusal> {
     let sent: PropertyChange = call.read()?;
-    let now_ms = crm_ms(turn);
-    let property = turn.store.table_mut(object).schema.change(name)?;
+    let now_ms = turn.crm_ms();
+    let property = turn.store.table_mut(object).schema.change(name).ok_or_else(|| no_such_property(object, name))?;
     if let Some(label) = sent.label {
         property.label = label;
     }
@@ -107,8 +112,8 @@ pub(super) fn update(turn: &mut Turn<'_>, object: ObjectType, name: &str, call: 
 }
 
 pub(super) fn archive(turn: &mut Turn<'_>, object: ObjectType, name: &str) -> Result<Answer, Refusal> {
-    let now_ms = crm_ms(turn);
-    let property = turn.store.table_mut(object).schema.change(name)?;
+    let now_ms = turn.crm_ms();
+    let property = turn.store.table_mut(object).schema.change(name).ok_or_else(|| no_such_property(object, name))?;
     if property.stock {
         return Err(Refusal::invalid(format!("Property {name} is defined by the CRM and cannot be archived")));
     }
@@ -117,18 +122,14 @@ pub(super) fn archive(turn: &mut Turn<'_>, object: ObjectType, name: &str) -> Re
     Ok(Answer::empty(204))
 }
 
-fn crm_ms(turn: &Turn<'_>) -> i64 {
-    turn.now_ms.saturating_add(turn.weather.clock_offset_ms)
-}
-
 fn described(property: &Property) -> Value {
     let (kind, field) = match property.kind {
         Kind::Text | Kind::Email => ("string", "text"),
         Kind::Phone => ("string", "phonenumber"),
         Kind::Number => ("number", "number"),
-        Kind::DateTime => ("datetime", "date"),
+        Kind::Boolean => ("bool", "booleancheckbox"),
         Kind::Date => ("date", "date"),
-        Kind::Bool => ("bool", "booleancheckbox"),
+        Kind::DateTime => ("datetime", "date"),
         Kind::Enumeration if property.several => ("enumeration", "checkbox"),
         Kind::Enumeration => ("enumeration", "select"),
     };

@@ -1,6 +1,6 @@
 //! How one record looks in an answer.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -25,6 +25,16 @@ impl Wanted {
     }
 }
 
+/// A property as text, the CRM's own ones included. `None` when it has no value.
+fn value<'a>(record: &Record, version: &'a Version, property: &str) -> Option<Cow<'a, str>> {
+    match property {
+        "hs_object_id" => Some(Cow::Owned(record.id.to_string())),
+        "createdate" => Some(Cow::Owned(stamp::iso(record.created_ms))),
+        name if name == record.object.modified_property() => Some(Cow::Owned(stamp::iso(version.stamp_ms))),
+        name => version.props.get(name).map(|value| Cow::Borrowed(value.as_str())),
+    }
+}
+
 /// A read's row. A wanted property without a value is `null`; a name the account does not know is left out.
 pub(crate) fn row(store: &Store, record: &Record, version: &Version, wanted: &Wanted) -> Value {
     let schema = &store.table(record.object).schema;
@@ -32,7 +42,7 @@ pub(crate) fn row(store: &Store, record: &Record, version: &Version, wanted: &Wa
         .0
         .iter()
         .filter(|name| schema.find(name).is_some())
-        .map(|name| (name.clone(), record.value(version, name).map_or(Value::Null, |value| json!(value))))
+        .map(|name| (name.clone(), value(record, version, name).map_or(Value::Null, |value| json!(value))))
         .collect();
     envelope(record, version, &properties)
 }
@@ -42,7 +52,7 @@ pub(crate) fn written(record: &Record) -> Value {
     let version = record.head();
     let mut properties: Map<String, Value> = version.props.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     for name in ["hs_object_id", "createdate", record.object.modified_property()] {
-        properties.insert(name.to_owned(), json!(record.value(version, name)));
+        properties.insert(name.to_owned(), json!(value(record, version, name)));
     }
     envelope(record, version, &properties)
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Turn,
+    SEARCH_RESULTS_MAX,
     filter::{Column, Filter, FilterSpec, Scalar},
     objects,
     render::{self, Wanted},
@@ -14,12 +14,12 @@ use crate::{
     ObjectType, Refusal,
     call::{Answer, Call},
     record::{Life, Record, Version},
+    turn::Turn,
     weather,
 };
 
 const ROWS_MAX: usize = 200;
 const ROWS_DEFAULT: usize = 10;
-const RESULTS_MAX: usize = 10_000;
 const GROUPS_MAX: usize = 5;
 const GROUP_FILTERS_MAX: usize = 6;
 const FILTERS_MAX: usize = 18;
@@ -62,7 +62,7 @@ type Hit<'a> = (&'a Record, &'a Version);
 
 pub(super) fn search(turn: &mut Turn<'_>, object: ObjectType, call: &Call) -> Result<Answer, Refusal> {
     let query: Query = call.read()?;
-    let after = offset(&query)?;
+    let after = offset(&query, turn.number(&SEARCH_RESULTS_MAX))?;
     let groups = compile(turn, object, &query.filter_groups)?;
     let sort = sort(turn, object, &query.sorts)?;
     let salt: u64 = if turn.weather.unstable_ties { turn.dice.random() } else { 0 };
@@ -103,7 +103,7 @@ pub(super) fn search(turn: &mut Turn<'_>, object: ObjectType, call: &Call) -> Re
 }
 
 /// Where the page begins. The vendor counts positions and refuses those beyond its cap.
-fn offset(query: &Query) -> Result<usize, Refusal> {
+fn offset(query: &Query, results_max: u64) -> Result<usize, Refusal> {
     if query.query.is_some() {
         return Err(Refusal::invalid("Free-text search is not offered by this practice CRM"));
     }
@@ -121,8 +121,8 @@ fn offset(query: &Query) -> Result<usize, Refusal> {
             .and_then(|number| usize::try_from(number).ok())
             .ok_or_else(|| Refusal::invalid(format!("Paging token {other} must be formatted as an integer")))?,
     };
-    if after.saturating_add(query.limit) > RESULTS_MAX {
-        let text = format!("There was a problem with the request. Paging past {RESULTS_MAX} results is not supported.");
+    if after.saturating_add(query.limit) as u64 > results_max {
+        let text = format!("There was a problem with the request. Paging past {results_max} results is not supported.");
         return Err(Refusal::invalid(text));
     }
     Ok(after)

@@ -30,7 +30,7 @@ impl Bench {
             method: method.to_owned(),
             path: path.to_owned(),
             query: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            authorization: Some(format!("Bearer {TOKEN}")),
+            headers: vec![("authorization".to_owned(), format!("Bearer {TOKEN}"))],
             body: if body.is_null() { String::new() } else { body.to_string() },
         };
         self.world.handle(&call, self.now_ms)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{ForcedAnswer, weather::Nature};
+use crate::ForcedAnswer;
 
 fn lagging() -> Weather {
     Weather { index_lag_ms: (500, 500), ..Weather::calm() }
@@ -129,7 +129,7 @@ fn a_wrong_token_is_turned_away_before_it_costs_quota() {
 #[test]
 fn quotas_answer_429_with_their_policy_and_search_carries_no_quota_headers() {
     let mut bench = Bench::new(Weather { retry_after_secs: Some(3), ..Weather::calm() });
-    bench.world.throttle = Throttle::new(Limits { per_10s: 1, search_per_second: 1, per_day: 100 });
+    bench.world.limits = Limits { per_10s: 1, search_per_second: 1, per_day: 100 };
     let headers = |delivery: Delivery| {
         let names = delivery.answer.unwrap().headers.into_iter().map(|(name, _)| name);
         names.collect::<Vec<String>>()
@@ -190,18 +190,23 @@ fn the_same_seed_and_calls_meet_the_same_weather() {
 }
 
 #[test]
-fn only_writes_are_treated_as_writes() {
-    let check = |method: &str, path: &str, expect: Nature| {
-        let call = Call {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            query: Vec::new(),
-            authorization: None,
-            body: String::new(),
-        };
-        assert_eq!(call.nature(), expect, "{method} {path}");
-    };
-    check("POST", "/crm/v4/associations/deals/contacts/batch/read", Nature::Read);
-    check("POST", "/crm/v4/associations/deals/contacts/batch/archive", Nature::Write);
-    check("DELETE", "/crm/v3/objects/deals/1", Nature::Write);
+fn the_daily_budget_returns_at_midnight() {
+    let mut bench = Bench::new(Weather::calm());
+    bench.world.limits = Limits { per_10s: 10, search_per_second: 10, per_day: 2 };
+    assert_eq!(bench.get("/crm/v3/objects/deals").0, 200);
+    assert_eq!(bench.get("/crm/v3/objects/deals").0, 200);
+    let (status, body) = bench.get("/crm/v3/objects/deals");
+    assert_eq!((status, &body["policyName"]), (429, &json!("DAILY")));
+    bench.now_ms += 12 * 3_600_000;
+    assert_eq!(bench.get("/crm/v3/objects/deals").0, 200);
+}
+
+#[test]
+fn a_prepared_shape_is_the_vendors_own_answer() {
+    let mut bench = Bench::new(Weather::calm());
+    bench.world.forced.add(ForcedAnswer { shape: Some("429 daily".to_owned()), ..ForcedAnswer::default() });
+    let (status, body) = bench.get("/crm/v3/objects/deals");
+    assert_eq!((status, &body["policyName"]), (429, &json!("DAILY")));
+    let shapes = bench.world.vendor.shapes();
+    assert!(shapes.iter().all(|shape| bench.world.vendor.shaped(&bench.world.turn("c", NOON), shape).is_some()));
 }

@@ -27,7 +27,7 @@ const LIFECYCLE: [(&str, &str); 8] = [
 ];
 
 /// The vendor's standard properties of one kind of object.
-pub(crate) fn properties(object: ObjectType, now_ms: i64) -> Vec<Property> {
+pub(super) fn properties(object: ObjectType, now_ms: i64) -> Vec<Property> {
     let stock = |name: &str, label: &str, kind| Property::stock(name, label, kind, now_ms);
     let own = |name: &str, label: &str, kind| Property { read_only: true, ..stock(name, label, kind) };
     let mut all = vec![
