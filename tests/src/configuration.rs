@@ -49,6 +49,10 @@ first = "50ms"
 cap = "500ms"
 "#
     );
+    if let Some(vendor) = setup.vendor {
+        text.push_str(&vendor.configuration(&crm.base_url(), setup.contacts));
+        return setup.instead.iter().fold(text, |text, (stands, instead)| text.replace(stands, instead));
+    }
     text.push_str(&connection("hubspot", crm));
     text.push_str(&format!(
         r#"

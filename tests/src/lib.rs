@@ -15,6 +15,7 @@ mod rig;
 mod role;
 mod rounds;
 pub mod simulation;
+pub mod vendor;
 
 pub use configuration::ONLY_READS;
 pub use database::{Keys, Kind, OrderDatabase, connect};

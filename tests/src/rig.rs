@@ -22,6 +22,7 @@ use crate::configuration::configuration;
 use crate::database::{Keys, Kind, OrderDatabase};
 use crate::deadline;
 use crate::role::Role;
+use crate::vendor::Vendor;
 
 /// Texts, and what is written instead of each.
 pub type Otherwise = &'static [(&'static str, &'static str)];
@@ -46,6 +47,8 @@ pub struct Setup {
     pub connector: Otherwise,
     /// Run on the order database before Tidemark sees it.
     pub prepare: &'static str,
+    /// Another vendor than HubSpot: its dialect, by its connector, over the table of customers alone.
+    pub vendor: Option<&'static Vendor>,
 }
 
 impl Default for Setup {
@@ -61,6 +64,7 @@ impl Default for Setup {
             instead: &[],
             connector: &[],
             prepare: "",
+            vendor: None,
         }
     }
 }
@@ -100,7 +104,7 @@ impl Rig {
             text = configuration(&own.url, &crm, other.as_ref(), &setup);
             role = Some(own);
         }
-        let env = [("HUBSPOT_TOKEN".to_owned(), TOKEN.to_owned())];
+        let env = ["HUBSPOT_TOKEN", "CRM_TOKEN"].map(|name| (name.to_owned(), TOKEN.to_owned()));
         let config = Config::parse(&text, "tidemark.toml", env.into_iter()).map_err(|errors| eyre!("{errors}"))?;
         let store = Store::connect(&store_config(role.as_ref().map_or(&db.url, |role| &role.url))).await?;
         store.migrate().await?;
@@ -125,7 +129,10 @@ impl Rig {
 
     /// Another worker with settings of its own, as variables of the environment give them.
     pub async fn worker_with(&self, env: &[(&str, &str)]) -> eyre::Result<Context> {
-        let env = env.iter().chain(&[("HUBSPOT_TOKEN", TOKEN)]).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let env = env
+            .iter()
+            .chain(&[("HUBSPOT_TOKEN", TOKEN), ("CRM_TOKEN", TOKEN)])
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let config = Config::parse(&self.text, "tidemark.toml", env).map_err(|errors| eyre!("{errors}"))?;
         context(&self.store, &config, Duration::from_secs(60), &self.connector).await
     }
@@ -325,6 +332,9 @@ impl Rig {
 pub const TOKEN: &str = "pat-na1-sandbox";
 
 async fn sandbox(setup: &Setup) -> eyre::Result<Sandbox> {
+    if let Some(vendor) = setup.vendor {
+        return vendor.sandbox(setup.weather.clone()).await;
+    }
     let limits = Limits { per_10s: 100_000, search_per_second: 10_000, per_day: 10_000_000 };
     let sandbox = Sandbox::start(SandboxConfig {
         token: TOKEN.to_owned(),

@@ -58,13 +58,16 @@ pub(crate) async fn round(
     };
     let silent: Vec<RemoteId> =
         missing.iter().filter(|id| found.iter().flat_map(Record::ids).all(|answered| answered != *id)).cloned().collect();
-    let archived = match traits.archive_view {
-        true if !silent.is_empty() => match ask(purpose, &silent, true).await? {
-            Ok(records) => records,
-            Err(no) => return Ok(Err(no)),
-        },
-        _ => Vec::new(),
-    };
+    let mut archived = Vec::new();
+    if traits.archive_view {
+        let at_once = purpose.connection.crm.archived_rows_max(&mapped.spec.object);
+        for ids in silent.chunks(usize::from(at_once).max(1)) {
+            match ask(purpose, ids, true).await? {
+                Ok(records) => archived.extend(records),
+                Err(no) => return Ok(Err(no)),
+            }
+        }
+    }
     let known: HashSet<&RemoteId> = asked.iter().chain(&ids).collect();
     let stranger = found.iter().any(|record| !known.contains(&record.id));
     let word = |id: &RemoteId| match archived.iter().find(|record| record.id == *id && record.archived) {

@@ -143,7 +143,10 @@ impl Purpose<'_> {
                 () = self.ctx.cut.cancelled() => return Ok(Err(NoAnswer::Stopping)),
             };
             let word = if need == Need::SignIn { "sign in" } else { "describe" };
-            Purpose { word, ..*self }.record(1, &mut answer);
+            // Somebody else may have met it while this one waited: then no call was made.
+            if answer.result.is_err() || answer.callout.status.is_some() {
+                Purpose { word, ..*self }.record(1, &mut answer);
+            }
             if let Err(failure) = answer.result {
                 return Ok(Err(NoAnswer::Failed(failure)));
             }

@@ -95,7 +95,6 @@ async fn sweep(purpose: &Purpose<'_>, fence: Fence, held_at: Option<Millis>) -> 
     if let Some(at) = held_at.and_then(|held_at| shown_from(purpose, &traits, held_at)).filter(|at| now < *at) {
         return Ok(Ended::Paused { at, pages: 0 });
     }
-    let order = traits.order;
     let crm_now = purpose.connection.crm_now(ctx.now());
     let open = sweeps::resume(&ctx.store, fence, &mapped.spec.digest(), crm_now).await?;
     let window = open.window.id;
@@ -110,7 +109,8 @@ async fn sweep(purpose: &Purpose<'_>, fence: Fence, held_at: Option<Millis>) -> 
             Read::Failed(no) => return Ok(Ended::Failed(no)),
         }
     }
-    let seal = if open.sealed { Seal::Sealed } else { sweeps::conclude(&ctx.store, mapped, fence, window, order).await? };
+    let seal =
+        if open.sealed { Seal::Sealed } else { sweeps::conclude(&ctx.store, mapped, fence, window, &reading.traits).await? };
     while seal == Seal::Sealed && !sweeps::suspect(&ctx.store, mapped, fence, window, SUSPECTS).await? {
         if reading.is_over() {
             return Ok(Ended::Paused { at: ctx.store.now().await?, pages: reading.pages });

@@ -197,6 +197,10 @@ fn plan_linked(
     if let Some(key) = link.row_key.as_ref().filter(|key| known.reborn.contains(*key)) {
         return plan_reborn(record, link, key);
     }
+    // What becomes of its row is decided where the CRM is asked for it by name.
+    if record.archived {
+        return Step::OweRead { reason: "it is archived in the CRM" };
+    }
     match freshness(&link.view, record, heard, precision) {
         Freshness::Stale => return Step::Pass,
         Freshness::Doubt(_) if planted(Bug::DoubtIsDropped) => return Step::Pass,

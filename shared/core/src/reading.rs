@@ -2,7 +2,8 @@
 //!
 //! The ways, the first that a source allows:
 //!
-//! 1. *By id.* An edit takes a record out of a closed window and never lets one slide past the place that was reached; ties and caps mean nothing.
+//! 1. *By id.* An edit takes a record out of a closed window and never lets one slide past the place that was reached; ties and caps mean nothing. Where the source
+//!    gives tokens for it, they are followed instead.
 //! 2. *By stamp and id.* A keyset over both: a tie goes on behind its last id.
 //! 3. *By stamp.* Each page begins at the last page's last stamp, which is read again rather than lost. A page that is one stamp from end to end is a tie: that one
 //!    step of time is read by itself, by numbers or tokens.
@@ -187,6 +188,8 @@ impl Place {
             Paging::Queries => Way::One,
         };
         match traits.order {
+            // The source's own tokens go on behind an id as well as we do.
+            Order::IdOnly if traits.paging == Paging::Tokens => Way::Tokens,
             Order::IdOnly => Way::Id,
             Order::TimeThenId => Way::Key,
             // Inside a tie stamps order nothing.
@@ -203,6 +206,7 @@ pub fn ask<'a>(traits: &SourceTraits, place: &'a Place, rows_max: u16) -> Ask<'a
         Way::Id => Sort::Id,
         Way::Key => Sort::TimeThenId,
         Way::Time => Sort::Time,
+        Way::Tokens if traits.order == Order::IdOnly => Sort::Id,
         Way::Numbers | Way::Tokens | Way::One => Sort::None,
     };
     let (after, rows_max) = match &place.at {
@@ -390,6 +394,10 @@ fn by_number(traits: &SourceTraits, window: Window, place: &Place, ask: Ask<'_>,
 }
 
 fn by_token(traits: &SourceTraits, window: Window, place: &Place, answer: Answered<'_>) -> Result<Course, Fault> {
+    if traits.order == Order::IdOnly {
+        // Read for its fault alone: a page out of order belongs to a token that may pass somebody over.
+        by_id(traits, place, answer.records)?;
+    }
     match answer.token {
         None if answer.more => Err(Fault::Promised(answer.total)),
         None => Ok(rest(traits, window, place)),

@@ -89,7 +89,7 @@ impl Source {
                 let skip = (number as usize - 1) * rows;
                 found.into_iter().take(cap).skip(skip).take(rows).collect()
             }
-            After::Start if self.traits.paging == Paging::Tokens && ask.sort == Sort::None => {
+            After::Start if self.traits.paging == Paging::Tokens && ask.sort != Sort::Time => {
                 self.lists.push(found.iter().take(cap).map(|(id, _)| *id).collect());
                 self.listed(self.lists.len() - 1, 0, rows, &mut token)
             }
@@ -148,8 +148,9 @@ fn read(source: &mut Source, rows_max: u16, edits: &[usize]) -> Result<BTreeSet<
     panic!("the window never ends: {:?}", position);
 }
 
-const WAYS: [(Order, Paging); 6] = [
+const WAYS: [(Order, Paging); 7] = [
     (Order::IdOnly, Paging::Queries),
+    (Order::IdOnly, Paging::Tokens),
     (Order::TimeThenId, Paging::Queries),
     (Order::TimeOnly, Paging::Numbers),
     (Order::TimeOnly, Paging::Tokens),

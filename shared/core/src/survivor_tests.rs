@@ -78,6 +78,16 @@ fn h16_a_row_whose_record_was_merged_away_goes_on_with_the_survivor() {
     assert_eq!(merged.row_changes, [(2, Some("2".into()))], "what the survivor says otherwise has changed in the CRM");
 }
 
+/// Some CRMs list what is archived among what is not.
+#[test]
+fn a_linked_record_that_shows_itself_archived_is_asked_for_by_id_and_not_merged() {
+    let archived = Record { archived: true, ..record("S", "2", &[]) };
+    let (_, steps) = decide(std::slice::from_ref(&archived), known(&[link(1, "7", "S", LinkState::Linked)]));
+    assert!(matches!(&steps[..], [Step::OweRead { reason: "it is archived in the CRM" }]), "{steps:?}");
+    let (_, steps) = decide(&[archived], known(&[link(1, "7", "S", LinkState::Tombstone)]));
+    assert!(matches!(&steps[..], [Step::Pass]), "what is known to be gone is not asked for again: {steps:?}");
+}
+
 #[test]
 fn h16_two_rows_of_one_record_are_never_both_bound() {
     let links = [link(1, "7", "L", LinkState::Linked), link(2, "8", "S", LinkState::Linked)];

@@ -13,7 +13,7 @@ use crate::link::{LinkState, LinkView};
 use crate::page::Step;
 use crate::push::is_somebody_else;
 use crate::record::{Record, Row};
-use crate::source::Order;
+use crate::source::{Order, Paging};
 use crate::spec::StreamSpec;
 use crate::window::{Window, millis};
 
@@ -149,6 +149,7 @@ pub struct Course {
     pub drained: bool,
     /// What the connector declares of its pages.
     pub order: Order,
+    pub paging: Paging,
     /// Its first page was asked with the query of its last.
     pub one_query: bool,
     /// Each of its claims took it over from the one before, and the last one holds it.
@@ -188,7 +189,7 @@ pub fn seal(course: Course) -> Seal {
     if !course.one_lineage {
         return Seal::Void("another worker took it over");
     }
-    if !is_complete(course.order) {
+    if !is_complete(course.order, course.paging) {
         return Seal::Void("the connector declares no order in which nothing is passed over");
     }
     if course.links > 0 && course.links_seen == 0 {
@@ -197,11 +198,12 @@ pub fn seal(course: Course) -> Seal {
     Seal::Sealed
 }
 
-/// A walk in this order passes over nothing while records move. By time alone a tie longer than a page hides its rest.
-fn is_complete(order: Order) -> bool {
+/// A walk in this order passes over nothing while records move. By time alone a tie longer than a page hides its rest, unless it can be paged through by itself.
+fn is_complete(order: Order, paging: Paging) -> bool {
     match order {
         Order::TimeThenId | Order::IdOnly => true,
-        Order::TimeOnly | Order::None => false,
+        Order::TimeOnly => paging != Paging::Queries,
+        Order::None => false,
     }
 }
 

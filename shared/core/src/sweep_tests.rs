@@ -147,19 +147,31 @@ fn a_link_without_its_row_owes_once() {
     }
 }
 
-const PERFECT: Course =
-    Course { drained: true, order: Order::IdOnly, one_query: true, one_lineage: true, links: 10, links_seen: 9 };
+const PERFECT: Course = Course {
+    drained: true,
+    order: Order::IdOnly,
+    paging: Paging::Queries,
+    one_query: true,
+    one_lineage: true,
+    links: 10,
+    links_seen: 9,
+};
 
 #[test]
 fn only_a_sweep_that_read_everything_is_sealed() {
     assert_eq!(seal(PERFECT), Seal::Sealed);
+    assert_eq!(
+        seal(Course { order: Order::TimeOnly, paging: Paging::Numbers, ..PERFECT }),
+        Seal::Sealed,
+        "ties are read by themselves"
+    );
     assert_eq!(seal(Course { links: 0, links_seen: 0, ..PERFECT }), Seal::Sealed, "there was nothing to see");
     for flawed in [
         Course { drained: false, ..PERFECT },
         Course { one_query: false, ..PERFECT },
         Course { one_lineage: false, ..PERFECT },
         Course { order: Order::TimeOnly, ..PERFECT },
-        Course { order: Order::None, ..PERFECT },
+        Course { order: Order::None, paging: Paging::Tokens, ..PERFECT },
         Course { links_seen: 0, ..PERFECT },
     ] {
         assert!(matches!(seal(flawed), Seal::Void(_)), "{flawed:?}");
@@ -168,10 +180,12 @@ fn only_a_sweep_that_read_everything_is_sealed() {
 
 fn any_course() -> impl Strategy<Value = Course> {
     let order = prop_oneof![Just(Order::TimeThenId), Just(Order::IdOnly), Just(Order::TimeOnly), Just(Order::None)];
-    (any::<bool>(), order, any::<bool>(), any::<bool>(), 0i64..100, 0i64..100).prop_map(
-        |(drained, order, one_query, one_lineage, links, seen)| Course {
+    let paging = prop_oneof![Just(Paging::Queries), Just(Paging::Numbers), Just(Paging::Tokens)];
+    (any::<bool>(), (order, paging), any::<bool>(), any::<bool>(), 0i64..100, 0i64..100).prop_map(
+        |(drained, (order, paging), one_query, one_lineage, links, seen)| Course {
             drained,
             order,
+            paging,
             one_query,
             one_lineage,
             links,
@@ -184,7 +198,7 @@ proptest! {
     #[test]
     fn a_sweep_that_ended_early_or_changed_hands_is_never_sealed(course in any_course()) {
         if seal(course) == Seal::Sealed {
-            prop_assert!(course.drained && course.one_query && course.one_lineage && is_complete(course.order));
+            prop_assert!(course.drained && course.one_query && course.one_lineage && is_complete(course.order, course.paging));
             prop_assert!(course.links == 0 || course.links_seen > 0);
         }
     }

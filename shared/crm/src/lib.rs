@@ -100,7 +100,7 @@ pub struct PageRequest<'a> {
     pub rows_max: u16,
 }
 
-/// Records by their ids, at most `batch_rows_max`. Ids without a record are simply absent from the answer. Of an id that was merged away the answer may hold the
+/// Records by their ids, at most `read_rows_max`. Ids without a record, and of archived ones, are simply absent from the answer. Of an id that was merged away the answer may hold the
 /// survivor, under the survivor's own id and once: its `absorbed` then names the id that was asked for.
 #[derive(Debug, Clone)]
 pub struct ReadIds<'a> {
@@ -110,7 +110,7 @@ pub struct ReadIds<'a> {
     pub ids: &'a [RemoteId],
 }
 
-/// Records whose `property` equals one of `values`, at most `batch_rows_max` values.
+/// Records whose `property` equals one of `values`, at most `batch_rows_max` values: what is written is looked up first.
 #[derive(Debug, Clone)]
 pub struct LookUp<'a> {
     pub object: &'a str,
@@ -207,6 +207,10 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     /// How the CRM signs the webhooks it sends; `None` where it signs none.
     fn webhook(&self) -> Option<&Signature> {
         None
+    }
+    /// Most records [`Crm::read_archived`] is asked for at once.
+    fn archived_rows_max(&self, object: &str) -> u16 {
+        self.traits(object).map_or(1, |traits| traits.read_rows_max)
     }
     /// Which bucket reading pages and non-unique look-ups draw on.
     fn search_bucket(&self) -> Bucket;

@@ -198,7 +198,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("precision = \"second\"", "precision = \"millisecond\"", "read: a bound is written in a coarser form than the stamps have"),
     // What reading contradicts itself in.
     ("kind = \"window\"", "kind = \"delta\"", "read.kind: `delta` is not known here. Write one of window, keyset, sweep."),
-    ("order = \"time\"", "order = \"id\"", "object.people.read: this order is read behind a key, and kind says otherwise."),
+    ("order = \"time\"", "order = \"time_id\"", "object.people.read: this order is read behind a key, and kind says otherwise."),
     ("kind = \"window\"", "kind = \"keyset\"", "read: a keyset goes on behind a key, and this order has none."),
     (
         "kind = \"window\"\nlower = \"closed\"\nupper = \"open\"\norder = \"time\"",
@@ -294,6 +294,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "create: a new record has no id by which its entry could be known.",
     ),
     ("path = \"/people\"\nbody = \"{row}\"", "path = \"/people\"", "create: what is written is never used."),
+    (
+        "[object.people.look_up]",
+        "[object.people.read_archived]\npath = \"/people/{id}\"\nrows = \"\"\none = true\n[object.people.look_up]",
+        "read_archived: an archived record could not be told from any other.",
+    ),
     (
         "path = \"/people/{id}\"\nbody = \"{row}\"",
         "path = \"/people\"\nbody = \"{row}\"",

@@ -9,7 +9,7 @@ use tidemark_core::failure::Failure;
 use tidemark_core::link::LinkState;
 use tidemark_core::page::{Known, Step};
 use tidemark_core::record::{Record, RemoteId};
-use tidemark_core::source::{Order, Position};
+use tidemark_core::source::{Position, SourceTraits};
 use tidemark_core::sweep::{Course, Cursors, Drift, Seal, drift, seal};
 use tidemark_core::window::{Reader, Window};
 
@@ -225,7 +225,13 @@ pub(crate) async fn write_drift(db: &impl ConnectionTrait, stream: i64, lines: &
 }
 
 /// Seals a drained sweep, or ends it with why not. Links made after it began say nothing about it.
-pub async fn conclude(store: &Store, mapped: &Mapped, fence: Fence, window: i64, order: Order) -> Result<Seal, StoreError> {
+pub async fn conclude(
+    store: &Store,
+    mapped: &Mapped,
+    fence: Fence,
+    window: i64,
+    traits: &SourceTraits,
+) -> Result<Seal, StoreError> {
     let tx = store.begin().await?;
     streams::hold(&tx, fence).await?;
     let sql = "SELECT w.state = 'drained', w.query_digest = $2, w.fence = $3,
@@ -239,7 +245,8 @@ pub async fn conclude(store: &Store, mapped: &Mapped, fence: Fence, window: i64,
         drained: truth(0)?,
         one_query: truth(1)?,
         one_lineage: truth(2)?,
-        order,
+        order: traits.order,
+        paging: traits.paging,
         links: get(&row, 3)?,
         links_seen: get(&row, 4)?,
     };

@@ -12,6 +12,7 @@ mod command;
 mod conflicts;
 mod deletes;
 mod deploy;
+mod engine;
 mod erasure;
 mod faults;
 mod first_meeting;

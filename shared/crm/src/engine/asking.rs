@@ -106,6 +106,10 @@ impl Engine {
         let values = Values { ids: &ids, ..self.values(name) };
         let alone = ids.len() == 1;
         let mut answer = self.ask(asking, values, object, &wanted, tried).await;
+        // Some CRMs answer for a record that is archived as for any other.
+        if let Ok(records) = &mut answer.result {
+            records.retain(|record| record.archived == archived);
+        }
         // Asked for by itself, a record that is not there is an answer.
         if alone && answer.result.as_ref().is_err_and(|failure| failure.class == Class::Gone) {
             answer.result = Ok(Vec::new());

@@ -196,6 +196,11 @@ impl Crm for Engine {
         self.connector.archive_leaves.as_deref()
     }
 
+    fn archived_rows_max(&self, object: &str) -> u16 {
+        let asking = self.object(object).ok().and_then(|object| object.read_archived.as_ref());
+        asking.map_or(1, |asking| asking.rows_max)
+    }
+
     fn search_bucket(&self) -> Bucket {
         let own = self.limits.iter().any(|limit| limit.bucket == Bucket::Search);
         if own { Bucket::Search } else { Bucket::General }

@@ -112,6 +112,14 @@ impl Object {
         let read_ids = fields.need("read_ids", "Write a table `read_ids`: whatever is doubtful is read again by its id.");
         let read_ids = read_ids.and_then(|node| Asking::by_ids(node, scope, findings));
         let read_archived = fields.get("read_archived").and_then(|node| Asking::by_ids(node, scope, findings));
+        if let (Some(node), Some(Shape { archived: None, .. })) = (fields.get("read_archived"), &shape) {
+            let problem = "an archived record could not be told from any other.";
+            findings.add(
+                &node.at,
+                problem,
+                "Write `archived` at the object, such as archived = { at = \"/is_deleted\", is = \"true\" }.",
+            );
+        }
         let look_up = fields.get("look_up").and_then(|node| LookingUp::read(node, scope, findings));
         let mut write = |key, verb| fields.get(key).and_then(|node| Writing::read(verb, node, scope, findings));
         let create = write("create", Verb::Create);

@@ -181,6 +181,8 @@ impl Reading {
     fn check(&self, told: Told, at: &At, modified: Option<Option<&Modified>>, findings: &Findings) {
         let refuse = |problem: &str, remedy: &str| findings.add(at, problem, remedy);
         let keyed = matches!(self.order, Order::TimeThenId | Order::IdOnly);
+        // Tokens of the vendor's that stand for an id.
+        let by_token = self.order == Order::IdOnly && self.paging() == Paging::Tokens;
         match told.kind {
             Kind::Keyset if !keyed => {
                 refuse(
@@ -191,10 +193,11 @@ impl Reading {
             Kind::Keyset if self.page != Page::Keyset => {
                 refuse("a keyset is a query of its own for each page.", "Write page = { kind = \"keyset\" }.");
             }
+            Kind::Window if by_token => {}
             Kind::Window | Kind::Sweep if keyed => {
                 refuse(
                     "this order is read behind a key, and kind says otherwise.",
-                    "Write kind = \"keyset\", or order = \"time\" or \"none\".",
+                    "Write kind = \"keyset\", or order = \"time\" or \"none\"; order = \"id\" also goes with a token.",
                 );
             }
             Kind::Window | Kind::Sweep if self.page == Page::Keyset => {

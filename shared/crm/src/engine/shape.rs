@@ -22,7 +22,7 @@ pub(super) struct Shape {
     pub(super) id_order: IdOrder,
     /// Absent for objects without stamps.
     pub(super) modified: Option<Modified>,
-    archived: Option<(Place, String)>,
+    pub(super) archived: Option<(Place, String)>,
     /// A list of ids, in one text where there is a sign between them.
     merged: Option<(Place, Option<String>)>,
     /// Asked for with every record.

@@ -1,0 +1,280 @@
+//! The connectors that are described in files, each against its dialect, with the real worker: what is in either side arrives on the other, once, whatever the weather.
+
+use std::time::Duration;
+
+use eyre::{WrapErr, bail, ensure};
+use futures::future::join_all;
+use tidemark_sandbox::{ForcedAnswer, Weather};
+use tidemark_tests::vendor::{DESCRIBED, PEOPLE, PIPEDRIVE, SALESFORCE, Vendor};
+use tidemark_tests::{Kind, Rig, Setup, deadline, on_both_databases};
+use tidemark_worker::Outcome;
+
+/// One vendor's rig.
+struct Shop {
+    rig: Rig,
+    vendor: &'static Vendor,
+    stream: String,
+}
+
+impl Shop {
+    async fn open(kind: Kind, vendor: &'static Vendor, setup: Setup) -> eyre::Result<Self> {
+        let rig = Rig::with(kind, Setup { vendor: Some(vendor), ..setup }).await?;
+        Ok(Self { rig, vendor, stream: vendor.stream() })
+    }
+
+    /// What the CRM keeps of the people who are there, by e-mail: name and phone.
+    async fn people(&self) -> eyre::Result<Vec<[String; 3]>> {
+        let records = self.rig.records(self.vendor.object).await?;
+        let mut people: Vec<[String; 3]> = records
+            .into_values()
+            // Mailchimp's archive is a status.
+            .filter(|kept| kept.get("status").is_none_or(|status| status != "archived"))
+            .map(|kept| {
+                [self.vendor.email, self.vendor.name, self.vendor.phone]
+                    .map(|one| kept.get(one.kept).cloned().unwrap_or_default())
+            })
+            .collect();
+        people.sort();
+        Ok(people)
+    }
+
+    async fn customers(&self) -> eyre::Result<Vec<[String; 3]>> {
+        let rows = self.rig.db.rows("SELECT email, last_name, phone FROM customers ORDER BY email").await?;
+        Ok(rows.into_iter().map(|row| std::array::from_fn(|at| row.get(at).cloned().flatten().unwrap_or_default())).collect())
+    }
+
+    /// Everything is done, and both sides hold these people.
+    async fn agree_on(&self, people: &[[&str; 3]]) -> eyre::Result<()> {
+        self.rig.settle().await?;
+        let (there, here) = (self.people().await?, self.customers().await?);
+        ensure!(there == people, "the CRM has {there:?}");
+        ensure!(here == people, "the order database has {here:?}");
+        Ok(())
+    }
+
+    /// A poll that has something to read: within one second of the CRM there may be nothing yet.
+    async fn poll(&self) -> eyre::Result<Outcome> {
+        deadline::until("there is something to read", Duration::from_secs(20), || async {
+            let outcome = self.rig.poll(&self.stream).await?;
+            Ok((!matches!(outcome, Outcome::Done { units: 0 })).then_some(outcome))
+        })
+        .await
+    }
+
+    async fn is_paused(&self) -> eyre::Result<bool> {
+        let paused = format!("{} WHERE state = 'paused'", self.rig.db.own("tidemark_connection"));
+        Ok(self.rig.db.count(&paused).await? == 1)
+    }
+
+    fn next(&self, forced: ForcedAnswer) {
+        self.rig.crm.crm().force_next(forced);
+    }
+
+    fn id_of(&self, email: &str) -> eyre::Result<String> {
+        let all = self.rig.crm.crm().list(PEOPLE);
+        let found = all.iter().find(|record| record.properties.get(self.vendor.email.kept).is_some_and(|own| own == email));
+        found.map(|record| record.id.clone()).ok_or_else(|| eyre::eyre!("nobody has {email}"))
+    }
+}
+
+/// The same with every vendor, at the same time; what went wrong with which.
+async fn with_each<F: Future<Output = eyre::Result<()>>>(
+    kind: Kind,
+    setup: &Setup,
+    body: impl Fn(Shop) -> F,
+) -> eyre::Result<()> {
+    let each = DESCRIBED.iter().map(async |vendor| {
+        let shop = Shop::open(kind, vendor, setup.clone()).await?;
+        body(shop).await.wrap_err(vendor.connector)
+    });
+    let wrong: Vec<String> = join_all(each).await.into_iter().filter_map(|one| Some(format!("{:?}", one.err()?))).collect();
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    Ok(())
+}
+
+/// Pages of three records.
+fn small_pages() -> Setup {
+    Setup { instead: &[("overlap = \"5s\"", "overlap = \"5s\"\npage_rows_max = 3")], ..Setup::default() }
+}
+
+on_both_databases! {
+    async fn what_both_sides_had_before_meets_once(kind) {
+        with_each(kind, &Setup::default(), async |shop| {
+            shop.vendor.add(&shop.rig.crm.crm(), "ana@acme.test", "Ana")?;
+            shop.vendor.add(&shop.rig.crm.crm(), "bo@acme.test", "Bo")?;
+            shop.rig.db.run("INSERT INTO customers (email, last_name, phone) VALUES ('bo@acme.test', 'Bo', NULL), ('cy@acme.test', 'Cy', '+49301')").await?;
+            shop.agree_on(&[["ana@acme.test", "Ana", ""], ["bo@acme.test", "Bo", ""], ["cy@acme.test", "Cy", "+49301"]]).await
+        })
+        .await
+    }
+
+    async fn edits_and_blanks_arrive_on_the_other_side(kind) {
+        with_each(kind, &Setup { contacts: "blanks = \"clear\"", ..Setup::default() }, async |shop| {
+            let crm = shop.rig.crm.crm();
+            shop.rig.db.run("INSERT INTO customers (email, last_name, phone) VALUES ('ana@acme.test', 'Ana', '+49301'), ('bo@acme.test', 'Bo', '+49302')").await?;
+            shop.agree_on(&[["ana@acme.test", "Ana", "+49301"], ["bo@acme.test", "Bo", "+49302"]]).await?;
+            let id = shop.id_of("ana@acme.test")?;
+            crm.edit(PEOPLE, &id, &[(shop.vendor.phone.kept, "+49309")])?;
+            shop.rig.db.run("UPDATE customers SET last_name = 'Bö \"O''Neil\" & Söhne', phone = NULL WHERE email = 'bo@acme.test'").await?;
+            shop.agree_on(&[["ana@acme.test", "Ana", "+49309"], ["bo@acme.test", "Bö \"O'Neil\" & Söhne", ""]]).await?;
+            crm.edit(PEOPLE, &id, &[(shop.vendor.email.kept, "anna@acme.test")])?;
+            shop.agree_on(&[["anna@acme.test", "Ana", "+49309"], ["bo@acme.test", "Bö \"O'Neil\" & Söhne", ""]]).await
+        })
+        .await
+    }
+
+    async fn more_records_of_one_second_than_a_page_holds_all_arrive(kind) {
+        with_each(kind, &small_pages(), async |shop| {
+            let people: Vec<[String; 3]> = (10..24).map(|at| [format!("p{at}@acme.test"), format!("P{at}"), String::new()]).collect();
+            for [email, name, _] in &people {
+                shop.vendor.add(&shop.rig.crm.crm(), email, name)?;
+            }
+            let people: Vec<[&str; 3]> = people.iter().map(|person| person.each_ref().map(String::as_str)).collect();
+            shop.agree_on(&people).await?;
+            shop.rig.sweep(&shop.stream).await?;
+            ensure!(shop.rig.drift().await?.is_empty(), "a sweep found {:?}", shop.rig.drift().await?);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn a_delete_on_either_side_reaches_the_other(kind) {
+        with_each(kind, &Setup::default(), async |shop| {
+            let crm = shop.rig.crm.crm();
+            for name in ["ana", "bo", "cy", "di"] {
+                shop.vendor.add(&crm, &format!("{name}@acme.test"), name)?;
+            }
+            shop.rig.settle().await?;
+            shop.vendor.remove(&crm, &shop.id_of("ana@acme.test")?)?;
+            shop.vendor.remove(&crm, &shop.id_of("bo@acme.test")?)?;
+            shop.rig.sweep(&shop.stream).await?;
+            shop.rig.read(&shop.stream).await?;
+            shop.rig.read(&shop.stream).await?;
+            shop.agree_on(&[["cy@acme.test", "cy", ""], ["di@acme.test", "di", ""]]).await?;
+            shop.rig.db.run("DELETE FROM customers WHERE email = 'cy@acme.test'").await?;
+            shop.agree_on(&[["di@acme.test", "di", ""]]).await
+        })
+        .await
+    }
+
+    async fn a_throttle_in_any_shape_is_waited_out_and_pauses_nothing(kind) {
+        with_each(kind, &Setup::default(), async |shop| {
+            for shape in shop.vendor.throttles {
+                let (name, shape) = (shape.replace(' ', "-").to_lowercase(), Some((*shape).to_owned()));
+                let email = format!("{name}@acme.test");
+                shop.vendor.add(&shop.rig.crm.crm(), &email, "Ana")?;
+                shop.next(ForcedAnswer { shape: shape.clone(), times: 1, ..ForcedAnswer::default() });
+                let outcome = shop.poll().await?;
+                ensure!(matches!(outcome, Outcome::Deferred(_)), "{shape:?}: {outcome:?}");
+                ensure!(!shop.is_paused().await?, "{shape:?} paused the connection");
+                shop.rig.settle().await?;
+                shop.rig.db.run(&format!("UPDATE customers SET last_name = 'Bo' WHERE email = '{email}'")).await?;
+                shop.next(ForcedAnswer { shape: shape.clone(), times: 2, ..ForcedAnswer::default() });
+                shop.rig.settle().await?;
+                ensure!(!shop.is_paused().await?, "{shape:?} paused the connection");
+                let people = shop.people().await?;
+                ensure!(people.iter().any(|person| person[0] == email && person[1] == "Bo"), "{shape:?}: {people:?}");
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn dead_credentials_pause_the_connection_and_new_ones_lose_nothing(kind) {
+        with_each(kind, &Setup::default(), async |shop| {
+            let crm = shop.rig.crm.crm();
+            shop.vendor.add(&crm, "ana@acme.test", "Ana")?;
+            shop.rig.settle().await?;
+            crm.set_token(Some("another".into()));
+            shop.vendor.add(&crm, "bo@acme.test", "Bo")?;
+            shop.rig.db.run("UPDATE customers SET last_name = 'Anna'").await?;
+            let mut polls = 0;
+            while !shop.is_paused().await? {
+                polls += 1;
+                ensure!(polls < 5, "nothing pauses the connection");
+                shop.poll().await?;
+            }
+            let calls = crm.counters().unauthenticated;
+            shop.rig.poll(&shop.stream).await?;
+            shop.rig.push(&shop.stream).await?;
+            ensure!(crm.counters().unauthenticated == calls, "a paused connection is called");
+            crm.set_token(Some(tidemark_tests::TOKEN.into()));
+            tidemark_store::connections::set_state(&shop.rig.store, "crm", "running", None).await?;
+            shop.agree_on(&[["ana@acme.test", "Anna", ""], ["bo@acme.test", "Bo", ""]]).await
+        })
+        .await
+    }
+
+    async fn a_create_whose_answer_was_lost_makes_nothing_twice(kind) {
+        with_each(kind, &Setup::default(), async |shop| {
+            shop.rig.settle().await?;
+            let (method, path) = shop.vendor.makes;
+            shop.next(ForcedAnswer { method: Some(method.into()), path_contains: path.into(), applies: true, dropped: true, ..ForcedAnswer::default() });
+            shop.rig.db.run("INSERT INTO customers (email, last_name) VALUES ('ana@acme.test', 'Ana')").await?;
+            shop.rig.push(&shop.stream).await?;
+            ensure!(shop.people().await?.len() == 1, "the create was to be lost after it was done: {:?}", shop.people().await?);
+            shop.agree_on(&[["ana@acme.test", "Ana", ""]]).await?;
+            ensure!(shop.rig.crm.crm().list(PEOPLE).len() == 1, "made twice");
+            Ok(())
+        })
+        .await
+    }
+
+    async fn an_error_that_looks_like_a_page_reads_nothing_and_passes_nothing(kind) {
+        with_each(kind, &Setup::default(), async |shop| {
+            let crm = shop.rig.crm.crm();
+            shop.vendor.add(&crm, "ana@acme.test", "Ana")?;
+            shop.rig.settle().await?;
+            let bodies = [serde_json::json!({}), serde_json::json!([]), serde_json::json!({ "success": false, "data": [] }), "<html>Sign in</html>".into()];
+            let bodies = bodies.iter().filter(|body| shop.vendor.connector == PIPEDRIVE.connector || body.get("success").is_none());
+            shop.vendor.add(&crm, "bo@acme.test", "Bo")?;
+            for body in bodies {
+                shop.next(ForcedAnswer { status: 200, body: body.clone(), path_contains: shop.vendor.lists.into(), ..ForcedAnswer::default() });
+                let outcome = shop.poll().await?;
+                ensure!(matches!(outcome, Outcome::Deferred(_)), "{body}: {outcome:?}");
+            }
+            shop.agree_on(&[["ana@acme.test", "Ana", ""], ["bo@acme.test", "Bo", ""]]).await
+        })
+        .await
+    }
+
+    async fn broken_answers_lose_nothing_and_double_nothing(kind) {
+        with_each(kind, &small_pages(), async |shop| {
+            let crm = shop.rig.crm.crm();
+            for at in 10..18 {
+                shop.vendor.add(&crm, &format!("p{at}@acme.test"), "P")?;
+            }
+            let rough = Weather { error_5xx: 0.1, html_error: 0.05, truncated: 0.1, lost_answer: 0.1, ..crm.weather() };
+            crm.set_weather(rough.clone());
+            shop.rig.db.run("INSERT INTO customers (email, last_name) VALUES ('q1@acme.test', 'Q'), ('q2@acme.test', 'Q'), ('q3@acme.test', 'Q')").await?;
+            for _ in 0..3 {
+                shop.poll().await?;
+                shop.rig.debts_due(&shop.stream).await?;
+                shop.rig.push(&shop.stream).await?;
+                shop.rig.read(&shop.stream).await?;
+            }
+            crm.set_weather(Weather { error_5xx: 0.0, html_error: 0.0, truncated: 0.0, lost_answer: 0.0, ..rough });
+            shop.rig.settle().await?;
+            ensure!(shop.people().await?.len() == 11 && shop.customers().await?.len() == 11, "{:?}", shop.people().await?);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn a_worn_session_is_renewed_without_anybody(kind) {
+        let shop = Shop::open(kind, &SALESFORCE, Setup::default()).await?;
+        let crm = shop.rig.crm.crm();
+        SALESFORCE.add(&crm, "ana@acme.test", "Ana")?;
+        shop.rig.settle().await?;
+        for name in ["bo", "cy"] {
+            crm.expire_access_tokens();
+            SALESFORCE.add(&crm, &format!("{name}@acme.test"), "X")?;
+            shop.rig.settle().await?;
+        }
+        if shop.is_paused().await? {
+            bail!("a session that wore out is no reason to stop");
+        }
+        assert_eq!(shop.customers().await?.len(), 3);
+        Ok(())
+    }
+}
