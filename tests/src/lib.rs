@@ -3,6 +3,7 @@
 
 pub mod backup;
 mod configuration;
+pub mod conformance;
 mod database;
 pub mod deadline;
 pub mod everything;

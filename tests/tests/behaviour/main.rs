@@ -10,6 +10,7 @@ mod capture_verbs;
 mod children;
 mod command;
 mod conflicts;
+mod conformance;
 mod deletes;
 mod deploy;
 mod engine;

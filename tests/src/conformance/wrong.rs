@@ -1,0 +1,142 @@
+//! Connector files that load and are wrong: each with the case that has to catch it. A suite that passes them proves nothing.
+
+use super::{Change, case};
+use crate::vendor::{MAILCHIMP, PIPEDRIVE, SALESFORCE, Vendor};
+
+/// A file with a mistake in it.
+#[derive(Debug)]
+pub struct Wrong {
+    pub vendor: &'static Vendor,
+    /// What is wrong.
+    pub mistake: &'static str,
+    pub changes: &'static [Change],
+    /// The case that catches it.
+    pub caught_by: &'static str,
+}
+
+const fn wrong(vendor: &'static Vendor, mistake: &'static str, caught_by: &'static str, changes: &'static [Change]) -> Wrong {
+    Wrong { vendor, mistake, changes, caught_by }
+}
+
+pub static FILES: [Wrong; 26] = [
+    wrong(&PIPEDRIVE, "an upper bound that is open, declared closed", "windows", &[("upper = \"open\"", "upper = \"closed\"")]),
+    wrong(
+        &PIPEDRIVE,
+        "the stamp of the first save for that of the last",
+        "stamps",
+        &[("at = [\"/update_time\", \"/add_time\"]", "at = \"/add_time\"")],
+    ),
+    wrong(
+        &PIPEDRIVE,
+        "seconds declared as milliseconds",
+        "stamps",
+        &[
+            ("precision = \"second\"", "precision = \"millisecond\""),
+            ("{from|rfc3339_secs}", "{from|rfc3339}"),
+            ("{until|rfc3339_secs}", "{until|rfc3339}"),
+        ],
+    ),
+    wrong(
+        &PIPEDRIVE,
+        "the next page's token looked for elsewhere",
+        "ties",
+        &[("/additional_data/next_cursor", "/additional_data/next")],
+    ),
+    wrong(
+        &PIPEDRIVE,
+        "another word for what is deleted",
+        "archive",
+        &[("archived = { at = \"/is_deleted\", is = \"true\" }", "archived = { at = \"/is_deleted\", is = \"yes\" }")],
+    ),
+    wrong(&PIPEDRIVE, "404 as an empty list", "no_page", &[("rows_max = 500", "rows_max = 500\nempty_status = [404]")]),
+    wrong(&PIPEDRIVE, "a look-up that finds wrappers instead of rows", "look_up", &[("row = \"/item\"\n", "")]),
+    wrong(&PIPEDRIVE, "a look-up by a part of the value", "look_up", &[("exact_match = \"true\"", "exact_match = \"false\"")]),
+    wrong(
+        &PIPEDRIVE,
+        "what clears an e-mail sent as text",
+        "values",
+        &[("clear = { phones = [] }", "clear = { phones = \"\" }")],
+    ),
+    wrong(
+        &PIPEDRIVE,
+        "an update by another method",
+        "values",
+        &[(
+            "path = \"/api/v2/persons/{id}\"\nbody = \"{row}\"",
+            "method = \"PUT\"\npath = \"/api/v2/persons/{id}\"\nbody = \"{row}\"",
+        )],
+    ),
+    wrong(
+        &PIPEDRIVE,
+        "a throttle read as refused credentials",
+        "throttles",
+        &[("then = { class = \"throttled\", wait_secs_min = 2 }", "then = { class = \"auth\" }")],
+    ),
+    wrong(
+        &PIPEDRIVE,
+        "a spent day read as a throttle",
+        "day",
+        &[("then = { class = \"day_budget\" }", "then = { class = \"throttled\" }")],
+    ),
+    wrong(&PIPEDRIVE, "a refusal under 200 read as an answer", "no_page", &[("[refused]\n\"/success\" = \"false\"\n", "")]),
+    wrong(&MAILCHIMP, "a lower bound that is open, declared closed", "windows", &[("lower = \"open\"", "lower = \"closed\"")]),
+    wrong(&MAILCHIMP, "the id that is made of the address", "id_stays", &[("id = \"/contact_id\"", "id = \"/id\"")]),
+    wrong(&MAILCHIMP, "pages in the other direction than declared", "edits", &[("sort_dir = \"ASC\"", "sort_dir = \"DESC\"")]),
+    wrong(
+        &MAILCHIMP,
+        "the count of everything looked for elsewhere",
+        "ties",
+        &[("total = \"/total_items\"", "total = \"/total\"")],
+    ),
+    wrong(
+        &MAILCHIMP,
+        "403 without JSON read as a missing right",
+        "throttles",
+        &[(
+            "when = { status = [403, 429], content_type_not = \"json\" }",
+            "when = { status = 429, content_type_not = \"json\" }",
+        )],
+    ),
+    wrong(&MAILCHIMP, "an archived member that counts as living", "deletes", &[("is = \"archived\"", "is = \"cleaned\"")]),
+    wrong(
+        &MAILCHIMP,
+        "a double read as bad content",
+        "doubles",
+        &[("then = { class = \"duplicate\" }", "then = { class = \"rejected\" }")],
+    ),
+    wrong(
+        &SALESFORCE,
+        "a bound that leaves its own stamp out, declared closed",
+        "windows",
+        &[("SystemModstamp >= {from", "SystemModstamp > {from")],
+    ),
+    wrong(&SALESFORCE, "ids in the wrong direction inside a tie", "ties", &[("AND Id > {after_id", "AND Id < {after_id")]),
+    wrong(&SALESFORCE, "another order than declared", "edits", &[("ORDER BY SystemModstamp ASC, Id ASC", "ORDER BY Id DESC")]),
+    wrong(
+        &SALESFORCE,
+        "deleted records looked for among the living",
+        "archive",
+        &[("/services/data/v62.0/queryAll", "/services/data/v62.0/query")],
+    ),
+    wrong(
+        &SALESFORCE,
+        "an item's success looked for elsewhere",
+        "values",
+        &[("ok = { at = \"/success\", is = \"true\" }", "ok = { at = \"/ok\", is = \"true\" }")],
+    ),
+    wrong(&SALESFORCE, "an item's refusal read from the wrong place", "gone", &[("fault = \"/errors/0\"", "fault = \"\"")]),
+];
+
+impl Wrong {
+    /// What caught it; `Err` when nothing did.
+    pub async fn is_caught(&self) -> Result<String, String> {
+        let said = |what: &str| format!("{}, {}: {what}", self.vendor.connector, self.mistake);
+        let case = case(self.caught_by).map_err(|error| said(&error.to_string()))?;
+        match case.run(self.vendor, self.changes).await {
+            Ok(verdict) => Err(said(&format!("`{}` says {verdict:?}", self.caught_by))),
+            // A file that is refused when it is loaded proves nothing about the case.
+            Err(error) if error.to_string() == super::UNUSABLE => Err(said(&format!("{error:?}"))),
+            Err(error) => Ok(format!("{error:#}")),
+        }
+    }
+}
