@@ -49,8 +49,9 @@ on_both_databases! {
         }
         assert_eq!(rig.db.count("customers WHERE company = 'New'").await?, 0, "no window shows it");
         rig.sweep(CONTACTS).await?;
+        rig.read(CONTACTS).await?;
         assert_eq!(rig.db.count("customers WHERE company = 'New'").await?, 1);
-        let expect = ["record", ids[1].as_str(), "none", "company", "merged"].map(str::to_owned);
+        let expect = ["record", ids[1].as_str(), "none", "company", "read owed"].map(str::to_owned);
         assert_eq!(rig.drift().await?, [expect], "by name, never by value");
         assert_eq!(rig.seals(CONTACTS).await?, ["sealed"]);
         rig.sweep(CONTACTS).await?;
@@ -137,6 +138,7 @@ on_both_databases! {
         handle(&other, Hint { kind: HintKind::Sweep, stream: rig.stream(CONTACTS)?.id }).await;
         assert_eq!(searches(&rig) - before, 3 + 2, "four pages, one of them tried twice");
         assert_eq!(rig.seals(CONTACTS).await?, ["sealed"]);
+        rig.read(CONTACTS).await?;
         assert_eq!(rig.db.count("customers WHERE company = 'New'").await?, 1);
         let records = rig.db.one(&format!("SELECT CAST(records AS TEXT) FROM {} WHERE reader = 'sweep'", rig.db.own("tidemark_window"))).await?;
         assert_eq!(records.as_deref(), Some("7"));
