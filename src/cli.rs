@@ -47,6 +47,12 @@ pub(crate) enum Verb {
     /// Run the practice CRM: a vendor's dialect over HTTP, with a page to edit records, set the weather and switch quirks.
     #[command(after_help = help::SANDBOX)]
     Sandbox(SandboxArgs),
+    /// List the connectors and what each can do, or check a file of one's own.
+    #[command(after_help = help::CONNECTOR)]
+    Connector {
+        #[command(subcommand)]
+        act: ConnectorAct,
+    },
     /// Look after the triggers that note which rows the order system changed: verify them, put them right, take them away.
     #[command(after_help = help::CAPTURE)]
     Capture(CaptureArgs),
@@ -367,4 +373,22 @@ pub(crate) struct SandboxArgs {
     /// Seed of the weather's dice.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConnectorAct {
+    /// List the connectors of this program, and with --folder those of a folder of one's own.
+    List {
+        /// A folder whose every *.toml describes a connector.
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
+        /// Print JSON for programs: with what each object declares.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check one connector file, and say what it comes to.
+    Check {
+        /// The file, named after the connector: acme-crm.toml.
+        file: PathBuf,
+    },
 }

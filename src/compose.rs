@@ -11,6 +11,7 @@ use tidemark_boot::Config;
 use tidemark_boot::QueueUrl;
 use tidemark_core::spec::StreamSpec;
 use tidemark_core::webhook::Signature;
+use tidemark_crm::Catalog;
 use tidemark_queue::{Queue, QueueConfig, QueueError};
 use tidemark_scheduler::{http, run as scheduling};
 use tidemark_store::capture::Captured;
@@ -125,9 +126,15 @@ impl House {
         Ok(())
     }
 
+    /// The connectors of this build and of the configured folder.
+    pub(crate) fn catalog(&self) -> eyre::Result<Catalog> {
+        Ok(self.config.connectors.folder.as_deref().map_or_else(|| Ok(Catalog::default()), Catalog::with_folder)?)
+    }
+
     pub(crate) fn connections(&self) -> eyre::Result<Vec<Connection>> {
+        let catalog = self.catalog()?;
         let connect = |(spec, secrets): &(tidemark_core::spec::ConnectionSpec, tidemark_boot::Secrets)| {
-            let crm = tidemark_crm::connect(spec, secrets)?;
+            let crm = catalog.connect(spec, secrets)?;
             Ok(Connection::new(spec.clone(), crm))
         };
         self.config.connections.iter().map(connect).collect()
@@ -135,10 +142,10 @@ impl House {
 
     /// Who may tell of changes, by connection: whose secret for that is configured.
     pub(crate) fn webhooks(&self) -> eyre::Result<BTreeMap<String, http::Webhook>> {
-        let mut webhooks = BTreeMap::new();
+        let (catalog, mut webhooks) = (self.catalog()?, BTreeMap::new());
         for (spec, secrets) in &self.config.connections {
             let Some(secret) = secrets.get("webhook") else { continue };
-            let signature = tidemark_crm::connect(spec, secrets)?.webhook().cloned();
+            let signature = catalog.connect(spec, secrets)?.webhook().cloned();
             let public_url = self.config.server.public_url.clone();
             if public_url.is_none() && signature.as_ref().is_some_and(Signature::signs_the_url) {
                 bail!(

@@ -49,6 +49,17 @@ Exit codes:
 Example, for a database administrator to read first:
   tidemark migrate --plan > plan.sql";
 
+pub(super) const CONNECTOR: &str = "Needs: nothing; it reads no configuration and calls nobody. A connector of one's own is a file such as those under connectors/ of the
+source; connectors.folder of the configuration names the folder it lies in.
+
+Exit codes:
+  0  they were listed, or the file can be used
+  1  a file cannot be used: every mistake is named with its line and what to write
+
+Examples:
+  tidemark connector list
+  tidemark connector check connectors/acme-crm.toml";
+
 pub(super) const CAPTURE: &str = "Needs: the database, with tables made by `tidemark migrate`. --plan and --verify change nothing and may run beside a service.
 Capture is the triggers that note which rows the order system changed. Where they are missing every row is compared instead, each
 poll.settled_every: nothing is lost, but it is late.

@@ -98,8 +98,9 @@ async fn look(house: &House, fix: bool, findings: &mut Findings) -> eyre::Result
             shapes.insert(spec.name.as_str(), shape);
         }
     }
+    let catalog = house.catalog()?;
     for (connection, secrets) in &house.config.connections {
-        let crm = match tidemark_crm::connect(connection, secrets) {
+        let crm = match catalog.connect(connection, secrets) {
             Ok(crm) => crm,
             Err(error) => {
                 findings.error(&connection.name, error.to_string(), "correct the connection");

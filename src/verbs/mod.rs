@@ -6,6 +6,7 @@ mod calls;
 mod capture;
 mod check;
 mod conflicts;
+mod connector;
 mod environment;
 mod erase;
 mod first_meeting;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 
 use tidemark_boot::{Config, telemetry};
 
-use crate::cli::{Args, EnvironmentAct, Verb};
+use crate::cli::{Args, ConnectorAct, EnvironmentAct, Verb};
 use crate::compose::{House, Roles};
 
 /// Both sides differ, or a check found something that will fail.
@@ -37,6 +38,8 @@ pub(crate) async fn run(args: Args) -> eyre::Result<ExitCode> {
     match args.verb {
         Verb::Demo(demo) => crate::demo::run(demo).await,
         Verb::Sandbox(sandbox) => sandbox::run(sandbox).await,
+        Verb::Connector { act: ConnectorAct::List { folder, json } } => connector::list(folder.as_deref(), json),
+        Verb::Connector { act: ConnectorAct::Check { file } } => connector::check(&file),
         Verb::Up => serve::run(load(&args.config)?, Roles::ALL).await,
         Verb::Scheduler => serve::run(load(&args.config)?, Roles { scheduler: true, worker: false }).await,
         Verb::Worker => serve::run(load(&args.config)?, Roles { scheduler: false, worker: true }).await,

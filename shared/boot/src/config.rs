@@ -15,7 +15,8 @@ use crate::raw::{Defaults, RawConnection, Reading};
 use crate::secrets::Vault;
 use crate::section::{self, Section};
 use crate::settings::{
-    DatabaseConfig, EnvironmentConfig, LogConfig, QueueConfig, RetentionConfig, SchedulerConfig, ServerConfig, WorkerConfig,
+    ConnectorsConfig, DatabaseConfig, EnvironmentConfig, LogConfig, QueueConfig, RetentionConfig, SchedulerConfig, ServerConfig,
+    WorkerConfig,
 };
 use crate::{layers, rules, streams};
 
@@ -32,6 +33,7 @@ pub struct Config {
     pub database: DatabaseConfig,
     pub queue: QueueConfig,
     pub server: ServerConfig,
+    pub connectors: ConnectorsConfig,
     pub worker: WorkerConfig,
     pub scheduler: SchedulerConfig,
     pub environment: EnvironmentConfig,
@@ -65,6 +67,7 @@ impl Config {
         let database = DatabaseConfig::read(root.section("database"), vault);
         let queue = QueueConfig::read(root.section("queue"), vault);
         let server = ServerConfig::read(root.section("server"), vault);
+        let own = ConnectorsConfig::read(root.section("connectors"), vault);
         let worker = WorkerConfig::read(root.section("worker"));
         let scheduler = SchedulerConfig::read(root.section("scheduler"));
         let environment = EnvironmentConfig::read(root.section("environment"));
@@ -98,6 +101,7 @@ impl Config {
             database: database?,
             queue: queue?,
             server,
+            connectors: own?,
             worker,
             scheduler: scheduler?,
             environment: environment?,

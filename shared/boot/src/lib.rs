@@ -20,5 +20,6 @@ pub mod telemetry;
 pub use config::{Config, DEFAULTS, Secrets};
 pub use errors::{ConfigError, ConfigErrors, Origin, Place};
 pub use settings::{
-    DatabaseConfig, LogConfig, LogFormat, QueueConfig, QueueUrl, RetentionConfig, SchedulerConfig, ServerConfig, WorkerConfig,
+    ConnectorsConfig, DatabaseConfig, LogConfig, LogFormat, QueueConfig, QueueUrl, RetentionConfig, SchedulerConfig,
+    ServerConfig, WorkerConfig,
 };

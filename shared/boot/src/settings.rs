@@ -68,6 +68,29 @@ fn identifier(section: &mut Section<'_>, name: &'static str) -> Option<String> {
     None
 }
 
+/// Connectors beside those of this build.
+#[derive(Debug, Clone)]
+pub struct ConnectorsConfig {
+    /// Whose every `*.toml` describes one.
+    pub folder: Option<PathBuf>,
+}
+
+impl ConnectorsConfig {
+    pub(crate) fn read(section: Option<Section<'_>>, vault: &Vault<'_>) -> Option<Self> {
+        let mut section = section?;
+        let folder = section.optional_text("folder");
+        let findings = section.findings;
+        section.close();
+        let Some(Located { value, at }) = folder else { return Some(Self { folder: None }) };
+        let folder = vault.directory.join(value);
+        if !folder.is_dir() {
+            let problem = format!("There is no folder {}.", folder.display());
+            findings.add(&at, problem, "Make it, or correct the path; a relative one starts beside this file.");
+        }
+        Some(Self { folder: Some(folder) })
+    }
+}
+
 /// Carries hints from schedulers to workers.
 #[derive(Debug, Clone)]
 pub struct QueueConfig {

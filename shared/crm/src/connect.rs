@@ -19,8 +19,8 @@ pub const CONNECTORS: [&str; 6] = [hubspot::NAME, "mailchimp", "pipedrive", "sal
 /// Why a connection cannot be spoken to; all of it is configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    #[error("connections.{connection}.connector is `{connector}`, which this build does not know; known are: {}", CONNECTORS.join(", "))]
-    UnknownConnector { connection: String, connector: String },
+    #[error("connections.{connection}.connector is `{connector}`, which this build does not know; known are: {known}")]
+    UnknownConnector { connection: String, connector: String, known: String },
     #[error("connections.{connection}.secret.{key} is missing{about}")]
     MissingSecret { connection: String, key: String, about: String },
     #[error("connections.{connection}.{place} {what}")]
@@ -44,14 +44,23 @@ pub enum ConnectError {
 }
 
 /// The files that the engine speaks by.
-const FILES: [(&str, &str, &str); 3] = [
+pub(crate) const FILES: [(&str, &str, &str); 3] = [
     ("mailchimp", "connectors/mailchimp.toml", include_str!("../../../connectors/mailchimp.toml")),
     ("pipedrive", "connectors/pipedrive.toml", include_str!("../../../connectors/pipedrive.toml")),
     ("salesforce", "connectors/salesforce.toml", include_str!("../../../connectors/salesforce.toml")),
 ];
 
-/// Makes the connector that `spec.connector` names. `secrets` are keyed as in `secret.token`.
+/// Makes the connector of this build that `spec.connector` names. `secrets` are keyed as in `secret.token`.
 pub fn connect(spec: &ConnectionSpec, secrets: &BTreeMap<String, SecretString>) -> Result<Arc<dyn Crm>, ConnectError> {
+    built_in(spec, secrets, &[])
+}
+
+/// The same, beside others that are known by these names.
+pub(crate) fn built_in(
+    spec: &ConnectionSpec,
+    secrets: &BTreeMap<String, SecretString>,
+    others: &[&str],
+) -> Result<Arc<dyn Crm>, ConnectError> {
     if let Some(hooks) = hooks::connect(spec, secrets) {
         return hooks;
     }
@@ -60,7 +69,8 @@ pub fn connect(spec: &ConnectionSpec, secrets: &BTreeMap<String, SecretString>) 
         return Ok(Arc::new(Engine::connect(spec, secrets, connector)?));
     }
     if spec.connector != hubspot::NAME {
-        return Err(ConnectError::UnknownConnector { connection: spec.name.clone(), connector: spec.connector.clone() });
+        let known = CONNECTORS.iter().chain(others).copied().collect::<Vec<_>>().join(", ");
+        return Err(ConnectError::UnknownConnector { connection: spec.name.clone(), connector: spec.connector.clone(), known });
     }
     let token = secrets.get("token").cloned();
     let missing = || ConnectError::MissingSecret { connection: spec.name.clone(), key: "token".to_owned(), about: String::new() };

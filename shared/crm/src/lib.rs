@@ -4,6 +4,7 @@
 //! the rule; a connector without a batch endpoint says `batch_rows_max = 1`.
 
 mod address;
+pub mod catalog;
 pub mod connect;
 pub mod description;
 pub mod engine;
@@ -25,6 +26,7 @@ use tidemark_core::recording::Tape;
 use tidemark_core::source::{Page, Position, SourceTraits};
 use tidemark_core::webhook::Signature;
 
+pub use catalog::Catalog;
 pub use connect::{CONNECTORS, ConnectError, connect};
 pub use tape::recorded;
 pub use tidemark_core::property::Property;

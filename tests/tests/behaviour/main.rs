@@ -11,6 +11,7 @@ mod children;
 mod command;
 mod conflicts;
 mod conformance;
+mod connectors;
 mod deletes;
 mod deploy;
 mod engine;

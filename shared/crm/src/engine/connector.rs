@@ -79,6 +79,12 @@ impl Connector {
         self.objects.get(name).or_else(|| self.object_default.as_ref().filter(|_| is_name(name)))
     }
 
+    /// The objects of the file, and `*` for any other where there is a default.
+    pub(super) fn listed(&self) -> impl Iterator<Item = (&str, &Object)> {
+        let named = self.objects.iter().map(|(name, object)| (name.as_str(), object));
+        named.chain(self.object_default.as_ref().map(|object| ("*", object)))
+    }
+
     pub fn objects(&self) -> impl Iterator<Item = &str> {
         self.objects.keys().map(String::as_str)
     }

@@ -8,6 +8,7 @@ mod connector;
 mod filter;
 mod findings;
 mod hole;
+mod listing;
 mod moment;
 mod node;
 mod object;

@@ -15,13 +15,14 @@ use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 use serde_json::Value;
 use tidemark_core::failure::{Class, Failure};
-use tidemark_core::hook::{IFTTT, ZAPIER};
+use tidemark_core::hook::{IFTTT, ONE_WAY, ZAPIER};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::{Page, SourceTraits};
 use tidemark_core::spec::ConnectionSpec;
 
 pub use self::description::HookDescription;
 use self::target::Targets;
+use crate::catalog::{Entry, ObjectEntry};
 use crate::connect::ConnectError;
 use crate::errors::{CallEvidence, Evidence};
 use crate::http::{Client, ClientSpec, Exchange, Intent, Reply, Request, Secretly};
@@ -57,6 +58,33 @@ pub(crate) fn connect(
 ) -> Option<Result<Arc<dyn Crm>, ConnectError>> {
     let file = [ZAPIER_FILE, IFTTT_FILE].into_iter().find(|(name, _, _)| *name == spec.connector)?;
     Some(hooks(spec, secrets, file).map(|hooks| Arc::new(hooks) as Arc<dyn Crm>))
+}
+
+pub(crate) fn is_hook(name: &str) -> bool {
+    ONE_WAY.contains(&name)
+}
+
+/// What is listed of them.
+pub(crate) fn entries() -> Result<Vec<Entry>, ConnectError> {
+    let entry = |(name, file, text): (&'static str, &str, &str)| {
+        let description = HookDescription::load(name, file, text)?;
+        let secrets = match name {
+            IFTTT => [("key", "the key of the Webhooks service")],
+            _ => [("url", "the address of the catch hook of every object; secret.OBJECT is that of one")],
+        };
+        let secrets = secrets.into_iter().chain([("signing", "signs every delivery; may be left out")]);
+        let told = ObjectEntry { can: vec!["deliver"], traits: description.traits(None) };
+        Ok(Entry {
+            name: name.to_owned(),
+            vendor: description.vendor,
+            file: None,
+            one_way: true,
+            secrets: secrets.map(|(name, about)| (name.to_owned(), about.to_owned())).collect(),
+            settings: BTreeMap::new(),
+            objects: [("*".to_owned(), told)].into(),
+        })
+    };
+    [ZAPIER_FILE, IFTTT_FILE].into_iter().map(entry).collect()
 }
 
 fn hooks(

@@ -9,7 +9,7 @@ mod read;
 mod stamp;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tidemark_core::source::{Order, Page, SourceTraits};
 use tidemark_core::spec::ConnectionSpec;
 use tidemark_core::webhook::Signature;
 
+use crate::catalog::{Entry, ObjectEntry};
 use crate::connect::ConnectError;
 use crate::description::{Description, Object};
 use crate::http::{Client, ClientSpec, Exchange, Intent, Reply, Request};
@@ -47,6 +48,26 @@ pub struct HubSpot {
 /// Connects with the description of this build.
 pub fn connect(spec: &ConnectionSpec, token: SecretString) -> Result<HubSpot, ConnectError> {
     connect_described(spec, token, Description::load(NAME, FILE, TEXT)?)
+}
+
+/// What is listed of it.
+pub(crate) fn entry() -> Result<Entry, ConnectError> {
+    let description = Description::load(NAME, FILE, TEXT)?;
+    let object = |(name, traits): (&str, &SourceTraits)| {
+        let mut can = vec!["create", "update", "upsert", "archive", "look_up", "read_archived", "describe", "make_key", "refer"];
+        can.extend(description.object(name).and_then(|object| object.erase.as_ref()).map(|_| "erase"));
+        let name = if name == "object_default" { "*" } else { name };
+        (name.to_owned(), ObjectEntry { can, traits: traits.clone() })
+    };
+    Ok(Entry {
+        name: NAME.to_owned(),
+        vendor: description.vendor.clone(),
+        file: None,
+        one_way: false,
+        secrets: [("token".to_owned(), "the token of a private app".to_owned())].into(),
+        settings: BTreeMap::new(),
+        objects: description.traits().map(object).collect(),
+    })
 }
 
 /// Connects with another description: a file laid over the embedded one, or one that a test wants to fail.

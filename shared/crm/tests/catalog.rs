@@ -1,0 +1,100 @@
+//! Connectors of one's own beside those of this build.
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails the test")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidemark_core::spec::{BudgetSpec, ConnectionSpec};
+use tidemark_crm::catalog::{Catalog, check};
+use tidemark_crm::{CONNECTORS, ConnectError};
+
+const PIPEDRIVE: &str = include_str!("../../../connectors/pipedrive.toml");
+
+fn named(name: &str) -> String {
+    PIPEDRIVE.replacen("name = \"pipedrive\"", &format!("name = \"{name}\""), 1)
+}
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn connection(connector: &str) -> ConnectionSpec {
+    ConnectionSpec {
+        name: "acme".into(),
+        connector: connector.into(),
+        base_url: None,
+        environment: "production".into(),
+        account: None,
+        budget: BudgetSpec::default(),
+        call_deadline: Duration::from_secs(5),
+        request_life: None,
+        settings: [("company".to_owned(), "acme".to_owned())].into(),
+    }
+}
+
+#[test]
+fn every_connector_of_this_build_is_listed_with_what_it_asks_for() {
+    let entries = Catalog::default().entries().unwrap();
+    let mut known = CONNECTORS.to_vec();
+    known.sort_unstable();
+    assert_eq!(entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), known);
+    for entry in &entries {
+        assert!(!entry.secrets.is_empty() && !entry.objects.is_empty() && entry.file.is_none(), "{entry:?}");
+        assert!(entry.objects.values().all(|object| object.can.contains(&"deliver") == entry.one_way), "{entry:?}");
+    }
+    let salesforce = entries.iter().find(|entry| entry.name == "salesforce").unwrap();
+    assert!(salesforce.objects["*"].can.contains(&"upsert") && salesforce.settings.contains_key("domain"));
+}
+
+#[test]
+fn a_file_of_ones_own_adds_a_connector_or_takes_the_place_of_one() {
+    let own = PIPEDRIVE.replacen("vendor = \"Pipedrive\"", "vendor = \"Our Pipedrive\"", 1);
+    let folder = folder(&[("acme-crm.toml", &named("acme-crm")), ("pipedrive.toml", &own), ("notes.txt", "no connector")]);
+    let catalog = Catalog::with_folder(folder.path()).unwrap();
+    let entries = catalog.entries().unwrap();
+    assert_eq!(entries.len(), CONNECTORS.len() + 1);
+    let vendor = |name: &str| entries.iter().find(|entry| entry.name == name).map(|entry| entry.vendor.as_str());
+    assert_eq!((vendor("acme-crm"), vendor("pipedrive")), (Some("Pipedrive"), Some("Our Pipedrive")));
+    let secrets = BTreeMap::from([("token".to_owned(), "t".into())]);
+    assert_eq!(catalog.connect(&connection("acme-crm"), &secrets).unwrap().connector(), "acme-crm");
+    let unknown = catalog.connect(&connection("acme"), &secrets).unwrap_err();
+    assert!(matches!(&unknown, ConnectError::UnknownConnector { .. }) && unknown.to_string().contains("acme-crm"), "{unknown}");
+}
+
+#[test]
+fn all_that_is_wrong_in_a_folder_is_said_at_once_with_file_and_line() {
+    let broken = named("broken").replacen("lower = \"closed\"", "lower = \"shut\"", 1);
+    let files = [
+        ("broken.toml", broken.as_str()),
+        ("hubspot.toml", ""),
+        ("zapier.toml", ""),
+        ("Acme CRM.toml", ""),
+        ("other.toml", PIPEDRIVE),
+        ("good.toml", &named("good")),
+    ];
+    let folder = folder(&files);
+    let said = Catalog::with_folder(folder.path()).unwrap_err().to_string();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 6, "{said}");
+    for (line, (file, words)) in lines.iter().zip([
+        ("Acme CRM.toml", "small letters"),
+        ("broken.toml", "`lower` is missing"),
+        ("broken.toml", "`shut` is not known"),
+        ("hubspot.toml", "give it another name"),
+        ("other.toml", "rename the file"),
+        ("zapier.toml", "give it another name"),
+    ]) {
+        assert!(line.starts_with(&folder.path().join(file).display().to_string()) && line.contains(words), "{line}");
+    }
+    assert!(lines[1].contains("broken.toml:") && lines[1].split(':').nth(1).unwrap().parse::<u32>().is_ok(), "{}", lines[1]);
+    assert_eq!(check(&folder.path().join("good.toml")).unwrap().vendor, "Pipedrive");
+    assert!(check(&folder.path().join("broken.toml")).unwrap_err().to_string().contains("shut"));
+    let missing = Catalog::with_folder(Path::new("no-such-folder")).unwrap_err().to_string();
+    assert!(missing.contains("no-such-folder") && missing.contains("rights"), "{missing}");
+}
