@@ -2,12 +2,15 @@
 
 use crate::quirk::{Quirks, Switch};
 
-pub(crate) const CUT_TEXT_AT: Switch = Switch::number("cut_text_at", 0, "text is cut to so many characters; 0 keeps all");
-pub(crate) const STRIP_TAGS: Switch = Switch::flag("strip_tags", false, "what stands between < and > is dropped from text");
-pub(crate) const QUOTES_AS_ENTITIES: Switch =
+const CUT_TEXT_AT: Switch = Switch::number("cut_text_at", 0, "text is cut to so many characters; 0 keeps all");
+const STRIP_TAGS: Switch = Switch::flag("strip_tags", false, "what stands between < and > is dropped from text");
+const QUOTES_AS_ENTITIES: Switch =
     Switch::flag("quotes_as_entities", false, "quotes, < and & are kept and answered as HTML entities");
-pub(crate) const BASIC_PLANE_ONLY: Switch =
+const BASIC_PLANE_ONLY: Switch =
     Switch::flag("basic_plane_only", false, "characters outside Unicode's basic plane, as most emoji, become ?");
+
+/// All of them, for a dialect that is told so.
+pub(crate) const SWITCHES: [&Switch; 4] = [&CUT_TEXT_AT, &STRIP_TAGS, &QUOTES_AS_ENTITIES, &BASIC_PLANE_ONLY];
 
 /// The alterations in force. They apply to text, not to e-mails, phones or numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

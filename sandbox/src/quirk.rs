@@ -57,7 +57,7 @@ pub struct QuirkView {
 /// The quirks of one practice CRM, each in its normal state until it is switched.
 #[derive(Debug)]
 pub(crate) struct Quirks {
-    switches: &'static [&'static Switch],
+    switches: Vec<&'static Switch>,
     switched: BTreeMap<&'static str, Setting>,
 }
 

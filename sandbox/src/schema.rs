@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{alterations::Alterations, record::Changes, stamp};
+use crate::{alterations::Alterations, quirk::Quirks, record::Changes, stamp};
 
 /// What a property holds. Decides its checks, its alterations and how search compares it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -34,6 +34,14 @@ pub(crate) struct Habits {
     /// Text beyond this many characters is refused. `None`: any length is kept.
     pub(crate) text_chars_max: Option<usize>,
     pub(crate) alterations: Alterations,
+}
+
+impl Habits {
+    /// Takes what it is sent, but for the alterations that are switched on.
+    pub(crate) fn open(quirks: &Quirks) -> Self {
+        let alterations = Alterations::switched(quirks);
+        Self { check_emails: false, lower_emails: false, bare_phones: false, text_chars_max: None, alterations }
+    }
 }
 
 /// A value that was not kept.

@@ -71,6 +71,11 @@ impl Turn<'_> {
         self.vendor.habits(self.weather, self.quirks)
     }
 
+    /// A token that was given for the account's own, or that one itself.
+    pub(crate) fn knows(&self, sent: Option<&str>) -> bool {
+        sent.is_some_and(|sent| Some(sent) == self.token || self.memory.knows_token(sent, self.now_ms))
+    }
+
     pub(crate) fn is_on(&self, switch: &Switch) -> bool {
         self.quirks.is_on(switch)
     }

@@ -42,8 +42,8 @@ pub(crate) trait Vendor: fmt::Debug + Sync {
     }
 
     /// The quirks that can be switched.
-    fn switches(&self) -> &'static [&'static Switch] {
-        &[]
+    fn switches(&self) -> Vec<&'static Switch> {
+        Vec::new()
     }
 
     /// The step of its modified stamps: a stamp is cut down to a multiple of it.

@@ -2,6 +2,7 @@
 //!
 //! It never calls a CRM and never touches an order table; it looks at the catalogue to see that capture is there. Any number of schedulers may run.
 
+mod clock;
 pub mod dispatch;
 pub mod http;
 pub mod pulse;

@@ -14,6 +14,7 @@ use tidemark_store::{Store, arrivals, callouts, lineage, recordings, reliability
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::clock::now;
 use crate::{dispatch, pulse, tick, watch};
 
 /// How a scheduler works, from the configuration.
@@ -191,11 +192,6 @@ async fn tidy(store: &Store, queue: &Queue, tuning: &Tuning) -> Result<(), dispa
     }
     queue.tidy().await?;
     Ok(())
-}
-
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    millis(since)
 }
 
 /// Waits; false when the token was cancelled meanwhile.

@@ -195,7 +195,7 @@ fn parse(text: &str, receiver: &HookSandbox) -> eyre::Result<Config> {
 async fn context(store: &Store, config: &Config) -> eyre::Result<(Context, UnboundedReceiver<CalloutRow>)> {
     let mut connections = Vec::new();
     for (spec, secrets) in &config.connections {
-        connections.push(Connection::new(spec.clone(), tidemark_crm::connect(spec, secrets)?));
+        connections.push(Connection::new(spec.clone(), tidemark_crm::Catalog::default().connect(spec, secrets)?));
     }
     let lease = std::time::Duration::from_secs(60);
     let slice = std::time::Duration::from_secs(20);

@@ -10,7 +10,7 @@ use tidemark_boot::Config;
 use tidemark_core::hint::{Hint, HintKind};
 use tidemark_core::spec::ConnectionSpec;
 use tidemark_crm::description::Description;
-use tidemark_crm::{Crm, hubspot};
+use tidemark_crm::{Catalog, Crm, hubspot};
 use tidemark_sandbox::{Limits, Sandbox, SandboxConfig, Weather};
 use tidemark_store::rows::Mapped;
 use tidemark_store::{Store, StoreConfig, capture, streams, sweeps};
@@ -361,7 +361,7 @@ fn store_config(url: &str) -> StoreConfig {
 async fn context(store: &Store, config: &Config, lease: Duration, otherwise: &[(&str, &str)]) -> eyre::Result<Context> {
     let mut connections = Vec::new();
     for (spec, secrets) in &config.connections {
-        let crm = if otherwise.is_empty() { tidemark_crm::connect(spec, secrets)? } else { described(spec, otherwise)? };
+        let crm = if otherwise.is_empty() { Catalog::default().connect(spec, secrets)? } else { described(spec, otherwise)? };
         connections.push(Connection::new(spec.clone(), crm));
     }
     let tuning = Tuning { name: "test".into(), lease, slice: Duration::from_secs(20), relay_every: Duration::from_millis(100) };

@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 
 use self::rows::Key;
 use crate::{
-    ObjectType, Refusal, Weather,
-    alterations::{self, Alterations},
+    ObjectType, Refusal, Weather, alterations,
     call::{Answer, Call},
     quirk::{Quirks, Switch},
     record::Act,
@@ -71,8 +70,8 @@ impl Vendor for Dataverse {
         render::number(object, id)
     }
 
-    fn switches(&self) -> &'static [&'static Switch] {
-        &[
+    fn switches(&self) -> Vec<&'static Switch> {
+        let own: &[&Switch] = &[
             &PAGE_ROWS_MAX,
             &DELTA_DAYS,
             &TRACKING_OFF,
@@ -83,11 +82,8 @@ impl Vendor for Dataverse {
             &quota::CONCURRENT_MAX,
             &quota::RETRY_AFTER_SECS,
             &token::ACCESS_TOKEN_SECS,
-            &alterations::CUT_TEXT_AT,
-            &alterations::STRIP_TAGS,
-            &alterations::QUOTES_AS_ENTITIES,
-            &alterations::BASIC_PLANE_ONLY,
-        ]
+        ];
+        [own, &alterations::SWITCHES].concat()
     }
 
     fn precision_ms(&self) -> i64 {
@@ -95,13 +91,7 @@ impl Vendor for Dataverse {
     }
 
     fn habits(&self, _weather: &Weather, quirks: &Quirks) -> Habits {
-        Habits {
-            check_emails: false,
-            lower_emails: false,
-            bare_phones: false,
-            text_chars_max: Some(2000),
-            alterations: Alterations::switched(quirks),
-        }
+        Habits { text_chars_max: Some(2000), ..Habits::open(quirks) }
     }
 
     fn moves_stamp(&self, act: Act, quirks: &Quirks) -> bool {

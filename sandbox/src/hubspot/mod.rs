@@ -61,8 +61,8 @@ impl Vendor for Hubspot {
         vec![("email", email), ("firstname", "Contact".to_owned()), ("lastname", at.to_string())]
     }
 
-    fn switches(&self) -> &'static [&'static Switch] {
-        &[&SEARCH_RESULTS_MAX, &SEARCH_QUOTA_HEADERS]
+    fn switches(&self) -> Vec<&'static Switch> {
+        vec![&SEARCH_RESULTS_MAX, &SEARCH_QUOTA_HEADERS]
     }
 
     fn habits(&self, weather: &Weather, _quirks: &Quirks) -> Habits {

@@ -12,8 +12,7 @@ mod stock;
 use serde_json::json;
 
 use crate::{
-    ObjectType, Refusal, Weather,
-    alterations::{self, Alterations},
+    ObjectType, Refusal, Weather, alterations,
     call::{Answer, Call},
     oauth,
     quirk::{Quirks, Switch},
@@ -87,8 +86,8 @@ impl Vendor for Mailchimp {
         render::contact_number(id)
     }
 
-    fn switches(&self) -> &'static [&'static Switch] {
-        &[
+    fn switches(&self) -> Vec<&'static Switch> {
+        let own: &[&Switch] = &[
             &SINCE_IS_EXCLUSIVE,
             &BAD_TIMES_IGNORED,
             &LIST_HAS_ARCHIVED,
@@ -100,11 +99,8 @@ impl Vendor for Mailchimp {
             &BATCH_MAX,
             &quota::CONNECTIONS_MAX,
             &quota::BLUNT_AFTER,
-            &alterations::CUT_TEXT_AT,
-            &alterations::STRIP_TAGS,
-            &alterations::QUOTES_AS_ENTITIES,
-            &alterations::BASIC_PLANE_ONLY,
-        ]
+        ];
+        [own, &alterations::SWITCHES].concat()
     }
 
     fn precision_ms(&self) -> i64 {
@@ -113,13 +109,7 @@ impl Vendor for Mailchimp {
 
     /// An address keeps its letter case, and is one with all its spellings.
     fn habits(&self, _weather: &Weather, quirks: &Quirks) -> Habits {
-        Habits {
-            check_emails: true,
-            lower_emails: false,
-            bare_phones: false,
-            text_chars_max: None,
-            alterations: Alterations::switched(quirks),
-        }
+        Habits { check_emails: true, ..Habits::open(quirks) }
     }
 
     fn property_name(&self, wished: &str) -> String {

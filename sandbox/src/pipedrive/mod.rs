@@ -11,8 +11,7 @@ mod stock;
 mod token;
 
 use crate::{
-    ObjectType, Refusal, Weather,
-    alterations::{self, Alterations},
+    ObjectType, Refusal, Weather, alterations,
     call::{Answer, Call},
     quirk::{Quirks, Switch},
     record::Act,
@@ -77,8 +76,8 @@ impl Vendor for Pipedrive {
         vec![("name", format!("Contact {at}")), ("emails", format!("contact{at}@robots.example"))]
     }
 
-    fn switches(&self) -> &'static [&'static Switch] {
-        &[
+    fn switches(&self) -> Vec<&'static Switch> {
+        let own: &[&Switch] = &[
             &DELETED_DAYS,
             &DELETE_MOVES_UPDATE_TIME,
             &MERGE_MOVES_UPDATE_TIME,
@@ -96,11 +95,8 @@ impl Vendor for Pipedrive {
             &quota::EDGE_BLOCK_AFTER,
             &quota::EDGE_BLOCK_SECS,
             &token::ACCESS_TOKEN_SECS,
-            &alterations::CUT_TEXT_AT,
-            &alterations::STRIP_TAGS,
-            &alterations::QUOTES_AS_ENTITIES,
-            &alterations::BASIC_PLANE_ONLY,
-        ]
+        ];
+        [own, &alterations::SWITCHES].concat()
     }
 
     fn precision_ms(&self) -> i64 {
@@ -108,13 +104,7 @@ impl Vendor for Pipedrive {
     }
 
     fn habits(&self, _weather: &Weather, quirks: &Quirks) -> Habits {
-        Habits {
-            check_emails: false,
-            lower_emails: false,
-            bare_phones: false,
-            text_chars_max: None,
-            alterations: Alterations::switched(quirks),
-        }
+        Habits::open(quirks)
     }
 
     fn moves_stamp(&self, act: Act, quirks: &Quirks) -> bool {

@@ -26,8 +26,7 @@ pub(super) fn authorise(turn: &mut Turn<'_>, call: &Call) -> Result<(), Answer> 
     let in_query = call.parameter("api_token").filter(|_| call.path.contains("v1/"));
     let bearer = call.credential("Bearer");
     let sent = call.header("x-api-token").or(bearer).or(in_query);
-    let known = sent.is_some() && sent == turn.token;
-    if known || bearer.is_some_and(|bearer| turn.memory.knows_token(bearer, turn.now_ms)) {
+    if sent.is_some() && sent == turn.token || turn.knows(bearer) {
         return Ok(());
     }
     Err(refuse::whole(&Refusal::new(401, "", "unauthorized access")))

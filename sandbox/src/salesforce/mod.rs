@@ -17,8 +17,7 @@ use serde_json::json;
 
 use self::collections::Verb;
 use crate::{
-    ObjectType, Refusal, Weather,
-    alterations::{self, Alterations},
+    ObjectType, Refusal, Weather, alterations,
     call::{Answer, Call},
     oauth,
     quirk::{Quirks, Switch},
@@ -84,8 +83,8 @@ impl Vendor for Salesforce {
         ids::number(object, id)
     }
 
-    fn switches(&self) -> &'static [&'static Switch] {
-        &[
+    fn switches(&self) -> Vec<&'static Switch> {
+        let own: &[&Switch] = &[
             &PAGE_ROWS_MAX,
             &OFFSET_MAX,
             &LOCATOR_MINUTES,
@@ -101,11 +100,8 @@ impl Vendor for Salesforce {
             &quota::LIMIT_INFO,
             &token::SESSION_SECS,
             &token::STATEMENT_SECS,
-            &alterations::CUT_TEXT_AT,
-            &alterations::STRIP_TAGS,
-            &alterations::QUOTES_AS_ENTITIES,
-            &alterations::BASIC_PLANE_ONLY,
-        ]
+        ];
+        [own, &alterations::SWITCHES].concat()
     }
 
     fn precision_ms(&self) -> i64 {
@@ -113,13 +109,7 @@ impl Vendor for Salesforce {
     }
 
     fn habits(&self, _weather: &Weather, quirks: &Quirks) -> Habits {
-        Habits {
-            check_emails: true,
-            lower_emails: false,
-            bare_phones: false,
-            text_chars_max: Some(255),
-            alterations: Alterations::switched(quirks),
-        }
+        Habits { check_emails: true, text_chars_max: Some(255), ..Habits::open(quirks) }
     }
 
     fn property_name(&self, wished: &str) -> String {

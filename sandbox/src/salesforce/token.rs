@@ -23,9 +23,7 @@ pub(super) fn authorise(turn: &mut Turn<'_>, call: &Call) -> Result<(), Answer> 
     if is_endpoint(call) || call.path == "/services/data" {
         return Ok(());
     }
-    let sent = call.credential("Bearer");
-    let known = sent.is_some() && sent == turn.token;
-    if known || sent.is_some_and(|sent| turn.memory.knows_token(sent, turn.now_ms)) {
+    if turn.knows(call.credential("Bearer")) {
         return Ok(());
     }
     Err(refuse::whole(&refuse::session()))

@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 
 use self::writes::Verb;
 use crate::{
-    ObjectType, Refusal, Weather,
-    alterations::{self, Alterations},
+    ObjectType, Refusal, Weather, alterations,
     call::{Answer, Call},
     quirk::{Quirks, Switch},
     record::Act,
@@ -90,8 +89,8 @@ impl Vendor for ZohoCrm {
         render::number(id)
     }
 
-    fn switches(&self) -> &'static [&'static Switch] {
-        &[
+    fn switches(&self) -> Vec<&'static Switch> {
+        let own: &[&Switch] = &[
             &OFFSET_MINUTES,
             &PAGED_ROWS_MAX,
             &TOKEN_ROWS_MAX,
@@ -113,11 +112,8 @@ impl Vendor for ZohoCrm {
             &token::ACCESS_TOKEN_SECS,
             &token::GRANTS_MAX,
             &token::REFUSALS_ARE_200,
-            &alterations::CUT_TEXT_AT,
-            &alterations::STRIP_TAGS,
-            &alterations::QUOTES_AS_ENTITIES,
-            &alterations::BASIC_PLANE_ONLY,
-        ]
+        ];
+        [own, &alterations::SWITCHES].concat()
     }
 
     fn precision_ms(&self) -> i64 {
@@ -125,13 +121,7 @@ impl Vendor for ZohoCrm {
     }
 
     fn habits(&self, _weather: &Weather, quirks: &Quirks) -> Habits {
-        Habits {
-            check_emails: true,
-            lower_emails: false,
-            bare_phones: false,
-            text_chars_max: Some(255),
-            alterations: Alterations::switched(quirks),
-        }
+        Habits { check_emails: true, text_chars_max: Some(255), ..Habits::open(quirks) }
     }
 
     fn moves_stamp(&self, act: Act, quirks: &Quirks) -> bool {

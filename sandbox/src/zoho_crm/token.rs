@@ -27,8 +27,7 @@ pub(crate) fn is_endpoint(call: &Call) -> bool {
 
 /// The token sent, under the vendor's own scheme only.
 pub(crate) fn is_known(turn: &Turn<'_>, call: &Call) -> bool {
-    let sent = call.credential("Zoho-oauthtoken");
-    sent.is_some_and(|sent| Some(sent) == turn.token || turn.memory.knows_token(sent, turn.now_ms))
+    turn.knows(call.credential("Zoho-oauthtoken"))
 }
 
 pub(super) fn authorise(turn: &Turn<'_>, call: &Call) -> Result<(), Answer> {

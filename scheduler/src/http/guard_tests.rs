@@ -92,3 +92,12 @@ fn an_act_from_another_sites_page_is_refused_even_with_the_token() {
         );
     }
 }
+
+#[test]
+fn a_key_opens_with_itself_alone() {
+    let key = Key::new(&SecretString::from("open sesame"));
+    assert!(key.opens("open sesame"));
+    for wrong in ["open sesamE", "", "open sesame "] {
+        assert!(!key.opens(wrong), "{wrong}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Whether this process lives (`/healthz`) and whether it can do its work (`/readyz`); the body names what fails.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,9 +9,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tidemark_core::Millis;
+use tidemark_core::window::millis;
 use tokio::time::timeout;
 
 use super::{App, Shared};
+use crate::clock::now;
 
 /// A scheduler that did not go round for this long hangs.
 const TICK_LIFE: Duration = Duration::from_secs(30);
@@ -23,12 +25,7 @@ pub(crate) fn tick_age_ms(shared: &Shared) -> Millis {
     if last == 0 {
         return millis(shared.started.elapsed());
     }
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    (millis(now) - last).max(0)
-}
-
-fn millis(time: Duration) -> Millis {
-    Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX)
+    (now() - last).max(0)
 }
 
 pub(crate) async fn healthz(State(shared): App) -> Response {

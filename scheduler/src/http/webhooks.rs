@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
 
 use axum::body::Bytes;
 use axum::extract::{OriginalUri, Path, Query, State};
@@ -12,12 +11,14 @@ use metrics::counter;
 use secrecy::{ExposeSecret, SecretString};
 use tidemark_core::Millis;
 use tidemark_core::spec::StreamSpec;
-use tidemark_core::webhook::{Message, Refusal, Signature, check_key};
+use tidemark_core::webhook::{Message, Refusal, Signature};
 use tidemark_core::window::Reader;
 use tidemark_store::streams;
 use tracing::{debug, warn};
 
 use super::App;
+use super::guard::Key;
+use crate::clock::now;
 
 /// HubSpot sends up to a hundred events at once, others one record with all it has.
 pub(crate) const BODY_MAX: usize = 1024 * 1024;
@@ -60,10 +61,10 @@ impl Webhook {
 
     fn check(&self, method: &Method, place: &str, headers: &HeaderMap, key: Option<&str>, body: &[u8]) -> Result<(), Refusal> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let secret = self.secret.expose_secret().as_bytes();
         let Some(signature) = &self.signature else {
             let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
-            return check_key(secret, key.or(bearer));
+            let shown = key.or(bearer).ok_or(Refusal::Unsigned)?;
+            return if Key::new(&self.secret).opens(shown) { Ok(()) } else { Err(Refusal::Forged) };
         };
         let url = format!("{}{place}", self.public_url);
         let message = Message {
@@ -71,9 +72,9 @@ impl Webhook {
             url: &url,
             body,
             signature: text(&signature.header),
-            stamp: signature.stamp.as_deref().and_then(text),
+            timestamp: signature.timestamp.as_deref().and_then(text),
         };
-        signature.check(secret, &message, now())
+        signature.check(self.secret.expose_secret().as_bytes(), &message, now())
     }
 
     /// Whether this refusal is told: the first, and then one a minute.
@@ -137,9 +138,4 @@ fn meant<'a>(shared: &'a super::Shared, place: &HashMap<String, String>) -> Opti
     let object = place.get("object");
     let streams = webhook.streams.iter().filter(|stream| object.is_none_or(|object| *object == stream.object));
     Some((webhook, streams.collect()))
-}
-
-fn now() -> Millis {
-    let now: Duration = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    Millis::try_from(now.as_millis()).unwrap_or(Millis::MAX)
 }

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use tidemark_core::webhook::{Part, Signature, Writing};
+use tidemark_core::webhook::{Encoding, Part, Signature};
 use tidemark_scheduler::http::{Hinted, Webhook};
 
 use crate::on_both_databases;
@@ -26,9 +26,9 @@ const PUBLIC: &str = "https://sync.acme.test";
 pub(crate) fn configured() -> BTreeMap<String, Webhook> {
     let signature = Signature {
         header: "X-Signature".into(),
-        written: Writing::Base64,
-        signs: vec![Part::Method, Part::Url, Part::Body, Part::Stamp],
-        stamp: Some("X-Sent".into()),
+        encoding: Encoding::Base64,
+        signs: vec![Part::Method, Part::Url, Part::Body, Part::Timestamp],
+        timestamp: Some("X-Sent".into()),
     };
     let streams: Vec<Hinted> = seed::specs().iter().map(Hinted::of).collect();
     let signed = Webhook::new("app secret".into(), Some(signature), Some(PUBLIC.into()), streams.clone());
@@ -40,7 +40,7 @@ fn now() -> i64 {
     i64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap()
 }
 
-/// Sent as the CRM does, its stamp `age` milliseconds old; the status it is answered with.
+/// Sent as the CRM does, its timestamp `age` milliseconds old; the status it is answered with.
 async fn send(site: &Site, path: &str, secret: &str, body: &str, age: i64) -> u16 {
     let sent = (now() - age).to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();

@@ -8,8 +8,8 @@ use sha2::Sha256;
 
 use crate::Millis;
 
-/// A message is not taken when its stamp is this far from now: it may be an old one, sent again by somebody else.
-const STAMP_LIFE_MS: Millis = 300_000;
+/// A message is not taken when its timestamp is this far from now: it may be an old one, sent again by somebody else.
+const TIMESTAMP_LIFE_MS: Millis = 300_000;
 
 /// How a CRM signs what it sends: an HMAC-SHA256 with a secret that both know.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -17,17 +17,17 @@ const STAMP_LIFE_MS: Millis = 300_000;
 pub struct Signature {
     /// The header that holds it.
     pub header: String,
-    pub written: Writing,
+    pub encoding: Encoding,
     /// What is signed, one after the other with nothing between.
     pub signs: Vec<Part>,
     /// The header that holds the moment of sending, milliseconds since 1970.
     #[serde(default)]
-    pub stamp: Option<String>,
+    pub timestamp: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Writing {
+pub enum Encoding {
     Base64,
     Hex,
 }
@@ -39,7 +39,7 @@ pub enum Part {
     /// The whole address the CRM sent it to, as it knows it.
     Url,
     Body,
-    Stamp,
+    Timestamp,
 }
 
 /// A message as it came.
@@ -49,7 +49,7 @@ pub struct Message<'a> {
     pub url: &'a str,
     pub body: &'a [u8],
     pub signature: Option<&'a str>,
-    pub stamp: Option<&'a str>,
+    pub timestamp: Option<&'a str>,
 }
 
 /// Why a message is not taken.
@@ -57,7 +57,7 @@ pub struct Message<'a> {
 pub enum Refusal {
     /// It shows neither signature nor key.
     Unsigned,
-    /// Its stamp is missing, or too far from this machine's clock.
+    /// Its timestamp is missing, or too far from this machine's clock.
     Old,
     /// It was not made with the secret: by somebody else, or with another secret or address than is configured here.
     Forged,
@@ -76,10 +76,12 @@ impl Refusal {
 impl Signature {
     /// What contradicts itself, in words, for whoever wrote it.
     pub fn problem(&self) -> Option<String> {
-        let stamped = self.signs.contains(&Part::Stamp);
-        match &self.stamp {
-            None if stamped => Some("the stamp is signed, and `stamp` does not say which header holds it".into()),
-            Some(_) if !stamped => Some("`stamp` is not signed, so that it proves nothing: put \"stamp\" into `signs`".into()),
+        let is_signed = self.signs.contains(&Part::Timestamp);
+        match &self.timestamp {
+            None if is_signed => Some("the timestamp is signed, and `timestamp` does not say which header holds it".into()),
+            Some(_) if !is_signed => {
+                Some("`timestamp` is not signed, so that it proves nothing: put \"timestamp\" into `signs`".into())
+            }
             _ if !self.signs.contains(&Part::Body) => Some("`signs` leaves the body out: anything could be sent".into()),
             _ => None,
         }
@@ -92,15 +94,15 @@ impl Signature {
     /// Whether the CRM itself sent this, lately. `now` is this machine's clock.
     pub fn check(&self, secret: &[u8], message: &Message<'_>, now: Millis) -> Result<(), Refusal> {
         let shown = message.signature.ok_or(Refusal::Unsigned)?;
-        if self.stamp.is_some() {
-            let stamp: Millis = message.stamp.and_then(|stamp| stamp.parse().ok()).ok_or(Refusal::Old)?;
-            if now.saturating_sub(stamp).saturating_abs() > STAMP_LIFE_MS {
+        if self.timestamp.is_some() {
+            let stamp: Millis = message.timestamp.and_then(|stamp| stamp.parse().ok()).ok_or(Refusal::Old)?;
+            if now.saturating_sub(stamp).saturating_abs() > TIMESTAMP_LIFE_MS {
                 return Err(Refusal::Old);
             }
         }
-        let shown = match self.written {
-            Writing::Base64 => STANDARD.decode(shown).map_err(|_| Refusal::Forged)?,
-            Writing::Hex => unhex(shown).ok_or(Refusal::Forged)?,
+        let shown = match self.encoding {
+            Encoding::Base64 => STANDARD.decode(shown).map_err(|_| Refusal::Forged)?,
+            Encoding::Hex => unhex(shown).ok_or(Refusal::Forged)?,
         };
         let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| Refusal::Forged)?;
         for part in &self.signs {
@@ -108,21 +110,11 @@ impl Signature {
                 Part::Method => message.method.as_bytes(),
                 Part::Url => message.url.as_bytes(),
                 Part::Body => message.body,
-                Part::Stamp => message.stamp.unwrap_or_default().as_bytes(),
+                Part::Timestamp => message.timestamp.unwrap_or_default().as_bytes(),
             });
         }
         mac.verify_slice(&shown).map_err(|_| Refusal::Forged)
     }
-}
-
-/// Of a CRM that signs nothing: whoever knows the key may give a hint. Takes as long for a wrong key as for the right one.
-pub fn check_key(secret: &[u8], shown: Option<&str>) -> Result<(), Refusal> {
-    let shown = shown.ok_or(Refusal::Unsigned)?;
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| Refusal::Forged)?;
-    mac.update(secret);
-    let mut told = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| Refusal::Forged)?;
-    told.update(shown.as_bytes());
-    mac.verify_slice(&told.finalize().into_bytes()).map_err(|_| Refusal::Forged)
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -141,9 +133,9 @@ mod tests {
     fn hubspot() -> Signature {
         Signature {
             header: "x-hubspot-signature-v3".into(),
-            written: Writing::Base64,
-            signs: vec![Part::Method, Part::Url, Part::Body, Part::Stamp],
-            stamp: Some("x-hubspot-request-timestamp".into()),
+            encoding: Encoding::Base64,
+            signs: vec![Part::Method, Part::Url, Part::Body, Part::Timestamp],
+            timestamp: Some("x-hubspot-request-timestamp".into()),
         }
     }
 
@@ -154,7 +146,7 @@ mod tests {
             url: "https://sync.acme.test/hooks/hubspot",
             body: br#"[{"eventId":1}]"#,
             signature: Some("7l4NW6RpTblYE97uVgCtb0Vv+FSVFTc6cHABMaeI5J8="),
-            stamp: Some("1772366400000"),
+            timestamp: Some("1772366400000"),
         }
     }
 
@@ -175,23 +167,23 @@ mod tests {
     #[test]
     fn an_old_message_that_is_sent_again_is_not_taken() {
         let (signature, good) = (hubspot(), message());
-        for now in [SENT + STAMP_LIFE_MS + 1, SENT - STAMP_LIFE_MS - 1, Millis::MIN, Millis::MAX] {
+        for now in [SENT + TIMESTAMP_LIFE_MS + 1, SENT - TIMESTAMP_LIFE_MS - 1, Millis::MIN, Millis::MAX] {
             assert_eq!(signature.check(b"app-secret", &good, now), Err(Refusal::Old));
         }
-        for stamp in [None, Some("yesterday")] {
-            assert_eq!(signature.check(b"app-secret", &Message { stamp, ..good }, SENT), Err(Refusal::Old));
+        for timestamp in [None, Some("yesterday")] {
+            assert_eq!(signature.check(b"app-secret", &Message { timestamp, ..good }, SENT), Err(Refusal::Old));
         }
-        // A stamp that was moved to now is not what was signed.
-        let moved = Message { stamp: Some("1772366999000"), ..good };
+        // A timestamp that was moved to now is not what was signed.
+        let moved = Message { timestamp: Some("1772366999000"), ..good };
         assert_eq!(signature.check(b"app-secret", &moved, 1_772_366_999_000), Err(Refusal::Forged));
     }
 
     /// printf '{"a":1}' | openssl dgst -sha256 -hmac app-secret -hex
     #[test]
     fn a_signature_may_be_written_in_hexadecimal_digits() {
-        let signature = Signature { written: Writing::Hex, signs: vec![Part::Body], stamp: None, ..hubspot() };
+        let signature = Signature { encoding: Encoding::Hex, signs: vec![Part::Body], timestamp: None, ..hubspot() };
         let hex = "a2ac6607a24977f9757e6d78319ae1660ad42ffeee0ee3f0dff30a92bcf85448";
-        let sent = |signature| Message { body: br#"{"a":1}"#, signature: Some(signature), stamp: None, ..message() };
+        let sent = |signature| Message { body: br#"{"a":1}"#, signature: Some(signature), timestamp: None, ..message() };
         assert_eq!(signature.check(b"app-secret", &sent(hex), 0), Ok(()));
         for wrong in [&hex[1..], "zz", "é", ""] {
             assert_eq!(signature.check(b"app-secret", &sent(wrong), 0), Err(Refusal::Forged), "{wrong}");
@@ -199,19 +191,10 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_signed_a_key_is_shown() {
-        assert_eq!(check_key(b"open sesame", Some("open sesame")), Ok(()));
-        for wrong in ["open sesamE", "", "open sesame "] {
-            assert_eq!(check_key(b"open sesame", Some(wrong)), Err(Refusal::Forged));
-        }
-        assert_eq!(check_key(b"open sesame", None), Err(Refusal::Unsigned));
-    }
-
-    #[test]
     fn a_signature_that_proves_nothing_is_no_signature() {
         assert_eq!(hubspot().problem(), None);
-        assert!(Signature { stamp: None, ..hubspot() }.problem().is_some());
+        assert!(Signature { timestamp: None, ..hubspot() }.problem().is_some());
         assert!(Signature { signs: vec![Part::Body], ..hubspot() }.problem().is_some());
-        assert!(Signature { signs: vec![Part::Url], stamp: None, ..hubspot() }.problem().is_some());
+        assert!(Signature { signs: vec![Part::Url], timestamp: None, ..hubspot() }.problem().is_some());
     }
 }

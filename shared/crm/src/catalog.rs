@@ -10,7 +10,7 @@ use serde::Serialize;
 use tidemark_core::source::SourceTraits;
 use tidemark_core::spec::ConnectionSpec;
 
-use crate::connect::{self, ConnectError, FILES};
+use crate::connect::{ConnectError, FILES, connect};
 use crate::engine::{Connector, Engine, LoadError};
 use crate::{Crm, hooks, hubspot};
 
@@ -97,7 +97,7 @@ impl Catalog {
     pub fn connect(&self, spec: &ConnectionSpec, secrets: &BTreeMap<String, SecretString>) -> Result<Arc<dyn Crm>, ConnectError> {
         match self.own.get(&spec.connector) {
             Some((_, connector)) => Ok(Arc::new(Engine::connect(spec, secrets, connector.clone())?)),
-            None => connect::built_in(spec, secrets, &self.own.keys().map(String::as_str).collect::<Vec<_>>()),
+            None => connect(spec, secrets, &self.own.keys().map(String::as_str).collect::<Vec<_>>()),
         }
     }
 

@@ -50,13 +50,8 @@ pub(crate) const FILES: [(&str, &str, &str); 3] = [
     ("salesforce", "connectors/salesforce.toml", include_str!("../../../connectors/salesforce.toml")),
 ];
 
-/// Makes the connector of this build that `spec.connector` names. `secrets` are keyed as in `secret.token`.
-pub fn connect(spec: &ConnectionSpec, secrets: &BTreeMap<String, SecretString>) -> Result<Arc<dyn Crm>, ConnectError> {
-    built_in(spec, secrets, &[])
-}
-
-/// The same, beside others that are known by these names.
-pub(crate) fn built_in(
+/// Makes the connector of this build that `spec.connector` names. `secrets` are keyed as in `secret.token`; `others` are known beside them, for messages.
+pub(crate) fn connect(
     spec: &ConnectionSpec,
     secrets: &BTreeMap<String, SecretString>,
     others: &[&str],

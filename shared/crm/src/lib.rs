@@ -27,7 +27,7 @@ use tidemark_core::source::{Page, Position, SourceTraits};
 use tidemark_core::webhook::Signature;
 
 pub use catalog::Catalog;
-pub use connect::{CONNECTORS, ConnectError, connect};
+pub use connect::{CONNECTORS, ConnectError};
 pub use tape::recorded;
 pub use tidemark_core::property::Property;
 pub use tidemark_core::source::Bucket;

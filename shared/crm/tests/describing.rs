@@ -13,7 +13,7 @@ use tidemark_core::failure::Class;
 use tidemark_core::fit::PropertyKind;
 use tidemark_core::record::RemoteId;
 use tidemark_core::spec::{BudgetSpec, ConnectionSpec};
-use tidemark_crm::{Account, Bucket, ConnectError, Crm, connect};
+use tidemark_crm::{Account, Bucket, Catalog, ConnectError, Crm};
 
 fn secrets(key: &str) -> BTreeMap<String, SecretString> {
     BTreeMap::from([(key.to_owned(), SecretString::from(TOKEN))])
@@ -157,7 +157,7 @@ async fn references_are_ended_in_one_entry_per_record() {
 #[test]
 fn an_unknown_connector_is_refused_with_the_known_ones() {
     let spec = ConnectionSpec { connector: "hubspott".to_owned(), ..spec(None) };
-    let text = connect(&spec, &secrets("token")).unwrap_err().to_string();
+    let text = Catalog::default().connect(&spec, &secrets("token")).unwrap_err().to_string();
     assert!(
         text.contains("connections.main.connector")
             && text.contains("hubspott")
@@ -168,20 +168,23 @@ fn an_unknown_connector_is_refused_with_the_known_ones() {
 
 #[test]
 fn a_missing_or_unusable_secret_is_refused_without_showing_it() {
-    let missing = connect(&spec(None), &secrets("key")).unwrap_err();
+    let missing = Catalog::default().connect(&spec(None), &secrets("key")).unwrap_err();
     assert_eq!(missing.to_string(), "connections.main.secret.token is missing");
     let broken = BTreeMap::from([("token".to_owned(), SecretString::from("pat\u{7}1"))]);
-    let refused = connect(&spec(None), &broken).unwrap_err();
+    let refused = Catalog::default().connect(&spec(None), &broken).unwrap_err();
     assert!(matches!(refused, ConnectError::Client { .. }) && !format!("{refused:?}").contains("pat"));
     let with_line_break = BTreeMap::from([("token".to_owned(), SecretString::from(format!("{TOKEN}\n")))]);
-    assert!(connect(&spec(None), &with_line_break).is_ok());
+    assert!(Catalog::default().connect(&spec(None), &with_line_break).is_ok());
 }
 
 #[test]
 fn a_token_is_never_sent_in_the_clear_to_another_host_in_production() {
     let base = |base: &str, environment: &str| {
         let spec = ConnectionSpec { environment: environment.to_owned(), ..spec(Some(base.to_owned())) };
-        connect(&spec, &secrets("token")).map(drop).map_err(|error| error.source().map(ToString::to_string).unwrap_or_default())
+        Catalog::default()
+            .connect(&spec, &secrets("token"))
+            .map(drop)
+            .map_err(|error| error.source().map(ToString::to_string).unwrap_or_default())
     };
     assert!(base("http://crm.test", "production").unwrap_err().contains("is not https"));
     assert!(base("http://crm.test", "sandbox").is_ok() && base("http://[::1]:9", "production").is_ok());
@@ -193,7 +196,7 @@ fn a_token_is_never_sent_in_the_clear_to_another_host_in_production() {
 fn a_budget_of_the_connection_stands_in_for_the_vendors() {
     let limits = |per_second, search_per_second| {
         let spec = ConnectionSpec { budget: BudgetSpec { per_second, search_per_second, per_day: None }, ..spec(None) };
-        let crm = connect(&spec, &secrets("token")).unwrap();
+        let crm = Catalog::default().connect(&spec, &secrets("token")).unwrap();
         crm.limits().iter().map(|limit| (limit.bucket, limit.per_second, limit.burst)).collect::<Vec<_>>()
     };
     assert_eq!(limits(None, None), [(Bucket::General, 17.0, 15), (Bucket::Search, 4.0, 1)]);

@@ -13,7 +13,7 @@ use tidemark_core::failure::Class;
 use tidemark_core::record::RemoteId;
 use tidemark_core::source::{Next, Page};
 use tidemark_core::spec::ConnectionSpec;
-use tidemark_crm::{Crm, LookUp, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind, connect};
+use tidemark_crm::{Catalog, Crm, LookUp, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind};
 
 const NOON: i64 = 1_772_366_400_000;
 
@@ -22,7 +22,7 @@ fn crm(desk: &Desk) -> Arc<dyn Crm> {
     let settings = settings.map(|(name, text)| (name.to_owned(), text.to_owned()));
     let spec =
         ConnectionSpec { connector: "mailchimp".to_owned(), settings: BTreeMap::from(settings), ..spec(Some(desk.base.clone())) };
-    connect(&spec, &BTreeMap::from([("key".to_owned(), SecretString::from("abc-us19"))])).unwrap()
+    Catalog::default().connect(&spec, &BTreeMap::from([("key".to_owned(), SecretString::from("abc-us19"))])).unwrap()
 }
 
 fn member(id: &str, second: u32) -> Value {

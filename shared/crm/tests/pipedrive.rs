@@ -13,7 +13,7 @@ use tidemark_core::failure::{Class, Failure};
 use tidemark_core::record::RemoteId;
 use tidemark_core::source::{Next, Page};
 use tidemark_core::spec::ConnectionSpec;
-use tidemark_crm::{Account, Answer, Bucket, Crm, LookUp, Need, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind, connect};
+use tidemark_crm::{Account, Answer, Bucket, Catalog, Crm, LookUp, Need, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind};
 
 const NOON: i64 = 1_772_366_400_000;
 const TOKEN: &str = "0123456789abcdef";
@@ -25,7 +25,7 @@ fn connection(base: Option<String>) -> ConnectionSpec {
 
 fn crm(desk: &Desk) -> Arc<dyn Crm> {
     let secrets = BTreeMap::from([("token".to_owned(), SecretString::from(TOKEN))]);
-    connect(&connection(Some(desk.base.clone())), &secrets).unwrap()
+    Catalog::default().connect(&connection(Some(desk.base.clone())), &secrets).unwrap()
 }
 
 fn wanted(names: &[&str]) -> Vec<Option<String>> {
@@ -344,7 +344,7 @@ async fn the_account_is_the_companys_number_and_the_token_is_never_said() {
 fn a_connection_that_lacks_something_is_refused_in_words() {
     let refused = |spec: &ConnectionSpec, secret: &str| {
         let secrets = BTreeMap::from([(secret.to_owned(), SecretString::from(TOKEN))]);
-        connect(spec, &secrets).map(drop).unwrap_err().to_string()
+        Catalog::default().connect(spec, &secrets).map(drop).unwrap_err().to_string()
     };
     let check = |text: String, part: &str| assert!(text.contains(part), "{text}");
     check(refused(&connection(None), "tokn"), "connections.main.secret.token is missing: a personal API token");
@@ -364,7 +364,7 @@ fn a_connection_that_lacks_something_is_refused_in_words() {
 #[test]
 fn the_vendors_budget_is_paced_below_its_windows() {
     let secrets = BTreeMap::from([("token".to_owned(), SecretString::from(TOKEN))]);
-    let limits = connect(&connection(None), &secrets).unwrap().limits();
+    let limits = Catalog::default().connect(&connection(None), &secrets).unwrap().limits();
     let limits: Vec<_> = limits.iter().map(|limit| (limit.bucket, limit.per_second, limit.burst)).collect();
     assert_eq!(limits, [(Bucket::General, 8.0, 4), (Bucket::Search, 4.0, 2)]);
 }

@@ -13,7 +13,7 @@ use tidemark_core::failure::Class;
 use tidemark_core::record::RemoteId;
 use tidemark_core::source::{IdOrder, Next, Order};
 use tidemark_core::spec::ConnectionSpec;
-use tidemark_crm::{Account, Crm, LookUp, Need, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind, connect};
+use tidemark_crm::{Account, Catalog, Crm, LookUp, Need, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind};
 
 const NOON: i64 = 1_772_366_400_000;
 
@@ -21,7 +21,7 @@ fn crm(desk: &Desk) -> Arc<dyn Crm> {
     let settings = BTreeMap::from([("domain".to_owned(), "acme".to_owned())]);
     let spec = ConnectionSpec { connector: "salesforce".to_owned(), settings, ..spec(Some(desk.base.clone())) };
     let secrets = ["client_id", "client_secret"].map(|name| (name.to_owned(), SecretString::from(format!("{name}&=+"))));
-    connect(&spec, &BTreeMap::from(secrets)).unwrap()
+    Catalog::default().connect(&spec, &BTreeMap::from(secrets)).unwrap()
 }
 
 fn token(text: &str) -> Say {

@@ -8,9 +8,10 @@ use tidemark_core::link::LinkState;
 use tidemark_core::record::{Record, RemoteId, RowKey};
 use tidemark_core::survivor::{Absorbed, Double, REASON};
 
-use crate::debts::{self, Kind, Owing, Parking};
+use crate::debts::Kind;
 use crate::dialect::{in_list, list, table};
 use crate::lineage::Notes;
+use crate::owing::{self, Owing, Parking};
 use crate::query::{all, get, run};
 use crate::rows::{self, Mapped};
 use crate::session::Tx;
@@ -116,7 +117,7 @@ pub(crate) async fn remember(db: &impl ConnectionTrait, stream: i64, aliases: &[
         format!("UPDATE tidemark_alias AS t SET survivor = v.c1 FROM {source} WHERE t.stream_id = $1 AND t.survivor = v.c0");
     run(db, &sql, values).await?;
     // What was owed or parked for an id that leads elsewhere is the survivor's business now.
-    debts::forget(db, stream, Kind::Read, aliases.iter().map(|(id, _)| id.as_str())).await?;
+    owing::forget(db, stream, Kind::Read, aliases.iter().map(|(id, _)| id.as_str())).await?;
     Ok(())
 }
 
@@ -138,7 +139,7 @@ pub(crate) async fn store(tx: &Tx, stream: i64, absorbed: &Absorbed, source: Sou
             notes.whole_by(*link, What::Doubled, source);
         }
         let why = Parking { class: "duplicate", code: Some(REASON), cause, next_step };
-        debts::park_new(tx, stream, Kind::Push, key.as_str(), why).await?;
+        owing::park_new(tx, stream, Kind::Push, key.as_str(), why).await?;
     }
     notes.write(tx).await
 }
@@ -174,7 +175,7 @@ pub(crate) async fn end(tx: &Tx, stream: i64, gone: &[&str]) -> Result<(), Store
     );
     run(tx, &sql, vec![stream.into(), list(backend, gone.iter().copied())]).await?;
     let rows = heirs.values().flatten().map(String::as_str);
-    debts::owe(tx, stream, Kind::Push, rows, 0, Owing::Freed).await?;
+    owing::owe(tx, stream, Kind::Push, rows, 0, Owing::Freed).await?;
     Ok(())
 }
 

@@ -9,8 +9,9 @@ use tidemark_core::Millis;
 use tidemark_core::brake::{Act, Brake, Direction, Item, Ruling, Tally, answer, passes, rule};
 use tidemark_core::page::KnownLink;
 
-use crate::debts::{Claim, Kind, Parking};
+use crate::debts::{Claim, Kind};
 use crate::dialect::{in_list, list, table};
+use crate::owing::Parking;
 use crate::query::{all, get, run, scalar};
 use crate::rows::Mapped;
 use crate::session::Tx;

@@ -8,8 +8,9 @@ use tidemark_core::bug::{Bug, planted};
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{Row, RowKey};
 
-use crate::debts::{self, Kind, Owing, owe, owe_changed};
+use crate::debts::Kind;
 use crate::links::{self, By};
+use crate::owing::{self, Owing, owe, owe_changed};
 use crate::query::{all, get, run, scalar};
 use crate::rows::{self, Lock, Mapped};
 use crate::terms::{self, Terms};
@@ -66,7 +67,7 @@ pub async fn relay(store: &Store, streams: &[Mapped], limit: u32) -> Result<Rela
         relayed.debts += owe_changed(&tx, *stream, keys).await?;
     }
     for (stream, keys) in &deleted {
-        debts::reborn(&tx, *stream, keys.iter().map(String::as_str)).await?;
+        owing::reborn(&tx, *stream, keys.iter().map(String::as_str)).await?;
     }
     for stream in &bulk {
         run(&tx, "UPDATE tidemark_stream SET walk_owed = 1, walk_position = NULL, walk_pass = NULL, poll_owed_at = COALESCE(poll_owed_at, {now}) WHERE id = $1", vec![(*stream).into()]).await?;

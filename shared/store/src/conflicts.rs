@@ -9,8 +9,9 @@ use tidemark_core::record::RowKey;
 use tidemark_core::spec::StreamSpec;
 
 use crate::acts::By;
-use crate::debts::{self, Kind, Owing};
+use crate::debts::Kind;
 use crate::lineage::Notes;
+use crate::owing::{self, Owing};
 use crate::query::{all, get, one};
 use crate::session::Tx;
 use crate::settled_links::{self, LinkSettled};
@@ -151,8 +152,8 @@ async fn carry_out(tx: &Tx, stream: i64, spec: &StreamSpec, decided: &[(&KnownLi
     }
     settled_links::write(tx, &settled).await?;
     notes.write(tx).await?;
-    debts::owe(tx, stream, Kind::Push, pushes.into_iter(), 0, Owing::Freed).await?;
-    debts::owe(tx, stream, Kind::Read, reads.into_iter(), 0, Owing::Freed).await?;
+    owing::owe(tx, stream, Kind::Push, pushes.into_iter(), 0, Owing::Freed).await?;
+    owing::owe(tx, stream, Kind::Read, reads.into_iter(), 0, Owing::Freed).await?;
     Ok(())
 }
 

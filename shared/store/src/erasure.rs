@@ -11,9 +11,10 @@ use tidemark_core::page::KnownLink;
 use tidemark_core::record::{RemoteId, Row, RowKey};
 
 use crate::acts::{self, By};
-use crate::debts::{self, Kind};
+use crate::debts::Kind;
 use crate::dialect::{in_list, list, table};
 use crate::links;
+use crate::owing;
 use crate::query::{all, get, one, run, scalar};
 use crate::rows::{self, Mapped};
 use crate::session::Tx;
@@ -175,8 +176,8 @@ pub async fn erase(store: &Store, targets: &[Target<'_>], by: By<'_>) -> Result<
     }
     for target in targets {
         let stream = target.mapped.id;
-        debts::forget(&tx, stream, Kind::Push, target.row_key.iter().map(RowKey::as_str)).await?;
-        debts::forget(&tx, stream, Kind::Read, target.remote_id.iter().map(RemoteId::as_str)).await?;
+        owing::forget(&tx, stream, Kind::Push, target.row_key.iter().map(RowKey::as_str)).await?;
+        owing::forget(&tx, stream, Kind::Read, target.remote_id.iter().map(RemoteId::as_str)).await?;
         note(&tx, target, by).await?;
         let thing = match (&target.row_key, &target.remote_id) {
             (Some(row), _) => format!("row {row}"),

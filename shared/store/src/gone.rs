@@ -12,9 +12,10 @@ use tidemark_core::page::KnownLink;
 use tidemark_core::record::{RemoteId, Row, RowKey};
 use tidemark_core::spec::InboundDelete;
 
-use crate::debts::{self, Claim, Kind, Parking};
+use crate::debts::{Claim, Kind};
 use crate::lineage::Notes;
 use crate::links::{self, Buried};
+use crate::owing::{self, Parking};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
 use crate::sweeps::{DriftLine, write_drift};
@@ -224,7 +225,7 @@ impl<'a> Acts<'a> {
 }
 
 async fn park(tx: &Tx, mapped: &Mapped, id: &RemoteId, why: Parking<'_>, concluded: &mut Concluded) -> Result<(), StoreError> {
-    debts::park_new(tx, mapped.id, Kind::Read, id.as_str(), why).await?;
+    owing::park_new(tx, mapped.id, Kind::Read, id.as_str(), why).await?;
     concluded.parked.insert(id.0.clone());
     Ok(())
 }

@@ -28,6 +28,7 @@ pub mod leases;
 pub mod lineage;
 pub mod links;
 pub mod overview;
+mod owing;
 pub mod pace;
 pub mod page;
 mod page_brakes;

@@ -21,11 +21,12 @@ use tidemark_core::sweep::Cursors;
 use tidemark_core::window::Reader;
 
 use crate::arrivals::Measure;
-use crate::debts::{self, Claim, Kind, Owing, Parking, Unpaid};
+use crate::debts::{self, Claim, Kind, Unpaid};
 use crate::gone::{self, Round};
 use crate::known::{load, resolve_references};
 use crate::lineage::{self, Notes};
 use crate::links::{self, By, LinkUpdate};
+use crate::owing::{self, Owing, Parking};
 use crate::page_brakes::hold_back;
 use crate::page_rows::{Merge, Work, write};
 use crate::rows::Mapped;
@@ -372,24 +373,24 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         let records: Vec<&str> = written.merged.iter().map(RemoteId::as_str).collect();
         children::free(tx, &mapped.spec, &linked, &records).await?;
     }
-    debts::owe(tx, mapped.id, Kind::Push, freed.iter().map(RowKey::as_str), 0, Owing::Freed).await?;
-    debts::owe(tx, mapped.id, Kind::Push, written.owe_push.iter().map(String::as_str), 0, Owing::Doubt).await?;
+    owing::owe(tx, mapped.id, Kind::Push, freed.iter().map(RowKey::as_str), 0, Owing::Freed).await?;
+    owing::owe(tx, mapped.id, Kind::Push, written.owe_push.iter().map(String::as_str), 0, Owing::Doubt).await?;
     if batch.read_debts {
         // A record that is merged now owes nothing any more, parked or not.
         let merged = written.merged.iter().map(RemoteId::as_str).filter(|id| !batch.claimed.contains(id));
-        debts::forget(tx, mapped.id, Kind::Read, merged).await?;
+        owing::forget(tx, mapped.id, Kind::Read, merged).await?;
     }
     let others = written.lost.iter().chain(&redirected).map(RemoteId::as_str);
     let owed: Vec<&str> = work.owed_reads.iter().copied().chain(others).collect();
     applied.counts.owed_reads = i64::try_from(owed.len()).unwrap_or(0);
-    debts::owe(tx, mapped.id, Kind::Read, owed.into_iter(), batch.read_delay, Owing::Doubt).await?;
+    owing::owe(tx, mapped.id, Kind::Read, owed.into_iter(), batch.read_delay, Owing::Doubt).await?;
     for (id, until) in &written.haunted {
         let delay = until - batch.heard.asked_at();
-        debts::owe(tx, mapped.id, Kind::Read, std::iter::once(id.as_str()), delay, Owing::Doubt).await?;
+        owing::owe(tx, mapped.id, Kind::Read, std::iter::once(id.as_str()), delay, Owing::Doubt).await?;
     }
     children::wait(tx, mapped.id, &awaiting).await?;
     for (id, class, cause, next_step) in &work.parked {
-        debts::park_new(tx, mapped.id, Kind::Read, id, Parking { class, code: None, cause, next_step }).await?;
+        owing::park_new(tx, mapped.id, Kind::Read, id, Parking { class, code: None, cause, next_step }).await?;
         applied.parked.insert((*id).to_owned());
     }
     applied.counts.parked = i64::try_from(work.parked.len()).unwrap_or(0);

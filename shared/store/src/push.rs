@@ -14,10 +14,11 @@ use tidemark_core::push::is_somebody_else;
 use tidemark_core::record::{RemoteId, Row, RowKey};
 use tidemark_core::stale;
 
-use crate::debts::{self, Claim, Kind, Owing};
+use crate::debts::{Claim, Kind};
 use crate::dialect::{in_list, list, table};
 use crate::lineage::Notes;
 use crate::links::{self, By};
+use crate::owing::{self, Owing};
 use crate::page::Parents;
 use crate::query::{all, get, run, scalar};
 use crate::rows::{self, Lock, Mapped};
@@ -200,7 +201,7 @@ async fn owe_haunted(tx: &Tx, mapped: &Mapped, links: &[KnownLink]) -> Result<()
     let Some(last) = haunted.iter().map(|(_, until)| *until).max() else { return Ok(()) };
     let now: Millis = scalar(tx, "SELECT {now}", vec![]).await?;
     let ids = haunted.iter().map(|(id, _)| id.as_str());
-    debts::owe(tx, mapped.id, Kind::Read, ids, (last - now).max(0), Owing::Doubt).await?;
+    owing::owe(tx, mapped.id, Kind::Read, ids, (last - now).max(0), Owing::Doubt).await?;
     Ok(())
 }
 

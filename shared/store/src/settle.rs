@@ -13,9 +13,10 @@ use tidemark_core::push::{Sent, settled};
 use tidemark_core::record::{RemoteId, Row, RowKey, Value};
 use tidemark_core::stale::held_until;
 
-use crate::debts::{self, Claim, Kind, Owing, Unpaid};
+use crate::debts::{self, Claim, Kind, Unpaid};
 use crate::lineage::Notes;
 use crate::links::{self, Buried, By};
+use crate::owing::{self, Owing};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
 use crate::settled_links::{self, LinkSettled, unmark};
@@ -288,11 +289,11 @@ impl<'a> Settling<'a> {
         for link in &self.released {
             aliases::release(tx, *link).await?;
         }
-        debts::owe(tx, mapped.id, Kind::Push, self.heirs.iter().copied(), 0, Owing::Freed).await?;
+        owing::owe(tx, mapped.id, Kind::Push, self.heirs.iter().copied(), 0, Owing::Freed).await?;
         if !self.left.is_empty() {
             let heirs = aliases::awaited(tx, mapped.id, self.left.iter().map(RemoteId::as_str)).await?;
             let heirs: Vec<&str> = heirs.values().flatten().map(String::as_str).collect();
-            debts::owe(tx, mapped.id, Kind::Push, heirs.into_iter(), 0, Owing::Freed).await?;
+            owing::owe(tx, mapped.id, Kind::Push, heirs.into_iter(), 0, Owing::Freed).await?;
         }
         Ok(())
     }
@@ -329,7 +330,7 @@ impl<'a> Settling<'a> {
             };
             self.unpaid.extend(std::mem::take(&mut self.after_reads).into_iter().map(later));
         }
-        debts::owe(tx, mapped.id, Kind::Read, self.reads.iter().map(|(id, _)| *id), 0, Owing::Freed).await?;
+        owing::owe(tx, mapped.id, Kind::Read, self.reads.iter().map(|(id, _)| *id), 0, Owing::Freed).await?;
         debts::pay(tx, fence, &self.paid).await?;
         for (claim, unpaid) in &self.unpaid {
             debts::leave(tx, fence, claim, unpaid).await?;

@@ -13,9 +13,10 @@ use tidemark_core::source::{Position, SourceTraits};
 use tidemark_core::sweep::{Course, Cursors, Drift, Seal, drift, seal};
 use tidemark_core::window::{Reader, Window};
 
-use crate::debts::{self, Kind, Owing};
+use crate::debts::Kind;
 use crate::dialect::{in_list, list, table};
 use crate::environment::most_seen;
+use crate::owing::{self, Owing};
 use crate::query::{all, get, one, run, scalar};
 use crate::rows::Mapped;
 use crate::streams::{self, Fence};
@@ -281,7 +282,7 @@ pub async fn suspect(store: &Store, mapped: &Mapped, fence: Fence, window: i64, 
             suspects.push(get::<String>(row, 1)?);
         }
     }
-    debts::owe(&tx, mapped.id, Kind::Read, suspects.iter().map(String::as_str), 0, Owing::Doubt).await?;
+    owing::owe(&tx, mapped.id, Kind::Read, suspects.iter().map(String::as_str), 0, Owing::Doubt).await?;
     let done = unseen.len() < limit as usize;
     let end = if done { ", state = 'completed', ended_at = {now}" } else { "" };
     let sql = format!("UPDATE tidemark_window SET position = $2, suspected = suspected + $3{end} WHERE id = $1");

@@ -13,9 +13,10 @@ use tidemark_core::push::is_somebody_else;
 use tidemark_core::record::{Row, RowKey};
 use tidemark_core::sweep::{row_owes, vanished_row_owes};
 
-use crate::debts::{self, Kind, Owing, owe};
+use crate::debts::Kind;
 use crate::dialect::{in_list, list};
 use crate::links::{self, By};
+use crate::owing::{self, Owing, owe};
 use crate::query::{all, get, one, run};
 use crate::rows::{self, Mapped};
 use crate::session::Tx;
@@ -124,7 +125,7 @@ async fn walk_rows(tx: &Tx, mapped: &Mapped, position: Option<&str>, limit: u64,
     };
     let others: Vec<&str> = rows.iter().filter(is_another).map(|row| row.key.as_str()).collect();
     if !others.is_empty() {
-        debts::reborn(tx, mapped.id, others.into_iter()).await?;
+        owing::reborn(tx, mapped.id, others.into_iter()).await?;
     }
     pass_by(tx, mapped, &rows, limit).await?;
     Ok(Part { looked_at: rows.len(), owing: owing.into_iter().map(|(key, _)| key).collect(), done: false })

@@ -8,7 +8,7 @@ use tidemark_core::failure::Failure;
 use tidemark_core::record::{Record, RemoteId, Value};
 use tidemark_core::source::{Next, Position, SourceTraits};
 use tidemark_crm::engine::{Connector, Engine};
-use tidemark_crm::{Answer, Crm, LookUp, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind, Written};
+use tidemark_crm::{Answer, Catalog, Crm, LookUp, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind, Written};
 use tidemark_sandbox::{Sandbox, Weather};
 
 use crate::rig::TOKEN;
@@ -36,7 +36,7 @@ impl Bench {
         let config = Config::parse(&text, "tidemark.toml", env.into_iter()).map_err(|errors| eyre!("{errors}"))?;
         let (spec, secrets) = config.connections.first().ok_or_else(|| eyre!("no connection"))?;
         let crm = match changes {
-            [] => tidemark_crm::connect(spec, secrets)?,
+            [] => Catalog::default().connect(spec, secrets)?,
             changes => {
                 let mut file = vendor.file.to_owned();
                 for (stands, instead) in changes {

@@ -65,7 +65,7 @@ on_both_databases! {
 /// A worker, and the record of its calls.
 pub(crate) async fn recording_worker(rig: &Rig) -> eyre::Result<(Context, UnboundedReceiver<CalloutRow>)> {
     let connect = |(spec, secrets): &(ConnectionSpec, Secrets)| {
-        Ok::<_, eyre::Report>(Connection::new(spec.clone(), tidemark_crm::connect(spec, secrets)?))
+        Ok::<_, eyre::Report>(Connection::new(spec.clone(), tidemark_crm::Catalog::default().connect(spec, secrets)?))
     };
     let connections = rig.config.connections.iter().map(connect).collect::<Result<Vec<_>, _>>()?;
     let tuning = Tuning {

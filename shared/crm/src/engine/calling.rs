@@ -12,10 +12,10 @@ use serde_json::Value as Json;
 use tidemark_core::failure::{Class, Failure};
 
 use super::Engine;
+use super::auth::Auth;
 use super::hole::{Constants, Values};
 use super::request::{Built, encode};
 use super::session::Token;
-use super::signing::Signing;
 use super::template::Template;
 use crate::Answer;
 use crate::address::check_base;
@@ -46,7 +46,7 @@ impl Engine {
             Ok(request) => request,
             Err(why) => return unsent(tried, &why),
         };
-        if token.is_none() && matches!(self.connector.signing, Signing::Token(_)) {
+        if token.is_none() && matches!(self.connector.auth, Auth::Token(_)) {
             let failure = Failure::new(Class::Retry, format!("{}: not signed in", request.tried));
             return Exchange::unsent(&request, failure);
         }
@@ -86,11 +86,11 @@ impl Engine {
     }
 
     fn signature(&self, values: &Values<'_>) -> Result<Option<(HeaderName, HeaderValue)>, String> {
-        let (name, text) = match &self.connector.signing {
-            Signing::Header { name, value } => (name.clone(), value.text(values)?),
-            Signing::Basic { user, password } => (AUTHORIZATION, basic(&user.text(values)?, &password.text(values)?)),
-            Signing::Token(_) if values.token.is_none() => return Ok(None),
-            Signing::Token(signing) => (signing.name.clone(), signing.value.text(values)?),
+        let (name, text) = match &self.connector.auth {
+            Auth::Header { name, value } => (name.clone(), value.text(values)?),
+            Auth::Basic { user, password } => (AUTHORIZATION, basic(&user.text(values)?, &password.text(values)?)),
+            Auth::Token(_) if values.token.is_none() => return Ok(None),
+            Auth::Token(auth) => (auth.name.clone(), auth.value.text(values)?),
         };
         sensitive(&text).map(|value| Some((name, value)))
     }
@@ -110,7 +110,7 @@ impl Engine {
     /// Asks for a token. One at a time: who waited finds it there and asks nobody.
     pub(super) async fn sign_in(&self) -> Answer<()> {
         let tried = format!("signing in to {}", self.connector.vendor);
-        let Signing::Token(signing) = &self.connector.signing else {
+        let Auth::Token(auth) = &self.connector.auth else {
             return unsent(tried, "nothing has to be asked for").settle(|_| Ok(()));
         };
         let _turn = self.signing_in.lock().await;
@@ -120,17 +120,17 @@ impl Engine {
         let constants = &self.constants;
         let values = Values { constants: Some(constants), ..Values::default() };
         let request = || -> Result<Request, String> {
-            let built = signing.form.build(&values)?;
-            let base = match (&signing.host, self.own_host) {
+            let built = auth.form.build(&values)?;
+            let base = match (&auth.host, self.own_host) {
                 (Some(host), false) => Some(address(host, constants)?),
                 _ => self.host(constants)?,
             };
             let mut headers = built.headers;
-            if let Some((user, password)) = &signing.client {
+            if let Some((user, password)) = &auth.client {
                 headers.push((AUTHORIZATION, sensitive(&basic(&user.text(&values)?, &password.text(&values)?))?));
             }
             let mut form = String::new();
-            for (name, template) in &signing.fields {
+            for (name, template) in &auth.fields {
                 form.push_str(if form.is_empty() { "" } else { "&" });
                 encode(&mut form, name);
                 form.push('=');
@@ -160,7 +160,7 @@ impl Engine {
         let mut exchange = self.client.send(request).await;
         exchange.reply = exchange.reply.and_then(|reply| {
             let body = json_of(&reply);
-            let refused = signing.refused.as_ref().is_some_and(|at| at.find(&body).is_some_and(|told| !told.is_null()));
+            let refused = auth.refused.as_ref().is_some_and(|at| at.find(&body).is_some_and(|told| !told.is_null()));
             if reply.is_success() && !refused {
                 return Ok(reply);
             }
@@ -172,7 +172,7 @@ impl Engine {
             Err(failure)
         });
         exchange.settle(|reply| {
-            let token = Token::read(signing, &json_of(&reply), Instant::now());
+            let token = Token::read(auth, &json_of(&reply), Instant::now());
             let token =
                 token.map_err(|what| Failure::new(Class::Auth, format!("{}: the answer is of no use: {what}", reply.tried)))?;
             self.client.hide(token.secret());

@@ -6,6 +6,7 @@ use reqwest::Method;
 use reqwest::header::HeaderName;
 use tidemark_core::source::SourceTraits;
 
+use super::auth::Auth;
 use super::findings::{At, Findings, LoadError};
 use super::hole::Source;
 use super::node::{Fields, Node, parse};
@@ -13,7 +14,6 @@ use super::object::{Object, Timing, texts_of};
 use super::place::{Place, scalar};
 use super::request::{Form, header_name};
 use super::shape::place;
-use super::signing::Signing;
 use super::template::{Position, Scope, Template};
 use crate::description::BudgetText;
 use crate::errors::{ErrorTable, RuleText, Words};
@@ -30,7 +30,7 @@ pub struct Connector {
     pub(super) secrets: BTreeMap<String, String>,
     /// By environment; `any` for those that are not named.
     pub(super) hosts: BTreeMap<String, Template>,
-    pub(super) signing: Signing,
+    pub(super) auth: Auth,
     pub(super) budgets: Vec<BucketLimit>,
     pub(super) account: AccountForm,
     /// An answer that is called a success by its status, and says otherwise.
@@ -105,9 +105,9 @@ impl Connector {
         let secret_names: Vec<String> = secrets.keys().cloned().collect();
         let scope = Scope { plain: &[], object: false, settings: &setting_names, secrets: &[], signed_in: &[] };
         let with_secrets = Scope { secrets: &secret_names, ..scope.clone() };
-        let signing = fields.need("auth", "Write [auth] with kind and what it needs.");
-        let signing = signing.and_then(|node| Signing::read(node, &with_secrets, findings));
-        let kept = signing.as_ref().map(Signing::kept).unwrap_or_default();
+        let auth = fields.need("auth", "Write [auth] with kind and what it needs.");
+        let auth = auth.and_then(|node| Auth::read(node, &with_secrets, findings));
+        let kept = auth.as_ref().map(Auth::kept).unwrap_or_default();
         let hosts = fields.need("host", "Write [host] with any = \"https://…\", or one address for each environment.");
         let hosts = hosts.map(|node| hosts_of(node, &Scope { signed_in: &kept, ..scope.clone() }, findings)).unwrap_or_default();
         let budgets = fields.need("budget", "Write [budget.general] with calls, window_secs, per_second and burst.");
@@ -157,7 +157,7 @@ impl Connector {
             settings,
             secrets,
             hosts,
-            signing: signing?,
+            auth: auth?,
             budgets,
             account: account?,
             refused,

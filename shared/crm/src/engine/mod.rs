@@ -2,6 +2,7 @@
 
 mod answer;
 mod asking;
+mod auth;
 mod body;
 mod calling;
 mod connector;
@@ -21,7 +22,6 @@ mod row;
 mod sending;
 mod session;
 mod shape;
-mod signing;
 mod template;
 mod writing;
 
@@ -42,11 +42,11 @@ pub use findings::{Finding, LoadError};
 use crate::connect::ConnectError;
 use crate::http::{Client, ClientSpec, Intent, trimmed};
 use crate::{Account, Answer, Bucket, BucketLimit, Crm, LookUp, Need, Outcomes, PageRequest, Property, ReadIds, WriteBatch};
+use auth::Auth;
 use calling::Question;
 use hole::{Constants, Source};
 use row::Learned;
 use session::Session;
-use signing::Signing;
 
 /// One account of one CRM behind one set of credentials.
 #[derive(Debug)]
@@ -90,9 +90,9 @@ impl Engine {
                 known.join(", ")
             ))
         })?;
-        let sign_host = match &connector.signing {
-            Signing::Token(signing) => signing.host.as_ref(),
-            Signing::Header { .. } | Signing::Basic { .. } => None,
+        let sign_host = match &connector.auth {
+            Auth::Token(auth) => auth.host.as_ref(),
+            Auth::Header { .. } | Auth::Basic { .. } => None,
         };
         for hole in [Some(host), sign_host].into_iter().flatten().flat_map(template::Template::holes) {
             if let Source::Config(name) = &hole.source {
@@ -138,7 +138,7 @@ impl Engine {
     }
 
     fn signed_in(&self) -> bool {
-        !matches!(self.connector.signing, Signing::Token(_)) || self.session.current(Instant::now()).is_some()
+        !matches!(self.connector.auth, Auth::Token(_)) || self.session.current(Instant::now()).is_some()
     }
 }
 

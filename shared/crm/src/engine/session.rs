@@ -4,14 +4,15 @@
 //! means that the credentials themselves are no longer good. Where several processes are to share one token, `keep` and `current` are where a shared place belongs.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 
+use super::auth::{Kept, TokenAuth};
 use super::place::scalar;
-use super::signing::{Kept, TokenSigning};
 
 /// A token is renewed this long before it is said to end: a call takes time, and clocks differ.
 const EARLY: Duration = Duration::from_secs(60);
@@ -21,7 +22,7 @@ pub(super) struct Token {
     secret: SecretString,
     ends: Option<Instant>,
     pub(super) kept: BTreeMap<String, String>,
-    proven: RwLock<bool>,
+    proven: AtomicBool,
 }
 
 impl std::fmt::Debug for Token {
@@ -32,13 +33,13 @@ impl std::fmt::Debug for Token {
 
 impl Token {
     /// Reads the answer to signing in; `Err` says what it lacks.
-    pub(super) fn read(signing: &TokenSigning, body: &Json, now: Instant) -> Result<Self, &'static str> {
-        let secret = signing.token.find(body).and_then(scalar).ok_or("it holds no token")?;
-        let told = signing.lifetime.as_ref().and_then(|at| scalar(at.find(body)?)?.parse::<u64>().ok());
-        let lifetime = told.or(signing.lifetime_secs.map(u64::from)).map(Duration::from_secs);
+    pub(super) fn read(auth: &TokenAuth, body: &Json, now: Instant) -> Result<Self, &'static str> {
+        let secret = auth.token.find(body).and_then(scalar).ok_or("it holds no token")?;
+        let told = auth.lifetime.as_ref().and_then(|at| scalar(at.find(body)?)?.parse::<u64>().ok());
+        let lifetime = told.or(auth.lifetime_secs.map(u64::from)).map(Duration::from_secs);
         let early = |lifetime: Duration| lifetime.saturating_sub(EARLY.min(lifetime / 2));
         let mut kept = BTreeMap::new();
-        for (name, Kept { at, within }) in &signing.keep {
+        for (name, Kept { at, within }) in &auth.keep {
             let text = at.find(body).and_then(scalar).ok_or("it lacks what later requests need")?;
             if !within.is_empty() && !is_within(&text, within) {
                 return Err("it names an address of another host");
@@ -49,7 +50,7 @@ impl Token {
             secret: SecretString::from(secret),
             ends: lifetime.and_then(|lifetime| now.checked_add(early(lifetime))),
             kept,
-            proven: RwLock::new(false),
+            proven: AtomicBool::new(false),
         })
     }
 
@@ -67,11 +68,11 @@ impl Token {
 
     /// The CRM took it.
     pub(super) fn prove(&self) {
-        *self.proven.write().unwrap_or_else(PoisonError::into_inner) = true;
+        self.proven.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn is_proven(&self) -> bool {
-        *self.proven.read().unwrap_or_else(PoisonError::into_inner)
+        self.proven.load(Ordering::Relaxed)
     }
 }
 

@@ -15,7 +15,7 @@ use super::template::{Position, Scope, Template};
 
 /// How a connection shows who it is.
 #[derive(Debug, Clone)]
-pub(super) enum Signing {
+pub(super) enum Auth {
     /// The same header with every request.
     Header {
         name: HeaderName,
@@ -25,12 +25,12 @@ pub(super) enum Signing {
         user: Template,
         password: Template,
     },
-    Token(Box<TokenSigning>),
+    Token(Box<TokenAuth>),
 }
 
 /// A token is asked for, and wears out.
 #[derive(Debug, Clone)]
-pub(super) struct TokenSigning {
+pub(super) struct TokenAuth {
     /// Where it is asked for; the API's own host where none is named.
     pub(super) host: Option<Template>,
     pub(super) form: Form,
@@ -73,7 +73,7 @@ const KINDS: [(&str, Kind); 5] = [
     ("session_login", Kind::Session),
 ];
 
-impl Signing {
+impl Auth {
     pub(super) fn read(node: &Node, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
         let mut fields = Fields::of(node, findings);
         if fields.get("kind").is_none() {
@@ -82,7 +82,7 @@ impl Signing {
         let kind = fields.word("kind", &KINDS)?;
         let text =
             |node: &Node, position, scope: &Scope<'_>| Template::parse(node.text(findings)?, position, &node.at, scope, findings);
-        let signing = match kind {
+        let auth = match kind {
             Kind::Basic => {
                 let user =
                     fields.need("user", "Write the name to sign in with.").and_then(|node| text(node, Position::Header, scope));
@@ -104,11 +104,11 @@ impl Signing {
                 Some(Self::Header { name: name?, value: value? })
             }
             Kind::Refresh | Kind::Client | Kind::Session => {
-                TokenSigning::read(&mut fields, kind, scope, findings).map(|token| Self::Token(Box::new(token)))
+                TokenAuth::read(&mut fields, kind, scope, findings).map(|token| Self::Token(Box::new(token)))
             }
         };
         fields.end();
-        signing
+        auth
     }
 
     /// What later requests may use of the answer to signing in.
@@ -120,7 +120,7 @@ impl Signing {
     }
 }
 
-impl TokenSigning {
+impl TokenAuth {
     fn read(fields: &mut Fields<'_>, kind: Kind, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
         let text =
             |node: &Node, position, scope: &Scope<'_>| Template::parse(node.text(findings)?, position, &node.at, scope, findings);
