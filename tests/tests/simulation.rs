@@ -8,7 +8,7 @@ use tidemark_tests::simulation::{Coverage, RACES, Verdict, restores, run};
 const OFTEN: u64 = 100;
 
 /// Seeds beyond the first that broke a law once, and what they found.
-const BROKE: [(u64, &str); 11] = [
+const BROKE: [(u64, &str); 13] = [
     (332, "rows that are merged in the shop take their record along"),
     (581, "a search still shows our key in a record that was merged away with it"),
     (1008, "a record is merged away while its survivor is being pushed, and an index that is behind shows it once more"),
@@ -17,9 +17,11 @@ const BROKE: [(u64, &str); 11] = [
     (2742, "a page whose answer took its time comes after a read by id under the same stamp"),
     (3239, "a version above what was seen is older than our write, whose stamp was not told"),
     (3995, "a create lands between the look-up by its key and the decision to send it again"),
+    (4482, "a key is given out again after a restore, to a row that is deleted before anything of it was sent"),
     (5592, "our own write hides an edit from right before it until its stamp is read again"),
     (6080, "a decision about one field makes an old object that was saved into another look like a new edit"),
     (6845, "a row is deleted while its record is edited"),
+    (9399, "without a key of ours a worker stands still between its look-up and its call"),
 ];
 
 /// What two cores live through in about two minutes: the first seeds, as many of the next in which a backup is put back, since what follows a restore happens but once or

@@ -128,6 +128,7 @@ impl Push<'_> {
             Plan::Nothing { .. }
             | Plan::NotOurs { .. }
             | Plan::Bury
+            | Plan::Forget
             | Plan::HandOver { .. }
             | Plan::Park { .. }
             | Plan::WaitForParent { .. } => false,
@@ -310,6 +311,7 @@ pub(crate) fn settle_plan<'a>(claim: &'a Claim, prepared: &'a Prepared, plan: Pl
         Plan::Nothing { base, .. } => Settlement::Nothing { claim, base },
         Plan::NotOurs { .. } => Settlement::NotOurs { claim },
         Plan::Bury => Settlement::Buried { claim, archived: false },
+        Plan::Forget => Settlement::Forgotten { claim },
         Plan::HandOver { heir } => Settlement::HandedOver { claim, heir },
         Plan::Park { class, cause, next_step } => parked(class, cause, next_step),
         Plan::WaitForParent { object, row } => {

@@ -72,6 +72,7 @@ async fn judge(store: &Store, mapped: &Mapped, rows: &[Row], report: &mut Stream
             | Plan::WaitForParent { .. }
             | Plan::Archive
             | Plan::Bury
+            | Plan::Forget
             | Plan::HandOver { .. } => {}
         }
     }

@@ -74,6 +74,7 @@ async fn look_at(store: &Store, mapped: &Mapped, keys: &[RowKey], would: &mut Wo
             Plan::Nothing { .. }
             | Plan::NotOurs { .. }
             | Plan::Bury
+            | Plan::Forget
             | Plan::HandOver { .. }
             | Plan::ReadFirst(_)
             | Plan::FindLost => would.nothing += 1,

@@ -165,6 +165,7 @@ pub fn act_on_record(plan: &Plan, base: Option<&Base>) -> Option<Act> {
         | Plan::FindLost
         | Plan::WaitForParent { .. }
         | Plan::Bury
+        | Plan::Forget
         | Plan::HandOver { .. }
         | Plan::Park { .. } => None,
     }

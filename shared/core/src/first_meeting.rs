@@ -213,6 +213,7 @@ impl FirstMeeting {
             | Plan::WaitForParent { .. }
             | Plan::Archive
             | Plan::Bury
+            | Plan::Forget
             | Plan::HandOver { .. } => "nothing is sent for it",
         };
         *self.tally.excluded.entry(why.to_owned()).or_default() += 1;

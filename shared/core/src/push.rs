@@ -70,6 +70,8 @@ pub enum Plan {
     Archive,
     /// The row is gone and its record is left alone.
     Bury,
+    /// The row is gone before anything left for its record: there is none, and nothing to remember. Whose record carries the row's key is somebody else.
+    Forget,
     /// The row is gone, and its record carries the key of another row that has none: it is that row's from now on.
     HandOver {
         heir: RowKey,
@@ -119,8 +121,7 @@ pub fn plan(spec: &StreamSpec, subject: &Subject<'_>) -> Plan {
             Some(link) if link.state == LinkState::Double => Plan::Bury,
             Some(_) if subject.heir => Plan::Bury,
             None => Plan::NotOurs { why: "row and record are gone" },
-            // Nothing ever left: there is no record to look for.
-            Some(link) if link.state == LinkState::Creating && link.ghosts.is_empty() => Plan::Bury,
+            Some(link) if link.state == LinkState::Creating && link.ghosts.is_empty() => Plan::Forget,
             Some(link) if link.state == LinkState::Creating => Plan::FindLost,
             Some(_) if spec.deletes.outbound == DeletePolicy::Archive => Plan::Archive,
             Some(_) => Plan::Bury,

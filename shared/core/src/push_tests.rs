@@ -165,6 +165,15 @@ fn a_deleted_row_leaves_its_record_alone_unless_the_mapping_says_archive() {
 }
 
 #[test]
+fn a_row_that_is_gone_before_anything_was_sent_leaves_nothing_behind() {
+    let begun = LinkView { state: LinkState::Creating, ..link(&["Rome", "Ana", "1"]) };
+    assert_eq!(check(&spec(), None, Some(&begun)), Plan::Forget);
+    let sent = [Sent { field: 2, row: Some("1".into()), record: Some("1".into()) }];
+    let unheard = LinkView { ghosts: Ghosts::default().with(&sent, "a", 90), ..begun };
+    assert_eq!(check(&spec(), None, Some(&unheard)), Plan::FindLost, "its record may be there");
+}
+
+#[test]
 fn settling_moves_only_the_fields_that_were_sent_to_the_pair_sent_and_answered() {
     let before = link(&["Rome", "Ana", "030 1"]).base;
     let sent = [Sent { field: 2, row: Some("030 2".into()), record: Some("030 2".into()) }];

@@ -288,6 +288,19 @@ pub(crate) async fn bury(db: &impl ConnectionTrait, buried: &[Buried]) -> Result
     run(db, &sql, values).await
 }
 
+/// Links that were begun for rows which are gone, while nobody but this claim is at them. Nothing was sent: a record that carries the key of such a row is not its own.
+pub(crate) async fn unmake(db: &impl ConnectionTrait, ids: &[i64], fence: &str) -> Result<u64, StoreError> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let (backend, texts) = (db.get_database_backend(), ids.iter().map(i64::to_string).collect::<Vec<_>>());
+    let sql = format!(
+        "DELETE FROM tidemark_link WHERE state = 'creating' AND remote_id IS NULL AND ghosts IS NULL AND push_fence = $2 AND id {}",
+        in_list(backend, 1, "bigint")
+    );
+    run(db, &sql, vec![list(backend, texts.iter().map(String::as_str)), fence.into()]).await
+}
+
 /// The tombstones of records that are met again like strangers.
 pub(crate) async fn forget(db: &impl ConnectionTrait, met: &[(RemoteId, i64)]) -> Result<u64, StoreError> {
     if met.is_empty() {

@@ -89,6 +89,8 @@ struct Settling<'a> {
     links: Vec<LinkSettled>,
     remote_ids: Vec<(&'a str, &'a str)>,
     buried: Vec<Buried>,
+    /// Links of rows that were gone before anything was sent.
+    forgotten: Vec<i64>,
     /// Records that buried links leave to whoever waits for them.
     left: Vec<RemoteId>,
     /// Links that give their record up, and the rows that take it over.
@@ -232,6 +234,10 @@ impl<'a> Settling<'a> {
                 }
                 self.paid.push(claim);
             }
+            Settlement::Forgotten { claim } => {
+                self.forgotten.extend(link.map(|link| link.id));
+                self.paid.push(claim);
+            }
             Settlement::HandedOver { claim, heir } => {
                 if let Some(link) = link {
                     self.notes.buried(link, attempt, false);
@@ -280,12 +286,13 @@ impl<'a> Settling<'a> {
     }
 
     /// Rows that are gone, and records that were merged into others. A row that waited for the record of a row that is gone now may have it.
-    async fn write_merged(&self, tx: &Tx, mapped: &Mapped) -> Result<(), StoreError> {
+    async fn write_merged(&self, tx: &Tx, mapped: &Mapped, fence: &str) -> Result<(), StoreError> {
         aliases::remember(tx, mapped.id, &self.aliases).await?;
         for link in &self.doubles {
             aliases::double(tx, *link).await?;
         }
         links::bury(tx, &self.buried).await?;
+        links::unmake(tx, &self.forgotten, fence).await?;
         for link in &self.released {
             aliases::release(tx, *link).await?;
         }
@@ -302,7 +309,7 @@ impl<'a> Settling<'a> {
         links::resume(tx, &self.resumed).await?;
         settled_links::write(tx, &self.links).await?;
         settled_links::write_ghosts(tx, &self.ghosts).await?;
-        self.write_merged(tx, mapped).await?;
+        self.write_merged(tx, mapped, fence).await?;
         unmark(tx, fence, &self.unmark).await?;
         self.notes.write(tx).await?;
         if mapped.spec.remote_id.is_some() && !self.remote_ids.is_empty() {

@@ -50,6 +50,10 @@ pub enum Settlement<'a> {
         claim: &'a Claim,
         archived: bool,
     },
+    /// The row is gone, and nothing ever left for its record.
+    Forgotten {
+        claim: &'a Claim,
+    },
     /// The row is gone; its record is the heir's from now on.
     HandedOver {
         claim: &'a Claim,
@@ -89,6 +93,7 @@ impl Settlement<'_> {
             | Self::Found { claim, .. }
             | Self::Referred { claim, .. }
             | Self::Buried { claim, .. }
+            | Self::Forgotten { claim }
             | Self::HandedOver { claim, .. }
             | Self::ReadFirst { claim, .. }
             | Self::Unheard { claim, .. }

@@ -6,6 +6,7 @@ use tidemark_core::Millis;
 
 use super::coverage::Coverage;
 use super::driver::Turns;
+use super::gap::Looked;
 use super::index::Snapshot;
 use super::swarm::Swarm;
 
@@ -136,6 +137,10 @@ pub(crate) struct Crm {
     pub(crate) archived: BTreeMap<&'static str, i64>,
     /// Whom the house archived although others had been merged into them, in the moment between its read and its write.
     pub(crate) archived_in_the_gap: BTreeSet<String>,
+    /// When a job last looked for records by what is in them.
+    pub(super) looked: BTreeMap<u64, Looked>,
+    /// Who got a second record although the house had looked for the first.
+    pub(crate) doubled_in_the_gap: BTreeSet<String>,
     /// Edited records that a person told the house to archive all the same.
     pub(crate) let_go: BTreeSet<String>,
     /// Whose record the house archived with an edit in it, because a person said so or in that moment, and when.
@@ -166,6 +171,8 @@ impl Crm {
             writes: 0,
             archived: BTreeMap::new(),
             archived_in_the_gap: BTreeSet::new(),
+            looked: BTreeMap::new(),
+            doubled_in_the_gap: BTreeSet::new(),
             let_go: BTreeSet::new(),
             gone_edited: BTreeMap::new(),
             faults: 0,
@@ -308,6 +315,9 @@ impl Crm {
         }
         if created && write.author != Author::People {
             self.unheard.insert(id.clone());
+        }
+        if let (true, Author::House(job)) = (created, write.author) {
+            self.note_double(&id, job);
         }
         self.snapshot(&id);
         Some((id, created))

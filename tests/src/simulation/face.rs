@@ -332,7 +332,9 @@ impl Crm for Face {
     }
 
     async fn look_up(&self, request: &LookUp<'_>) -> Answer<Vec<Record>> {
+        let job = job();
         self.ask("look up", |model| {
+            model.note_look_up(job);
             if request.unique {
                 let ids = request.values.iter().filter_map(|key| model.by_key(request.object, key));
                 let ids: Vec<String> = ids.collect();

@@ -158,7 +158,9 @@ pub(crate) fn at_rest(orders: &OrderSystem, crm: &Crm, ledger: &Ledger, known: &
     let mut breaches = Vec::new();
     let tags: std::collections::BTreeSet<String> = ledger.entries.keys().map(|(tag, _)| tag.clone()).collect();
     for tag in &tags {
-        let (mut rows, records) = (orders.tagged(tag), crm.tagged("contacts", "tag", tag));
+        let (mut rows, mut records) = (orders.tagged(tag), crm.tagged("contacts", "tag", tag));
+        // It was detected, and waits for somebody to merge the two.
+        records.retain(|record| !(crm.doubled_in_the_gap.contains(tag) && ledger.waiting.contains(record)));
         let two_rows = rows.len() > 1;
         if two_rows {
             // Of somebody who was deleted nothing waits any more, and the rows of the records that were theirs stay.

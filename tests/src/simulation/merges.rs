@@ -87,7 +87,7 @@ impl World {
         Ok(())
     }
 
-    /// A parked push of a row whose record really was merged into another's.
+    /// A parked push of a row whose record really was merged into another's, or a second record that nobody could exclude.
     pub(crate) fn waits_for_its_rows_to_be_merged(&self, debt: &[Option<String>]) -> bool {
         let [_, Some(kind), Some(subject), Some(cause)] = debt else { return false };
         let is_part = |tag: &str| self.ledger.merged.contains_key(tag) || self.ledger.merged_at.contains_key(tag);
@@ -95,7 +95,8 @@ impl World {
             // An index that was behind showed a record that had been merged away while another was made for its row, and no key of ours tells the two apart.
             let crm = self.face.model();
             let tag = crm.records.get(subject).and_then(|record| record.get("tag"));
-            return !self.swarm.external_key && cause.starts_with(TWO_RECORDS) && tag.is_some_and(is_part);
+            let expected = tag.is_some_and(|tag| is_part(tag) || crm.doubled_in_the_gap.contains(tag));
+            return !self.swarm.external_key && cause.starts_with(TWO_RECORDS) && expected;
         }
         let tag = self.orders.customers.get(subject).and_then(|row| row["tag"].as_deref());
         // A record that was merged before the row it was made for heard of it belongs to the other's row.

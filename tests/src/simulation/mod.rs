@@ -11,6 +11,7 @@ mod decisions;
 mod driver;
 mod face;
 mod faulty;
+mod gap;
 mod house;
 mod index;
 mod judging;

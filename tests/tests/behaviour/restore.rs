@@ -282,6 +282,27 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn h32_a_record_whose_key_was_given_out_again_outlives_the_row_that_got_it(kind) {
+        let rig = shop(kind).await?;
+        let backup = Backup::of(&rig.db).await?;
+        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('bo@acme.test', 'Bo', '2026-01-01 00:00:00')").await?;
+        rig.settle().await?;
+        let witness = witness(&rig.store).await?;
+        backup.restore(&rig.db).await?;
+        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('cy@acme.test', 'Cy', '2026-01-01 00:00:00')").await?;
+        look(&rig.second_store().await?, Some(&witness), GUARD).await?.ok_or_eyre("nobody noticed")?;
+        read_again_and_adopt(&rig).await?;
+        rig.debts_due(CONTACTS).await?;
+        rig.push(CONTACTS).await?;
+        assert_eq!(parked(&rig, "push").await?.len(), 1, "Cy's create was begun, and found Bo under its key");
+        rig.db.run("DELETE FROM customers WHERE email = 'cy@acme.test'").await?;
+        rig.settle().await?;
+        rig.sweep(CONTACTS).await?;
+        assert_eq!(rig.db.rows("SELECT email FROM customers ORDER BY email").await?.concat(), [Some("ana@acme.test".to_owned()), Some("bo@acme.test".to_owned())]);
+        assert_eq!((parked(&rig, "read").await?, parked(&rig, "push").await?), (vec![], vec![]));
+        Ok(())
+    }
+
     async fn h32_a_record_whose_key_was_given_to_a_row_with_a_record_of_its_own_is_not_its_double(kind) {
         let rig = shop(kind).await?;
         let backup = Backup::of(&rig.db).await?;
