@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::calls::{Lane, NoAnswer, Purpose, prove_account};
 use crate::context::Context;
 use crate::push::{Going, Push};
+use crate::schema;
 
 /// A description is good for this long. Nothing is held back by an old one, so that its age costs a refusal at most.
 const KNOWN_MS: Millis = 60 * 60_000;
@@ -79,7 +80,12 @@ impl Push<'_> {
             }
             None => describe(&purpose).await?,
         };
-        let Some(described) = found else { return Ok(going) };
+        let described = match found {
+            Heard::Told(described) => described,
+            Heard::Nothing => return Ok(going),
+            // What is not settled goes back as it was.
+            Heard::Stopped => return Ok(Vec::new()),
+        };
         let judged = judge(&described);
         let (mut fit, mut held) = (Vec::with_capacity(going.len()), Vec::new());
         for (going, unfit) in going.into_iter().zip(judged) {
@@ -93,18 +99,32 @@ impl Push<'_> {
     }
 }
 
-/// Asks how the object is described, remembers it, and lets go on what waits for just that. `None` when it could not be had.
-async fn describe(purpose: &Purpose<'_>) -> Result<Option<Arc<Vec<Property>>>, StoreError> {
+/// What came of asking how an object is described.
+enum Heard {
+    Told(Arc<Vec<Property>>),
+    Nothing,
+    /// A mapped property is gone, or of another type, and the stream has stopped for it.
+    Stopped,
+}
+
+/// Asks how the object is described, remembers it, and lets go on what waits for just that.
+async fn describe(purpose: &Purpose<'_>) -> Result<Heard, StoreError> {
     let (ctx, connection, mapped) = (purpose.ctx, purpose.connection, purpose.stream);
     let object = &mapped.spec.object;
     let asked_at = ctx.now();
     let (properties, good_for) = match purpose.call(Bucket::General, 1, connection.crm.describe(object)).await? {
-        Ok(described) => (Some(Arc::new(relevant(&mapped.spec, described))), KNOWN_MS),
+        Ok(described) => {
+            // What stopped the stream is not sent any more.
+            if !schema::heard(purpose, &described).await? {
+                return Ok(Heard::Stopped);
+            }
+            (Some(Arc::new(relevant(&mapped.spec, described))), KNOWN_MS)
+        }
         Err(NoAnswer::Failed(failure)) => {
             warn!("{} is sent unjudged, because {object} could not be described: {}", mapped.spec.name, failure.message);
             (None, if passes_by_itself(failure.class) { AGAIN_MS } else { KNOWN_MS })
         }
-        Err(_) => return Ok(None),
+        Err(_) => return Ok(Heard::Nothing),
     };
     connection.described.remember(object, Known { asked_at, good_until: asked_at + good_for, properties: properties.clone() });
     if let Some(described) = &properties {
@@ -113,10 +133,10 @@ async fn describe(purpose: &Purpose<'_>) -> Result<Option<Arc<Vec<Property>>>, S
             info!("{freed} pushes of {} go on: the CRM describes their properties otherwise by now", mapped.spec.name);
         }
     }
-    Ok(properties)
+    Ok(properties.map_or(Heard::Nothing, Heard::Told))
 }
 
-fn passes_by_itself(class: Class) -> bool {
+pub(crate) fn passes_by_itself(class: Class) -> bool {
     match class {
         Class::Throttled | Class::DayBudget | Class::Retry | Class::Malformed => true,
         Class::Auth | Class::Scope | Class::Conflict | Class::Duplicate | Class::Rejected | Class::Gone | Class::Schema => false,

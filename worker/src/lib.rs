@@ -22,6 +22,7 @@ mod read;
 mod references;
 mod relay;
 mod run;
+mod schema;
 mod sweep;
 mod told;
 pub mod whole;
@@ -61,6 +62,11 @@ async fn work(ctx: &Context, mapped: &Mapped, kind: HintKind) -> Result<Outcome,
 /// One look after what waits until a CRM describes itself otherwise, for tests and for the loop that owns it.
 pub async fn look_again(ctx: &Context) -> Result<(), StoreError> {
     described::look_again(ctx).await
+}
+
+/// One look whether what is mapped is there still, for tests and for the loop that owns it.
+pub async fn look_at_schemas(ctx: &Context) -> Result<(), StoreError> {
+    schema::look(ctx).await
 }
 
 /// One run of the relay, for tests and for the loop that owns it.

@@ -22,7 +22,7 @@ use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
 use crate::context::Context;
 use crate::event::Event;
 use crate::outcome::Outcome;
-use crate::references;
+use crate::{references, schema};
 
 /// Pages that may have arrived before they are applied.
 const PAGES_AHEAD: usize = 5;
@@ -235,9 +235,13 @@ impl Reading<'_> {
         let (start, fixed) = (window.position.clone(), window.clone());
         let (fetched, applied) =
             tokio::join!(reading.fetch_ahead(&fixed, start, sender, &stop), reading.apply_all(&mut window, receiver, &stop));
-        let (pages, drained) = applied?;
+        let (fetched, applied) = (fetched?, applied?);
+        let (pages, drained) = match applied {
+            Ok(applied) => applied,
+            Err(no) => return Ok(Read::Failed(no)),
+        };
         self.pages += pages;
-        match fetched? {
+        match fetched {
             Some(no) => Ok(Read::Failed(no)),
             None if drained => Ok(Read::Drained),
             None => Ok(Read::TimeUp),
@@ -269,13 +273,13 @@ impl Reading<'_> {
         Ok(None)
     }
 
-    /// Applies what arrives. Returns how many pages, and whether the window is drained.
+    /// Applies what arrives, unless it is not what was mapped. Returns how many pages, and whether the window is drained.
     async fn apply_all(
         &self,
         window: &mut OpenWindow,
         mut pages: mpsc::Receiver<Fetched>,
         stop: &CancellationToken,
-    ) -> Result<(usize, bool), StoreError> {
+    ) -> Result<Result<(usize, bool), NoAnswer>, StoreError> {
         // However this ends, the fetching ends with it.
         let _stop = stop.clone().drop_guard();
         let (mut count, mut rows_changed) = (0, 0);
@@ -294,6 +298,11 @@ impl Reading<'_> {
                 Next::More(position) => Some(position.clone()),
                 Next::Drained => None,
             };
+            match schema::prove(self.purpose, &batch.page.records).await? {
+                Ok(true) => {}
+                Ok(false) => return Ok(Ok((count, false))),
+                Err(no) => return Ok(Err(no)),
+            }
             let records = batch.page.records.len();
             let counts = self.apply(window, batch, position.as_ref(), together).await?;
             count += together;
@@ -312,15 +321,15 @@ impl Reading<'_> {
                     pages: window.pages,
                 };
                 self.purpose.ctx.tell(event);
-                return Ok((count, true));
+                return Ok(Ok((count, true)));
             }
             self.purpose.ctx.tell(Event::PageApplied { stream, reader: window.reader, records: window.records });
             window.position = position;
             if self.is_over() || self.gives_way(window).await? {
-                return Ok((count, false));
+                return Ok(Ok((count, false)));
             }
         }
-        Ok((count, false))
+        Ok(Ok((count, false)))
     }
 
     /// A sweep lets a poll that is owed go first: freshness is worth more than completeness a minute sooner.

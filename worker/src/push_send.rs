@@ -15,7 +15,7 @@ use crate::calls::NoAnswer;
 use crate::event::Event;
 use crate::poll::READ_DELAY_MS;
 use crate::push::{Going, Push, remote_id};
-use crate::read;
+use crate::{read, schema};
 
 impl Push<'_> {
     /// Sends one batch and settles each item; what the CRM would refuse is left out, and a batch it refuses as a whole is halved. False when no further call should be made now.
@@ -137,6 +137,9 @@ impl Push<'_> {
                 .increment(sent_count);
             let records = usize::try_from(sent_count).unwrap_or(0);
             ctx.tell(Event::Pushed { stream: self.purpose.stream.spec.name.clone(), verb, records });
+        }
+        if failures.iter().flatten().any(|failure| matches!(failure.class, Class::Rejected | Class::Schema)) {
+            schema::doubt(self.purpose).await?;
         }
         if let Some(failure) = failures.iter().flatten().next() {
             ctx.tell(Event::Failed {

@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::event::Event;
 use crate::outcome::Outcome;
 use crate::poll::{READ_DELAY_MS, wanted};
-use crate::references;
+use crate::{references, schema};
 
 /// Pays due reads of one stream, batch after batch, until none is due or the slice is over.
 pub(crate) async fn handle(ctx: &Context, mapped: &Mapped) -> Result<Outcome, StoreError> {
@@ -80,6 +80,15 @@ async fn read(
         Ok(records) => records,
         Err(no) => return Ok(Err(no)),
     };
+    match schema::prove(purpose, &records).await? {
+        Ok(true) => {}
+        // The stream stops: what was claimed goes back as it was.
+        Ok(false) => {
+            push::release(&ctx.store, fence).await?;
+            return Ok(Ok(()));
+        }
+        Err(no) => return Ok(Err(no)),
+    }
     let is_known =
         |id: &&RemoteId| links.contains_key(*id) && records.iter().flat_map(Record::ids).all(|answered| answered != *id);
     let missing: Vec<RemoteId> = ids.iter().filter(is_known).cloned().collect();

@@ -2,7 +2,7 @@
 //!
 //! Judged is what the types say, not what values are there: a text may hold nothing but numbers, and where the mapping says `as` it is taken to.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::transform::Transform;
 
@@ -25,7 +25,7 @@ pub enum ColumnKind {
 }
 
 /// What a property holds, whatever its vendor calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PropertyKind {
     Text,
     Number,

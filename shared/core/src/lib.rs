@@ -42,6 +42,7 @@ pub mod reliability;
 pub mod rewind;
 pub mod rule;
 pub mod schedule;
+pub mod schema;
 pub mod source;
 pub mod spec;
 pub mod stale;

@@ -230,6 +230,11 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
         false
     }
 
+    /// [`Crm::describe`] answers for this object.
+    fn can_describe(&self, _object: &str) -> bool {
+        self.describes()
+    }
+
     /// What has to be asked before the next call for this object; asked again after it was met.
     fn need(&self, _object: &str) -> Option<Need> {
         None

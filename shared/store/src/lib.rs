@@ -17,6 +17,7 @@ pub mod conflicts;
 pub mod connections;
 pub mod debts;
 pub mod deliveries;
+pub mod described;
 mod dialect;
 pub mod environment;
 pub mod erased;

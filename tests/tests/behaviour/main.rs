@@ -46,6 +46,7 @@ mod restore;
 mod rewind;
 mod rights;
 mod scheduling;
+mod schema;
 mod stale;
 mod sweep;
 mod tide;

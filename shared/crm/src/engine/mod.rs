@@ -213,11 +213,15 @@ impl Crm for Engine {
         declared || self.unique.read().unwrap_or_else(PoisonError::into_inner).contains(&(object.to_owned(), property.to_owned()))
     }
 
+    fn can_describe(&self, object: &str) -> bool {
+        self.object(object).is_ok_and(|object| object.describe.is_some())
+    }
+
     fn need(&self, object: &str) -> Option<Need> {
         if !self.signed_in() {
             return Some(Need::SignIn);
         }
-        let describes = self.object(object).is_ok_and(|object| object.describe.is_some());
+        let describes = self.can_describe(object);
         let known = self.learned.read().unwrap_or_else(PoisonError::into_inner).contains_key(object);
         (describes && !known).then(|| Need::Describe(object.to_owned()))
     }
