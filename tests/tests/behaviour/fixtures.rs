@@ -1,0 +1,89 @@
+//! What vendors say, in their own words with the source beside them (`tests/fixtures`), is put before the connector, which has to understand it, and before the practice CRM, which has to say it the same
+//! way. One misreading of a vendor cannot pass on both sides.
+
+use eyre::{OptionExt, ensure};
+use serde::Deserialize;
+use serde_json::Value as Json;
+use tidemark_core::failure::Class;
+use tidemark_sandbox::ForcedAnswer;
+use tidemark_tests::conformance::Bench;
+use tidemark_tests::vendor::EVERY;
+
+const WINDOW: (i64, i64) = (0, 4_102_444_800_000);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fixture {
+    vendor: String,
+    source: String,
+    status: u16,
+    body: Json,
+    /// What a connector makes of it.
+    class: String,
+    /// The practice CRM's name for it.
+    shape: String,
+    /// Places whose values mean something; elsewhere only the kind of value is compared.
+    meaning: Vec<String>,
+}
+
+fn fixtures() -> eyre::Result<Vec<Fixture>> {
+    Ok(serde_json::from_str(include_str!("../../fixtures/answers.json"))?)
+}
+
+async fn class(bench: &Bench, forced: ForcedAnswer) -> eyre::Result<Class> {
+    bench.page(WINDOW, 10, None).await?;
+    bench.hand().force_next(forced);
+    let failure = bench.page(WINDOW, 10, None).await.err().ok_or_eyre("it was taken for a page")?;
+    bench.page(WINDOW, 10, None).await?;
+    Ok(failure.class)
+}
+
+/// Whether all that a vendor says is said, each in the same kind of value.
+fn covers(said: &Json, vendors: &Json, at: &str) -> eyre::Result<()> {
+    match (said, vendors) {
+        (Json::Object(said), Json::Object(vendors)) => {
+            for (key, value) in vendors {
+                covers(said.get(key).ok_or_eyre(format!("{at}/{key} is not said"))?, value, &format!("{at}/{key}"))?;
+            }
+            Ok(())
+        }
+        (Json::Array(said), Json::Array(vendors)) => {
+            let pairs = said.iter().zip(vendors).enumerate();
+            ensure!(said.len() >= vendors.len(), "{at} has {} items", said.len());
+            pairs.into_iter().try_for_each(|(index, (said, vendors))| covers(said, vendors, &format!("{at}/{index}")))
+        }
+        (said, vendors) => {
+            ensure!(std::mem::discriminant(said) == std::mem::discriminant(vendors), "{at} is {said}, not like {vendors}");
+            Ok(())
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connectors_understand_what_vendors_say() -> eyre::Result<()> {
+    for fixture in fixtures()? {
+        let vendor = EVERY.into_iter().find(|vendor| vendor.connector == fixture.vendor).ok_or_eyre("no such vendor")?;
+        let bench = Bench::open(vendor, &[]).await?;
+        let answer = ForcedAnswer { status: fixture.status, body: fixture.body.clone(), ..ForcedAnswer::default() };
+        let understood = format!("{:?}", class(&bench, answer).await?);
+        ensure!(understood == fixture.class, "{} ({}) is {understood}", fixture.body, fixture.source);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_practice_crm_says_what_vendors_say() -> eyre::Result<()> {
+    for fixture in fixtures()? {
+        let vendor = EVERY.into_iter().find(|vendor| vendor.connector == fixture.vendor).ok_or_eyre("no such vendor")?;
+        let bench = Bench::open(vendor, &[]).await?;
+        bench.hand().force_next(ForcedAnswer { shape: Some(fixture.shape.clone()), ..ForcedAnswer::default() });
+        let answer = reqwest::get(format!("{}{}", bench.sandbox.base_url(), vendor.lists)).await?;
+        ensure!(answer.status() == fixture.status, "{} is {}", fixture.shape, answer.status());
+        let said: Json = answer.json().await?;
+        covers(&said, &fixture.body, "").map_err(|error| eyre::eyre!("{} of {}: {error}", fixture.shape, fixture.vendor))?;
+        for at in &fixture.meaning {
+            ensure!(said.pointer(at) == fixture.body.pointer(at), "{at} of {}: {said}, but {}", fixture.shape, fixture.source);
+        }
+    }
+    Ok(())
+}
