@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     dataverse::Dataverse, hubspot::Hubspot, mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce, vendor::Vendor,
-    zoho_crm::ZohoCrm,
+    zoho_books::ZohoBooks, zoho_crm::ZohoCrm,
 };
 
 /// The vendor whose API a practice CRM speaks. One practice CRM speaks one, from its start to its end.
@@ -19,12 +19,13 @@ pub enum Dialect {
     Mailchimp,
     Salesforce,
     ZohoCrm,
+    ZohoBooks,
     Dataverse,
 }
 
 impl Dialect {
-    pub const ALL: [Self; 6] =
-        [Self::Hubspot, Self::Pipedrive, Self::Mailchimp, Self::Salesforce, Self::ZohoCrm, Self::Dataverse];
+    pub const ALL: [Self; 7] =
+        [Self::Hubspot, Self::Pipedrive, Self::Mailchimp, Self::Salesforce, Self::ZohoCrm, Self::ZohoBooks, Self::Dataverse];
 
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|dialect| dialect.name() == name)
@@ -37,6 +38,7 @@ impl Dialect {
             Self::Mailchimp => "mailchimp",
             Self::Salesforce => "salesforce",
             Self::ZohoCrm => "zoho-crm",
+            Self::ZohoBooks => "zoho-books",
             Self::Dataverse => "dataverse",
         }
     }
@@ -48,6 +50,7 @@ impl Dialect {
             Self::Mailchimp => &Mailchimp,
             Self::Salesforce => &Salesforce,
             Self::ZohoCrm => &ZohoCrm,
+            Self::ZohoBooks => &ZohoBooks,
             Self::Dataverse => &Dataverse,
         }
     }

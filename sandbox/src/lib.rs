@@ -38,6 +38,7 @@ mod vendor;
 mod weather;
 mod wire;
 mod world;
+mod zoho_books;
 mod zoho_crm;
 
 pub use config::{Limits, SandboxConfig};

@@ -3,9 +3,9 @@
 mod list;
 mod quota;
 mod refuse;
-mod render;
+pub(crate) mod render;
 mod stock;
-mod token;
+pub(crate) mod token;
 mod writes;
 
 use serde_json::{Value, json};
