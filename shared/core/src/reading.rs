@@ -10,8 +10,11 @@
 //! 4. *By token.* A token is asked for no longer than it lives; a dead one begins its part of the window again.
 //! 5. *By number, from the last page to the first.* Whoever leaves the window moves others only towards the pages that are still to come. If the count has grown
 //!    meanwhile, somebody may have moved the other way: the part is read again.
+//! 6. *By number, where nobody counts:* on to the page that no other follows, and from there back to the first. Who slid past on the way on is met on the way back.
 //!
 //! Where a query gives no more than `result_cap` records, the window is halved until its parts fit, down to one step of the source's precision.
+
+mod numbers;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +51,17 @@ enum At {
     Page {
         number: u64,
         counted: u64,
+        rows: u16,
+    },
+    /// On to the last page, behind one that ended with this record.
+    Onward {
+        number: u64,
+        rows: u16,
+        behind: String,
+    },
+    /// From this page back to the first.
+    Back {
+        number: u64,
         rows: u16,
     },
     Token {
@@ -125,6 +139,8 @@ pub enum Fault {
     Unstamped(String),
     #[error("more records are promised{}, and none was given", .0.map_or_else(String::new, |total| format!(" ({total} are counted)")))]
     Promised(Option<u64>),
+    #[error("a page of more to come ends with the stamp {0}, before the time that was asked for: the source does not heed it")]
+    Unheeded(Millis),
     #[error("more than {0} records share one stamp, and the source gives no more than that")]
     TieBeyondCap(u32),
     #[error("a page is one stamp from end to end, and the source pages by stamp alone")]
@@ -147,6 +163,7 @@ enum Way {
     Key,
     Time,
     Numbers,
+    Uncounted,
     Tokens,
     One,
 }
@@ -184,6 +201,7 @@ impl Place {
     fn way(&self, traits: &SourceTraits) -> Way {
         let paged = match traits.paging {
             Paging::Numbers => Way::Numbers,
+            Paging::Uncounted => Way::Uncounted,
             Paging::Tokens => Way::Tokens,
             Paging::Queries => Way::One,
         };
@@ -207,7 +225,7 @@ pub fn ask<'a>(traits: &SourceTraits, place: &'a Place, rows_max: u16) -> Ask<'a
         Way::Key => Sort::TimeThenId,
         Way::Time => Sort::Time,
         Way::Tokens if traits.order == Order::IdOnly => Sort::Id,
-        Way::Numbers | Way::Tokens | Way::One => Sort::None,
+        Way::Numbers | Way::Uncounted | Way::Tokens | Way::One => Sort::None,
     };
     let (after, rows_max) = match &place.at {
         // Numbers go from the last page: how many there are has to be asked first.
@@ -215,7 +233,9 @@ pub fn ask<'a>(traits: &SourceTraits, place: &'a Place, rows_max: u16) -> Ask<'a
         At::Id(id) => (After::Id(id), rows_max),
         At::Key(stamp, id) => (After::Key { stamp: *stamp, id }, rows_max),
         // The numbers mean what they meant only while pages keep their size.
-        At::Page { number, rows, .. } => (After::Page(*number), *rows),
+        At::Page { number, rows, .. } | At::Onward { number, rows, .. } | At::Back { number, rows } => {
+            (After::Page(*number), *rows)
+        }
         At::Token { token, .. } => (After::Token(token), rows_max),
     };
     Ask { from: place.from, until: place.until, sort, after, rows_max }
@@ -244,7 +264,8 @@ pub fn conclude(
             follow(traits, window, place, more, answer.total, last.map(|(stamp, id)| At::Key(stamp, id)))
         }
         Way::Time => by_time(traits, window, place, more, answer),
-        Way::Numbers => by_number(traits, window, place, ask, answer),
+        Way::Numbers => numbers::counted(traits, window, place, ask, answer),
+        Way::Uncounted => numbers::uncounted(traits, window, place, ask, answer),
         Way::Tokens => by_token(traits, window, place, answer),
         Way::One if more => Err(if traits.order == Order::None { Fault::OnePage } else { Fault::Tie }),
         Way::One => Ok(rest(traits, window, place)),
@@ -360,6 +381,8 @@ fn by_time(traits: &SourceTraits, window: Window, place: &Place, more: bool, ans
     match last {
         _ if !more => Ok(rest(traits, window, place)),
         None => Err(Fault::Promised(answer.total)),
+        // One step early is what a bound may be that leaves its own stamp out. Earlier, every step of the window would cost all pages there are.
+        Some(last) if last < step_of(place.from, step) - step => Err(Fault::Unheeded(last)),
         Some(last) => {
             let from = step_of(last, step);
             // What lies before the page's own beginning is another's: the source answers stamps that were not asked for.
@@ -371,26 +394,6 @@ fn by_time(traits: &SourceTraits, window: Window, place: &Place, more: bool, ans
             Ok(Course::More(Place::part(at.0, at.1)))
         }
     }
-}
-
-fn by_number(traits: &SourceTraits, window: Window, place: &Place, ask: Ask<'_>, answer: Answered<'_>) -> Result<Course, Fault> {
-    let total = answer.total.ok_or(Fault::Uncounted)?;
-    let (number, counted, rows) = match place.at {
-        At::Page { number, counted, rows } => (number, counted, rows),
-        // The first answer only counts, unless it is all there is.
-        _ if total <= answer.records.len() as u64 => return Ok(rest(traits, window, place)),
-        _ => {
-            let pages = total.div_ceil(u64::from(ask.rows_max));
-            return Ok(Course::More(place.at(At::Page { number: pages, counted: total, rows: ask.rows_max })));
-        }
-    };
-    if total > counted {
-        return place.once_more().map(Course::More);
-    }
-    Ok(match number {
-        0 | 1 => rest(traits, window, place),
-        _ => Course::More(place.at(At::Page { number: number - 1, counted: total, rows })),
-    })
 }
 
 fn by_token(traits: &SourceTraits, window: Window, place: &Place, answer: Answered<'_>) -> Result<Course, Fault> {

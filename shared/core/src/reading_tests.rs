@@ -99,8 +99,11 @@ impl Source {
                 self.listed(list.parse().unwrap(), skip.parse().unwrap(), rows, &mut token)
             }
         };
+        let uncounted = self.traits.paging == Paging::Uncounted;
+        let passed = if let After::Page(number) = ask.after { (number - 1) * rows as u64 } else { 0 };
+        let more = token.is_some() || (uncounted && passed + (page.len() as u64) < total);
         let records = page.iter().map(|(id, stamp)| record(*id, Some(*stamp))).collect();
-        Page { records, total: Some(total), more: token.is_some(), token }
+        Page { records, total: (!uncounted).then_some(total), more, token }
     }
 
     fn listed(&self, list: usize, skip: usize, rows: usize, token: &mut Option<String>) -> Vec<(u64, Millis)> {
@@ -148,13 +151,15 @@ fn read(source: &mut Source, rows_max: u16, edits: &[usize]) -> Result<BTreeSet<
     panic!("the window never ends: {:?}", position);
 }
 
-const WAYS: [(Order, Paging); 7] = [
+const WAYS: [(Order, Paging); 9] = [
     (Order::IdOnly, Paging::Queries),
     (Order::IdOnly, Paging::Tokens),
     (Order::TimeThenId, Paging::Queries),
     (Order::TimeOnly, Paging::Numbers),
+    (Order::TimeOnly, Paging::Uncounted),
     (Order::TimeOnly, Paging::Tokens),
     (Order::None, Paging::Numbers),
+    (Order::None, Paging::Uncounted),
     (Order::None, Paging::Tokens),
 ];
 
@@ -168,7 +173,9 @@ proptest! {
         cap in prop::option::of(12u32..40),
     ) {
         for (order, paging) in WAYS {
-            let mut source = Source::new(SourceTraits { result_cap: cap, ..traits(order, paging) }, &stamps);
+            // A cap is told by a count.
+            let result_cap = cap.filter(|_| paging != Paging::Uncounted);
+            let mut source = Source::new(SourceTraits { result_cap, ..traits(order, paging) }, &stamps);
             let read = match read(&mut source, rows_max, &edits) {
                 Ok(read) => read,
                 // A tie beyond the cap cannot be read by any query.
@@ -188,7 +195,7 @@ proptest! {
 
     #[test]
     fn a_place_is_kept_as_text_and_taken_up_again(from in 0i64..100, number in 1u64..9, id in "[a-z0-9:\"]{1,8}") {
-        for at in [At::Start, At::Id(id.clone()), At::Key(from, id.clone()), At::Page { number, counted: 9, rows: 3 }, At::Token { token: id, since: from }] {
+        for at in [At::Start, At::Id(id.clone()), At::Key(from, id.clone()), At::Page { number, counted: 9, rows: 3 }, At::Onward { number, rows: 3, behind: id.clone() }, At::Back { number, rows: 3 }, At::Token { token: id, since: from }] {
             let place = Place { at, ..Place::part(from, from + 9) };
             prop_assert_eq!(Place::of(WINDOW, Some(&place.position())), place);
         }
@@ -243,6 +250,37 @@ fn a_page_that_repeats_its_position_ends_the_window_with_an_error() {
     ));
     let dead = At::Token { token: "x".into(), since: 0 };
     again(check(&traits(Order::None, Paging::Tokens), dead, &pair, None, Some("x")));
+}
+
+#[test]
+fn a_source_that_takes_no_number_is_told_from_one_that_has_many_pages() {
+    let uncounted = traits(Order::None, Paging::Uncounted);
+    let answer = |at: At, records: &[Record], more: bool| {
+        let place = place(at);
+        let question = ask(&uncounted, &place, 2);
+        conclude(&uncounted, WINDOW, &place, question, Answered { records, total: None, more, token: None })
+    };
+    let pair = [record(4, None), record(5, None)];
+    let onward = |behind: &str| At::Onward { number: 2, rows: 2, behind: behind.into() };
+    assert_eq!(answer(At::Start, &pair, true), Ok(Course::More(place(onward("5")))));
+    assert_eq!(answer(onward("5"), &pair, true), Err(Fault::Repeated("5".into())));
+    assert_eq!(answer(onward("3"), &[], true), Err(Fault::Promised(None)));
+    assert_eq!(answer(onward("3"), &pair, false), Ok(Course::More(place(At::Back { number: 1, rows: 2 }))));
+    assert_eq!(answer(At::Start, &pair, false), Ok(Course::Drained));
+}
+
+#[test]
+fn a_source_that_does_not_heed_the_lower_bound_is_told_before_it_costs_every_page() {
+    for paging in [Paging::Numbers, Paging::Uncounted, Paging::Tokens] {
+        let time = traits(Order::TimeOnly, paging);
+        let ends_at = |stamp| check(&time, At::Start, &[record(1, Some(-9_000)), record(2, Some(stamp))], None, None);
+        assert_eq!(ends_at(-1_000), Err(Fault::Unheeded(-1_000)), "{paging:?}");
+        assert!(
+            matches!(ends_at(0), Ok(Course::More(_))),
+            "{paging:?}: a bound that leaves its own stamp out is asked one step early"
+        );
+        assert!(matches!(ends_at(1_000), Ok(Course::More(_))), "{paging:?}");
+    }
 }
 
 #[test]

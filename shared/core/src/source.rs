@@ -34,8 +34,10 @@ pub enum Paging {
     /// Not at all: the next page is a query of its own.
     #[default]
     Queries,
-    /// By page number or offset.
+    /// By page number or offset, and each answer says how many there are.
     Numbers,
+    /// By page number or offset, and each page says whether another follows: nobody says how many there are.
+    Uncounted,
     /// By a token of the answer.
     Tokens,
 }

@@ -238,8 +238,15 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "page = { kind = \"token\", next = \"/next\" }",
         "page = { kind = \"offset\" }",
-        "read: numbered pages are read from the last to the first, and nothing says how many there are.",
+        "read: numbered pages are read to the last and back, and nothing says how many there are or that there is another.",
     ),
+    (
+        "page = { kind = \"token\", next = \"/next\" }",
+        "more = \"/more\"\nresult_cap = 9\npage = { kind = \"offset\" }",
+        "read: where nobody counts, a cap looks like the end.",
+    ),
+    ("[words]", "[refused]\n\"/code\" = { none = \"0\" }\n[words]", "refused./code: `not` is missing."),
+    ("{from|rfc3339_secs}", "{from|offset_digits(CET)}", "`offset_digits(CET)` is no filter."),
     (
         "page = { kind = \"token\", next = \"/next\" }",
         "page = { kind = \"offset\" }",

@@ -9,7 +9,7 @@ use tidemark_core::source::SourceTraits;
 use super::auth::Auth;
 use super::findings::{At, Findings, LoadError};
 use super::hole::Source;
-use super::node::{Fields, Node, parse};
+use super::node::{Fields, Node, Value, parse};
 use super::object::{Object, Timing, texts_of};
 use super::place::{Place, scalar};
 use super::request::{Form, header_name};
@@ -34,11 +34,20 @@ pub struct Connector {
     pub(super) budgets: Vec<BucketLimit>,
     pub(super) account: AccountForm,
     /// An answer that is called a success by its status, and says otherwise.
-    refused: Vec<(Place, Vec<String>)>,
+    refused: Vec<Refused>,
     pub(super) errors: ErrorTable,
     objects: BTreeMap<String, Object>,
     /// What an object that is not listed is like.
     object_default: Option<Object>,
+}
+
+/// A word in an answer that makes it a refusal.
+#[derive(Debug, Clone)]
+struct Refused {
+    at: Place,
+    words: Vec<String>,
+    /// The words are those of a success: any other is a refusal.
+    not: bool,
 }
 
 /// What a connection has to say beside its secrets.
@@ -91,7 +100,9 @@ impl Connector {
 
     /// True when an answer says that it is a refusal, whatever its status.
     pub(super) fn refuses(&self, body: &serde_json::Value) -> bool {
-        let told = |(at, words): &(Place, Vec<String>)| at.find(body).and_then(scalar).is_some_and(|text| words.contains(&text));
+        let told = |Refused { at, words, not }: &Refused| {
+            at.find(body).and_then(scalar).is_some_and(|text| words.contains(&text) != *not)
+        };
         self.refused.iter().any(told)
     }
 
@@ -282,7 +293,7 @@ fn budgets_of(node: &Node, findings: &Findings) -> Vec<BucketLimit> {
     limits
 }
 
-fn refused_of(node: &Node, findings: &Findings) -> Vec<(Place, Vec<String>)> {
+fn refused_of(node: &Node, findings: &Findings) -> Vec<Refused> {
     let entry = |(at, node): &(String, Node)| {
         let place = match Place::parse(at) {
             Ok(place) => place,
@@ -291,7 +302,17 @@ fn refused_of(node: &Node, findings: &Findings) -> Vec<(Place, Vec<String>)> {
                 return None;
             }
         };
-        Some((place, node.texts(findings).into_iter().map(str::to_owned).collect()))
+        let (words, not) = match &node.value {
+            Value::Table(_) => {
+                let mut fields = Fields::of(node, findings);
+                let words = fields.need("not", "Write the word of a success, such as { not = \"0\" }.");
+                let words = words.map(|node| node.texts(findings)).unwrap_or_default();
+                fields.end();
+                (words, true)
+            }
+            _ => (node.texts(findings), false),
+        };
+        Some(Refused { at: place, words: words.into_iter().map(str::to_owned).collect(), not })
     };
     node.entries(findings).unwrap_or_default().iter().filter_map(entry).collect()
 }

@@ -19,8 +19,7 @@ pub(super) enum Filter {
 }
 
 /// For messages.
-pub(super) const KNOWN: &str =
-    "rfc3339, rfc3339_secs, millis, secs, naive(ZONE), offset(ZONE), lower, md5_lower, csv, soql, odata, coql";
+pub(super) const KNOWN: &str = "rfc3339, rfc3339_secs, millis, secs, naive(ZONE), offset(ZONE), offset_digits(ZONE), lower, md5_lower, csv, soql, odata, coql";
 
 impl Filter {
     pub(super) fn parse(text: &str) -> Option<Self> {
@@ -41,6 +40,7 @@ impl Filter {
                 match name {
                     "naive" => Self::Moment(Written::Naive(zone)),
                     "offset" => Self::Moment(Written::Offset(zone)),
+                    "offset_digits" => Self::Moment(Written::OffsetDigits(zone)),
                     _ => return None,
                 }
             }

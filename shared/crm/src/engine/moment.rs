@@ -41,6 +41,8 @@ pub(super) enum Written {
     Naive(Zone),
     /// `2026-03-01T12:00:00+00:00`, in this zone: for readers that do not know `Z`.
     Offset(Zone),
+    /// `2026-03-01T12:00:00+0000`, in this zone: for readers that know no colon there.
+    OffsetDigits(Zone),
 }
 
 impl Written {
@@ -53,6 +55,7 @@ impl Written {
             Self::Secs => stamp.div_euclid(1_000).to_string(),
             Self::Naive(Zone(zone)) => moment.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S").to_string(),
             Self::Offset(Zone(zone)) => moment.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, false),
+            Self::OffsetDigits(Zone(zone)) => moment.with_timezone(&zone).format("%Y-%m-%dT%H:%M:%S%z").to_string(),
         })
     }
 
@@ -60,7 +63,7 @@ impl Written {
     pub(super) fn step(self) -> Millis {
         match self {
             Self::Rfc3339 | Self::Millis => 1,
-            Self::Rfc3339Secs | Self::Secs | Self::Naive(_) | Self::Offset(_) => 1_000,
+            Self::Rfc3339Secs | Self::Secs | Self::Naive(_) | Self::Offset(_) | Self::OffsetDigits(_) => 1_000,
         }
     }
 }
@@ -121,6 +124,8 @@ mod tests {
         check(Written::Naive(india), "2026-03-01 17:30:00");
         check(Written::Offset(india), "2026-03-01T17:30:00+05:30");
         check(Written::Offset(Zone::parse("UTC").unwrap()), "2026-03-01T12:00:00+00:00");
+        check(Written::OffsetDigits(india), "2026-03-01T17:30:00+0530");
+        check(Written::OffsetDigits(Zone::parse("UTC").unwrap()), "2026-03-01T12:00:00+0000");
         assert_eq!(Written::Secs.write(-1), Some("-1".to_owned()));
     }
 

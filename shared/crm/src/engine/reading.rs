@@ -173,7 +173,8 @@ impl Reading {
         match self.page {
             Page::Keyset | Page::None => Paging::Queries,
             Page::Token { .. } | Page::NextUrl { .. } | Page::LinkHeader => Paging::Tokens,
-            Page::Number { .. } | Page::Offset => Paging::Numbers,
+            Page::Number { .. } | Page::Offset if self.total.is_some() => Paging::Numbers,
+            Page::Number { .. } | Page::Offset => Paging::Uncounted,
         }
     }
 
@@ -219,9 +220,17 @@ impl Reading {
             let problem = "rows that share one stamp and fill a page could not be read to their end.";
             refuse(problem, "Say with `page` how a query goes on: token, next_url, link_header, number or offset.");
         }
-        if self.paging() == Paging::Numbers && self.total.is_none() {
-            let problem = "numbered pages are read from the last to the first, and nothing says how many there are.";
-            refuse(problem, "Write where the count stands, such as total = \"/total\".");
+        if self.paging() == Paging::Uncounted && self.more.is_none() {
+            let problem =
+                "numbered pages are read to the last and back, and nothing says how many there are or that there is another.";
+            let remedy = "Write where the count stands, such as total = \"/total\", or what says that there is more, such as more = \"/has_more\".";
+            refuse(problem, remedy);
+        }
+        if self.paging() == Paging::Uncounted && self.result_cap.is_some() {
+            refuse(
+                "where nobody counts, a cap looks like the end.",
+                "Write where the count stands, such as total = \"/total\", or take result_cap out.",
+            );
         }
         if self.token_life_secs.is_some() && self.paging() != Paging::Tokens {
             refuse("no token is used that could grow old.", "Take token_life_secs out.");
