@@ -128,11 +128,32 @@ pub static HUBSPOT: Vendor = Vendor {
     lists: "/search",
 };
 
+pub static ZOHO_BOOKS: Vendor = Vendor {
+    connector: "zoho-books",
+    file: include_str!("../../connectors/zoho-books.toml"),
+    dialect: Dialect::ZohoBooks,
+    object: "contacts",
+    email: same("email"),
+    name: same("contact_name"),
+    phone: same("phone"),
+    external_key: None,
+    needed: &[],
+    connection: "settings = { dc = \"com\", organization = \"24539219\" }\nsecret = { client_id = { env = \"CRM_TOKEN\" }, client_secret = { env = \"CRM_TOKEN\" }, refresh_token = { env = \"CRM_TOKEN\" } }",
+    // Display names may be the same here, as an organisation can allow: people in tests mostly have one name.
+    quotas: &["minute_calls_max", "daily_calls_max", "concurrent_max", "grants_max", "same_name_max"],
+    throttles: &["429 minute", "429 concurrent", "500 internal"],
+    day: Some("429 daily"),
+    refuses_doubles: false,
+    says_no_with_200: Some(r#"{ "code": 1000, "message": "Internal error", "contacts": [] }"#),
+    makes: ("POST", "/books/v3/contacts"),
+    lists: "/books/v3/contacts",
+};
+
 /// Every connector that keeps records.
-pub static EVERY: [&Vendor; 4] = [&HUBSPOT, &MAILCHIMP, &PIPEDRIVE, &SALESFORCE];
+pub static EVERY: [&Vendor; 5] = [&HUBSPOT, &MAILCHIMP, &PIPEDRIVE, &SALESFORCE, &ZOHO_BOOKS];
 
 /// Those that are described in files alone.
-pub static DESCRIBED: [&Vendor; 3] = [&PIPEDRIVE, &MAILCHIMP, &SALESFORCE];
+pub static DESCRIBED: [&Vendor; 4] = [&PIPEDRIVE, &MAILCHIMP, &SALESFORCE, &ZOHO_BOOKS];
 
 /// Every kind of record that is mapped is the dialect's people.
 pub const PEOPLE: ObjectType = ObjectType::Contacts;

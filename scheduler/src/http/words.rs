@@ -100,6 +100,7 @@ pub(crate) fn vendor(connector: &str) -> &str {
         "ifttt" => "IFTTT",
         "pipedrive" => "Pipedrive",
         "salesforce" => "Salesforce",
+        "zoho-books" => "Zoho Books",
         "zapier" => "Zapier",
         "zoho" => "Zoho",
         other => other,

@@ -1,7 +1,7 @@
 //! Connector files that load and are wrong: each with the case that has to catch it. A suite that passes them proves nothing.
 
 use super::{Change, case};
-use crate::vendor::{MAILCHIMP, PIPEDRIVE, SALESFORCE, Vendor};
+use crate::vendor::{MAILCHIMP, PIPEDRIVE, SALESFORCE, Vendor, ZOHO_BOOKS};
 
 /// A file with a mistake in it.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ const fn wrong(vendor: &'static Vendor, mistake: &'static str, caught_by: &'stat
     Wrong { vendor, mistake, changes, caught_by }
 }
 
-pub static FILES: [Wrong; 26] = [
+pub static FILES: [Wrong; 31] = [
     wrong(&PIPEDRIVE, "an upper bound that is open, declared closed", "windows", &[("upper = \"open\"", "upper = \"closed\"")]),
     wrong(
         &PIPEDRIVE,
@@ -125,6 +125,21 @@ pub static FILES: [Wrong; 26] = [
         &[("ok = { at = \"/success\", is = \"true\" }", "ok = { at = \"/ok\", is = \"true\" }")],
     ),
     wrong(&SALESFORCE, "an item's refusal read from the wrong place", "gone", &[("fault = \"/errors/0\"", "fault = \"\"")]),
+    wrong(
+        &ZOHO_BOOKS,
+        "what says that another page follows looked for elsewhere",
+        "ties",
+        &[("more = \"/page_context/has_more_page\"", "more = \"/page_context/more\"")],
+    ),
+    wrong(&ZOHO_BOOKS, "pages counted from another number", "ties", &[("first = 1", "first = 0")]),
+    wrong(&ZOHO_BOOKS, "newest first, declared by time", "edits", &[("sort_order = \"A\"", "sort_order = \"D\"")]),
+    wrong(&ZOHO_BOOKS, "a colon in the offset of a time", "windows", &[("offset_digits(UTC)", "offset(UTC)")]),
+    wrong(
+        &ZOHO_BOOKS,
+        "a code that is not 0 under 200 read as an answer",
+        "no_page",
+        &[("\"/code\" = { not = \"0\" }", "\"/code\" = \"9\"")],
+    ),
 ];
 
 impl Wrong {
