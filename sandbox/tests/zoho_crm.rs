@@ -251,3 +251,20 @@ async fn a_token_is_refused_with_a_200_and_sent_under_a_scheme_of_its_own() {
     let denied = Reply::read(caller.bare(Method::POST, &query)).await;
     assert_eq!((denied.status, &denied.body["error"]), (400, &json!("Access Denied")));
 }
+
+#[tokio::test]
+async fn a_query_finds_what_is_committed_by_one_condition() {
+    let caller = zoho().await;
+    let ask = async |query: &str| caller.post("/crm/v8/coql", &json!({ "select_query": query })).await;
+    caller.weather(Weather { index_lag_ms: (60_000, 60_000), ..caller.crm().weather() });
+    for name in ["O'Neil", "Ruiz"] {
+        contact(&caller, name).await;
+    }
+    assert_eq!(names(&ask("select Last_Name, id from Contacts where Last_Name = 'o''neil'").await.body), ["O'Neil"]);
+    let both = ask("select Last_Name from Contacts where Last_Name in ('Ruiz', 'O''Neil') limit 1").await;
+    assert_eq!((names(&both.body).len(), &both.body["info"]["more_records"]), (1, &json!(true)));
+    assert_eq!(ask("select id from Contacts where Last_Name = 'nobody'").await.status, 204);
+    assert_eq!(code(&ask("select id from Contacts where Last_Name = 'O\\'Neil'").await), (400, "SYNTAX_ERROR"));
+    assert_eq!(code(&ask("select Nick from Contacts where id = '1'").await), (400, "INVALID_QUERY"));
+    assert_eq!(code(&ask("select id from Things where id = '1'").await), (400, "INVALID_MODULE"));
+}

@@ -108,6 +108,26 @@ pub static SALESFORCE: Vendor = Vendor {
     lists: "/query",
 };
 
+pub static ZOHO_CRM: Vendor = Vendor {
+    connector: "zoho-crm",
+    file: include_str!("../../connectors/zoho-crm.toml"),
+    dialect: Dialect::ZohoCrm,
+    object: "Contacts",
+    email: same("Email"),
+    name: same("Last_Name"),
+    phone: same("Phone"),
+    external_key: Some("Tidemark_Key"),
+    needed: &[],
+    connection: "settings.dc = \"eu\"\nsecret = { client_id = { env = \"CRM_TOKEN\" }, client_secret = { env = \"CRM_TOKEN\" }, refresh_token = { env = \"CRM_TOKEN\" } }",
+    quotas: &["credits_max", "concurrent_max", "grants_max"],
+    throttles: &["429 too many", "400 record locked", "500 dependent service"],
+    day: None,
+    refuses_doubles: false,
+    says_no_with_200: None,
+    makes: ("POST", "/Contacts/upsert"),
+    lists: "/crm/v8/Contacts",
+};
+
 pub static HUBSPOT: Vendor = Vendor {
     connector: "hubspot",
     file: include_str!("../../connectors/hubspot.toml"),
@@ -150,10 +170,10 @@ pub static ZOHO_BOOKS: Vendor = Vendor {
 };
 
 /// Every connector that keeps records.
-pub static EVERY: [&Vendor; 5] = [&HUBSPOT, &MAILCHIMP, &PIPEDRIVE, &SALESFORCE, &ZOHO_BOOKS];
+pub static EVERY: [&Vendor; 6] = [&HUBSPOT, &MAILCHIMP, &PIPEDRIVE, &SALESFORCE, &ZOHO_BOOKS, &ZOHO_CRM];
 
 /// Those that are described in files alone.
-pub static DESCRIBED: [&Vendor; 4] = [&PIPEDRIVE, &MAILCHIMP, &SALESFORCE, &ZOHO_BOOKS];
+pub static DESCRIBED: [&Vendor; 5] = [&PIPEDRIVE, &MAILCHIMP, &SALESFORCE, &ZOHO_BOOKS, &ZOHO_CRM];
 
 /// Every kind of record that is mapped is the dialect's people.
 pub const PEOPLE: ObjectType = ObjectType::Contacts;

@@ -1,5 +1,6 @@
 //! Zoho CRM: what this vendor decides, and which endpoint a call reaches. The eighth version.
 
+mod coql;
 mod list;
 mod quota;
 mod refuse;
@@ -133,7 +134,11 @@ impl Vendor for ZohoCrm {
     }
 
     fn nature(&self, call: &Call) -> Nature {
-        if call.method == "GET" || token::is_endpoint(call) { Nature::Read } else { Nature::Write }
+        if call.method == "GET" || token::is_endpoint(call) || call.path.ends_with("/coql") {
+            Nature::Read
+        } else {
+            Nature::Write
+        }
     }
 
     fn is_search(&self, call: &Call) -> bool {
@@ -165,14 +170,14 @@ impl Vendor for ZohoCrm {
     }
 
     fn shapes(&self) -> &'static [&'static str] {
-        &["429 too many", "403 scope", "401 token", "400 record locked", "500 dependent service"]
+        &["429 too many", "401 scope", "401 token", "400 record locked", "500 dependent service"]
     }
 
     fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         let refused = |status, code, text: &str| refuse::whole(&Refusal::new(status, code, text));
         Some(match shape {
             "429 too many" => quota::too_many(turn),
-            "403 scope" => refused(403, "OAUTH_SCOPE_MISMATCH", "invalid oauth scope to access this URL"),
+            "401 scope" => refused(401, "OAUTH_SCOPE_MISMATCH", "Unauthorized"),
             "401 token" => refused(401, "INVALID_TOKEN", "invalid oauth token"),
             "400 record locked" => refused(400, "RECORD_LOCKED", "The record is locked"),
             "500 dependent service" => refused(500, "DEPENDENT_SERVICE_ERROR", "A dependent service could not be reached"),
@@ -212,6 +217,7 @@ fn route(turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Refusal> {
             Ok(Answer::json(200, &json!({ "modules": modules })))
         }
         ("GET", ["crm", "v8", "settings", "fields"]) => fields(turn, call),
+        ("POST", ["crm", "v8", "coql"]) => coql::answer(turn, call),
         (method, ["crm", "v8", module, rest @ ..]) => {
             let object = known(module)?;
             match (method, rest) {

@@ -98,11 +98,12 @@ pub(crate) fn vendor(connector: &str) -> &str {
     match connector {
         "hubspot" => "HubSpot",
         "ifttt" => "IFTTT",
+        "mailchimp" => "Mailchimp",
         "pipedrive" => "Pipedrive",
         "salesforce" => "Salesforce",
         "zoho-books" => "Zoho Books",
         "zapier" => "Zapier",
-        "zoho" => "Zoho",
+        "zoho-crm" => "Zoho CRM",
         other => other,
     }
 }

@@ -14,7 +14,8 @@ use crate::http::ClientError;
 use crate::{Crm, hooks, hubspot};
 
 /// Every connector of this build.
-pub const CONNECTORS: [&str; 7] = [hubspot::NAME, "mailchimp", "pipedrive", "salesforce", "zoho-books", ZAPIER, IFTTT];
+pub const CONNECTORS: [&str; 8] =
+    [hubspot::NAME, "mailchimp", "pipedrive", "salesforce", "zoho-books", "zoho-crm", ZAPIER, IFTTT];
 
 /// Why a connection cannot be spoken to; all of it is configuration.
 #[derive(Debug, thiserror::Error)]
@@ -44,11 +45,12 @@ pub enum ConnectError {
 }
 
 /// The files that the engine speaks by.
-pub(crate) const FILES: [(&str, &str, &str); 4] = [
+pub(crate) const FILES: [(&str, &str, &str); 5] = [
     ("mailchimp", "connectors/mailchimp.toml", include_str!("../../../connectors/mailchimp.toml")),
     ("pipedrive", "connectors/pipedrive.toml", include_str!("../../../connectors/pipedrive.toml")),
     ("salesforce", "connectors/salesforce.toml", include_str!("../../../connectors/salesforce.toml")),
     ("zoho-books", "connectors/zoho-books.toml", include_str!("../../../connectors/zoho-books.toml")),
+    ("zoho-crm", "connectors/zoho-crm.toml", include_str!("../../../connectors/zoho-crm.toml")),
 ];
 
 /// Makes the connector of this build that `spec.connector` names. `secrets` are keyed as in `secret.token`; `others` are known beside them, for messages.

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use tidemark_crm::engine::Connector;
 
-const SHIPPED: [(&str, &str); 4] = [
+const SHIPPED: [(&str, &str); 5] = [
     ("pipedrive", include_str!("../../../connectors/pipedrive.toml")),
     ("mailchimp", include_str!("../../../connectors/mailchimp.toml")),
     ("salesforce", include_str!("../../../connectors/salesforce.toml")),
     ("zoho-books", include_str!("../../../connectors/zoho-books.toml")),
+    ("zoho-crm", include_str!("../../../connectors/zoho-crm.toml")),
 ];
 
 /// The smallest file with every part in it that the cases change.

@@ -1,7 +1,7 @@
 //! Connector files that load and are wrong: each with the case that has to catch it. A suite that passes them proves nothing.
 
 use super::{Change, case};
-use crate::vendor::{MAILCHIMP, PIPEDRIVE, SALESFORCE, Vendor, ZOHO_BOOKS};
+use crate::vendor::{MAILCHIMP, PIPEDRIVE, SALESFORCE, Vendor, ZOHO_BOOKS, ZOHO_CRM};
 
 /// A file with a mistake in it.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ const fn wrong(vendor: &'static Vendor, mistake: &'static str, caught_by: &'stat
     Wrong { vendor, mistake, changes, caught_by }
 }
 
-pub static FILES: [Wrong; 31] = [
+pub static FILES: [Wrong; 42] = [
     wrong(&PIPEDRIVE, "an upper bound that is open, declared closed", "windows", &[("upper = \"open\"", "upper = \"closed\"")]),
     wrong(
         &PIPEDRIVE,
@@ -139,6 +139,42 @@ pub static FILES: [Wrong; 31] = [
         "a code that is not 0 under 200 read as an answer",
         "no_page",
         &[("\"/code\" = { not = \"0\" }", "\"/code\" = \"9\"")],
+    ),
+    wrong(
+        &ZOHO_CRM,
+        "nothing new told by a status, read as an error",
+        "windows",
+        &[("empty_status = [204, 304]", "empty_status = [204]")],
+    ),
+    wrong(&ZOHO_CRM, "a bound without its offset", "windows", &[("{from|offset(UTC)}", "{from|naive(UTC)}")]),
+    wrong(&ZOHO_CRM, "the newest first", "edits", &[("sort_order = \"asc\"", "sort_order = \"desc\"")]),
+    wrong(&ZOHO_CRM, "ids in place of times", "edits", &[("sort_by = \"Modified_Time\"", "sort_by = \"id\"")]),
+    wrong(&ZOHO_CRM, "the next page's token looked for elsewhere", "ties", &[("/info/next_page_token", "/info/page_token")]),
+    wrong(&ZOHO_CRM, "a stamp without its offset", "stamps", &[("form = \"iso\"", "form = \"naive(UTC)\"")]),
+    wrong(&ZOHO_CRM, "another language's quotes", "look_up", &[("{values|coql}", "{values|soql}")]),
+    wrong(
+        &ZOHO_CRM,
+        "another scheme than the vendor's own",
+        "credentials",
+        &[("value = \"Zoho-oauthtoken {token}\"", "value = \"Bearer {token}\"")],
+    ),
+    wrong(
+        &ZOHO_CRM,
+        "a list of refusals read as a refusal without words",
+        "gone",
+        &[("\"/data/0/details/api_name\" = \"id\"", "\"/0/details/api_name\" = \"id\"")],
+    ),
+    wrong(
+        &ZOHO_CRM,
+        "a locked record read as bad content",
+        "throttles",
+        &[("\"RECORD_LOCKED\", \"INTERNAL_ERROR\"", "\"INTERNAL_ERROR\"")],
+    ),
+    wrong(
+        &ZOHO_CRM,
+        "an upsert that goes by e-mail",
+        "upsert",
+        &[("duplicate_check_fields = [\"{property}\"]", "duplicate_check_fields = [\"Email\"]")],
     ),
 ];
 

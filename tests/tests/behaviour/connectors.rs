@@ -39,7 +39,10 @@ async fn a_connector_of_ones_own_is_checked_listed_and_connected_to() -> eyre::R
     let listed = tidemark(&here, &["connector", "list", "--folder", "own", "--json"]).await?.good()?;
     let listed: serde_json::Value = serde_json::from_str(&listed)?;
     let names: Vec<&str> = listed["connectors"].as_array().into_iter().flatten().filter_map(|one| one["name"].as_str()).collect();
-    assert_eq!(names, ["acme-crm", "hubspot", "ifttt", "mailchimp", "pipedrive", "salesforce", "zapier", "zoho-books"]);
+    assert_eq!(
+        names,
+        ["acme-crm", "hubspot", "ifttt", "mailchimp", "pipedrive", "salesforce", "zapier", "zoho-books", "zoho-crm"]
+    );
     assert_eq!(listed["connectors"][0]["objects"]["persons"]["traits"]["page_rows_max"], 500);
     tidemark(&here, &["check", "--offline"]).await?.good()?;
     // What is wrong in the file ends whatever would speak to it, with the line.
