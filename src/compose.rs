@@ -12,6 +12,7 @@ use tidemark_boot::QueueUrl;
 use tidemark_core::spec::StreamSpec;
 use tidemark_core::webhook::Signature;
 use tidemark_crm::Catalog;
+use tidemark_crm::seal::Sealer;
 use tidemark_queue::{Queue, QueueConfig, QueueError};
 use tidemark_scheduler::{http, run as scheduling};
 use tidemark_store::capture::Captured;
@@ -132,12 +133,24 @@ impl House {
     }
 
     pub(crate) fn connections(&self) -> eyre::Result<Vec<Connection>> {
-        let catalog = self.catalog()?;
+        let (catalog, sealer) = (self.catalog()?, self.sealer()?);
         let connect = |(spec, secrets): &(tidemark_core::spec::ConnectionSpec, tidemark_boot::Secrets)| {
             let crm = catalog.connect(spec, secrets)?;
-            Ok(Connection::new(spec.clone(), crm))
+            let rotates = crm.grant().is_some_and(|grant| grant.rotates);
+            match &sealer {
+                Some(sealer) => Ok(Connection::new(spec.clone(), crm).shared(sealer)),
+                None if rotates => bail!(no_key(&spec.name, crm.connector())),
+                None => Ok(Connection::new(spec.clone(), crm)),
+            }
         };
         self.config.connections.iter().map(connect).collect()
+    }
+
+    /// Seals what is kept of credentials; `None` without a key, when nothing is kept.
+    pub(crate) fn sealer(&self) -> eyre::Result<Option<Arc<Sealer>>> {
+        let credentials = &self.config.credentials;
+        let sealer = credentials.key.as_ref().map(|key| Sealer::new(key, credentials.former_key.as_ref())).transpose()?;
+        Ok(sealer.map(Arc::new))
     }
 
     /// Who may tell of changes, by connection: whose secret for that is configured.
@@ -207,6 +220,14 @@ impl House {
         let worker = &self.config.worker;
         Tuning { name: incarnation(role), lease: worker.lease, slice: worker.lease / 4, relay_every: worker.relay_every }
     }
+}
+
+/// Why a connection whose refresh token changes cannot be used without a key.
+pub(crate) fn no_key(connection: &str, connector: &str) -> String {
+    format!(
+        "connections.{connection}: the refresh token of {connector} is another after each use, and there is no key by which the next one could be kept. Write credentials.key = {{ env = \"TIDEMARK_KEY\" }} and \
+         put 32 bytes into that variable: openssl rand -base64 32"
+    )
 }
 
 /// A database's own words belong to the message: they name the cause.

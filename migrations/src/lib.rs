@@ -21,13 +21,14 @@ mod m20261126_000013_recordings;
 mod m20261126_000014_one_way;
 mod m20261126_000015_erased_for_good;
 mod m20261126_000016_unfit;
+mod m20261126_000017_credential;
 mod m20261126_000019_described;
 mod step;
 
 use step::Step;
 
 /// Oldest first.
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     m20261123_000001_first_tide::STEP,
     m20261125_000001_day_and_capture::STEP,
     m20261125_000002_lineage::STEP,
@@ -44,6 +45,7 @@ const STEPS: [Step; 17] = [
     m20261126_000014_one_way::STEP,
     m20261126_000015_erased_for_good::STEP,
     m20261126_000016_unfit::STEP,
+    m20261126_000017_credential::STEP,
     m20261126_000019_described::STEP,
 ];
 

@@ -157,6 +157,7 @@ impl Crm {
     pub fn set_token(&self, token: Option<String>) {
         let (mut world, _) = self.look();
         world.memory.forget_tokens();
+        world.memory.forget_refresh();
         world.token = token;
     }
 

@@ -12,6 +12,8 @@ pub(crate) struct Memory {
     /// What callers may come back to, such as the rest of a query, by number and with the time it was kept.
     kept: BTreeMap<u64, (i64, Value)>,
     last_kept: u64,
+    /// The only refresh token that is taken, once one was given.
+    refresh: Option<String>,
 }
 
 impl Memory {
@@ -44,5 +46,18 @@ impl Memory {
 
     pub(crate) fn forget_tokens(&mut self) {
         self.tokens.clear();
+    }
+
+    pub(crate) fn refresh(&self) -> Option<&str> {
+        self.refresh.as_deref()
+    }
+
+    /// Makes the next refresh token; the one before is none any more.
+    pub(crate) fn give_refresh(&mut self, start: &str, dice: &mut StdRng) -> String {
+        self.refresh.insert(format!("{start}{:032x}", dice.random::<u128>())).clone()
+    }
+
+    pub(crate) fn forget_refresh(&mut self) {
+        self.refresh = None;
     }
 }

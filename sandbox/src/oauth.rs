@@ -3,7 +3,23 @@
 use base64::{Engine, engine::general_purpose};
 use serde_json::Value;
 
-use crate::call::Call;
+use crate::{call::Call, quirk::Switch, turn::Turn};
+
+pub(crate) const REFRESH_ROTATES: Switch = Switch::flag(
+    "refresh_rotates",
+    false,
+    "each access token comes with a new refresh token, and the one that was sent is none any more; other vendors do so, this one does not",
+);
+
+/// True when this refresh token is taken: the account's own, until another was given in its place.
+pub(crate) fn takes_refresh(turn: &Turn<'_>, sent: &str) -> bool {
+    turn.memory.refresh().or(turn.token) == Some(sent)
+}
+
+/// The refresh token of the next time, where it is another.
+pub(crate) fn next_refresh(turn: &mut Turn<'_>, start: &str) -> Option<String> {
+    turn.is_on(&REFRESH_ROTATES).then(|| turn.memory.give_refresh(start, turn.dice))
+}
 
 /// How a caller wants to get an access token.
 #[derive(Debug, Clone, PartialEq)]

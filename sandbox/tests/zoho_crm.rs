@@ -268,3 +268,18 @@ async fn a_query_finds_what_is_committed_by_one_condition() {
     assert_eq!(code(&ask("select Nick from Contacts where id = '1'").await), (400, "INVALID_QUERY"));
     assert_eq!(code(&ask("select id from Things where id = '1'").await), (400, "INVALID_MODULE"));
 }
+
+#[tokio::test]
+async fn a_refresh_token_that_rotates_is_good_once() {
+    let caller = zoho().await;
+    caller.quirk("refresh_rotates", true);
+    let refresh = async |token: &str| {
+        let form = format!("grant_type=refresh_token&refresh_token={token}");
+        caller.form("/oauth/v2/token", &form).await.body
+    };
+    let first = refresh(TOKEN).await;
+    let next = first["refresh_token"].as_str().unwrap();
+    assert_eq!(refresh(TOKEN).await["error"], "invalid_code");
+    assert!(refresh(next).await["access_token"].is_string());
+    assert_eq!(refresh(next).await["error"], "invalid_code");
+}

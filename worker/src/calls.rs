@@ -16,6 +16,7 @@ use tidemark_store::rows::Mapped;
 use tidemark_store::{StoreError, debts};
 
 use crate::context::{Connection, Context};
+use crate::sign_in::sign_in;
 
 /// A slot is good for this long: a process that was held up longer books another rather than bunch its calls.
 const SLOT_LIFE: Duration = Duration::from_millis(100);
@@ -133,6 +134,12 @@ impl Purpose<'_> {
             let Some(need) = need.filter(|need| *need == Need::SignIn || self.connection.account.initialized()) else {
                 return Ok(Ok(()));
             };
+            if let (Need::SignIn, Some(sharing)) = (&need, &self.connection.sharing) {
+                match sign_in(self, sharing).await? {
+                    Ok(()) => continue,
+                    Err(no) => return Ok(Err(no)),
+                }
+            }
             let recorded = match self.book(Bucket::General).await? {
                 Ok(recorded) => recorded,
                 Err(no) => return Ok(Err(no)),
@@ -155,7 +162,7 @@ impl Purpose<'_> {
     }
 
     /// True when the call is to be recorded.
-    async fn book(&self, bucket: Bucket) -> Result<Result<bool, NoAnswer>, StoreError> {
+    pub(crate) async fn book(&self, bucket: Bucket) -> Result<Result<bool, NoAnswer>, StoreError> {
         let limits = self.connection.crm.limits();
         let Some(limit) = limits.iter().find(|limit| limit.bucket == bucket).or_else(|| limits.first()) else {
             return Ok(Ok(false));
@@ -225,7 +232,7 @@ impl Purpose<'_> {
         }
     }
 
-    fn record<T>(&self, items: usize, answer: &mut Answer<T>) {
+    pub(crate) fn record<T>(&self, items: usize, answer: &mut Answer<T>) {
         let tape = answer.callout.tape.take();
         let call = &answer.callout;
         if let Some(offset) = call.clock_offset_ms {
@@ -257,11 +264,11 @@ impl Purpose<'_> {
     }
 }
 
-async fn sent<T>(recorded: bool, send: impl Future<Output = Answer<T>>) -> Answer<T> {
+pub(crate) async fn sent<T>(recorded: bool, send: impl Future<Output = Answer<T>>) -> Answer<T> {
     if recorded { tidemark_crm::recorded(send).await } else { send.await }
 }
 
-fn waiting(class: Class, message: &str, wait: Millis) -> NoAnswer {
+pub(crate) fn waiting(class: Class, message: &str, wait: Millis) -> NoAnswer {
     let mut failure = Failure::new(class, message);
     failure.wait = Some(Duration::from_millis(u64::try_from(wait).unwrap_or(0)));
     NoAnswer::Failed(failure)

@@ -11,6 +11,7 @@ use tidemark_core::newest::Ahead;
 use tidemark_core::page::Clock;
 use tidemark_core::spec::{ConnectionSpec, StreamSpec};
 use tidemark_core::window::millis;
+use tidemark_crm::seal::Sealer;
 use tidemark_crm::{Bucket, Crm};
 use tidemark_store::callouts::CalloutRow;
 use tidemark_store::page::Parents;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::described::Descriptions;
 use crate::event::Event;
+use crate::sign_in::{Sharing, SignInError};
 
 /// How a worker works, from the configuration.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub struct Connection {
     /// Set once the account behind the token was compared with the configuration.
     pub(crate) account: OnceCell<()>,
     pub(crate) described: Descriptions,
+    /// Set where its token is one that all processes share.
+    pub(crate) sharing: Option<Sharing>,
 }
 
 impl Connection {
@@ -63,7 +67,15 @@ impl Connection {
             step: Mutex::default(),
             account: OnceCell::new(),
             described: Descriptions::default(),
+            sharing: None,
         }
+    }
+
+    /// Its token is kept for all processes, sealed, where its credentials allow that.
+    #[must_use]
+    pub fn shared(self, sealer: &Arc<Sealer>) -> Self {
+        let sharing = self.crm.grant().map(|grant| Sharing::new(Arc::clone(sealer), grant));
+        Self { sharing, ..self }
     }
 
     /// Spreads this process's calls over time before the shared budget is asked.
@@ -127,9 +139,12 @@ impl Context {
         tuning: Tuning,
         events: Option<mpsc::UnboundedSender<Event>>,
         shutdown: CancellationToken,
-    ) -> Result<(Self, mpsc::UnboundedReceiver<CalloutRow>), StoreError> {
+    ) -> Result<(Self, mpsc::UnboundedReceiver<CalloutRow>), SignInError> {
         for connection in &connections {
             tidemark_store::connections::register(&store, &connection.spec).await?;
+            if let Some(sharing) = &connection.sharing {
+                sharing.register(&store, &connection.spec.name).await?;
+            }
         }
         let streams = map_streams(&store, specs).await?;
         let streams = streams.into_iter().map(|mapped| (mapped.id, Arc::new(mapped))).collect();

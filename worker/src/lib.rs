@@ -23,6 +23,7 @@ mod references;
 mod relay;
 mod run;
 mod schema;
+mod sign_in;
 mod sweep;
 mod told;
 pub mod whole;
@@ -31,6 +32,7 @@ pub mod would_send;
 pub use context::{Connection, Context, Tuning, map_streams};
 pub use outcome::Outcome;
 pub use run::{WorkerError, run};
+pub use sign_in::{SignInError, adopt_kept};
 
 use tidemark_core::hint::{Hint, HintKind};
 use tidemark_store::rows::Mapped;

@@ -15,6 +15,7 @@ use self::writes::Verb;
 use crate::{
     ObjectType, Refusal, Weather, alterations,
     call::{Answer, Call},
+    oauth,
     quirk::{Quirks, Switch},
     record::Act,
     schema::{Fault, Habits, Kind, Property},
@@ -113,6 +114,7 @@ impl Vendor for ZohoCrm {
             &token::ACCESS_TOKEN_SECS,
             &token::GRANTS_MAX,
             &token::REFUSALS_ARE_200,
+            &oauth::REFRESH_ROTATES,
         ];
         [own, &alterations::SWITCHES].concat()
     }

@@ -44,7 +44,7 @@ pub(crate) fn give(turn: &mut Turn<'_>, call: &Call) -> Answer {
     let status = if turn.is_on(&REFUSALS_ARE_200) { 200 } else { 400 };
     let refused = |error: &str| Answer::json(status, &json!({ "error": error }));
     match oauth::grant(call) {
-        Grant::Refresh(refresh) if Some(refresh.as_str()) == turn.token => {}
+        Grant::Refresh(refresh) if oauth::takes_refresh(turn, &refresh) => {}
         Grant::Refresh(_) => return refused("invalid_code"),
         Grant::Client(secret) if Some(secret.as_str()) == turn.token => {}
         Grant::Client(_) => return refused("invalid_client"),
@@ -57,12 +57,15 @@ pub(crate) fn give(turn: &mut Turn<'_>, call: &Call) -> Answer {
     turn.meters.spend(GRANTS, 1, turn.now_ms, TEN_MINUTES_MS);
     let secs = turn.number(&ACCESS_TOKEN_SECS);
     let token = turn.memory.give_token("1000.", secs, turn.now_ms, turn.dice);
-    let body = json!({
+    let mut body = json!({
         "access_token": token,
         "scope": "ZohoCRM.modules.ALL ZohoBooks.fullaccess.all",
         "api_domain": oauth::base_url(call),
         "token_type": "Bearer",
         "expires_in": secs,
     });
+    if let Some(refresh) = oauth::next_refresh(turn, "1000.r") {
+        body["refresh_token"] = json!(refresh);
+    }
     Answer::json(200, &body)
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use secrecy::SecretString;
 use tidemark_core::spec::{ConnectionSpec, StreamSpec};
 
+use crate::credentials::CredentialsConfig;
 use crate::errors::{ConfigErrors, Findings};
 use crate::node::{self, Node};
 use crate::raw::{Defaults, RawConnection, Reading};
@@ -34,6 +35,7 @@ pub struct Config {
     pub queue: QueueConfig,
     pub server: ServerConfig,
     pub connectors: ConnectorsConfig,
+    pub credentials: CredentialsConfig,
     pub worker: WorkerConfig,
     pub scheduler: SchedulerConfig,
     pub environment: EnvironmentConfig,
@@ -68,6 +70,7 @@ impl Config {
         let queue = QueueConfig::read(root.section("queue"), vault);
         let server = ServerConfig::read(root.section("server"), vault);
         let own = ConnectorsConfig::read(root.section("connectors"), vault);
+        let credentials = CredentialsConfig::read(root.section("credentials"), vault);
         let worker = WorkerConfig::read(root.section("worker"));
         let scheduler = SchedulerConfig::read(root.section("scheduler"));
         let environment = EnvironmentConfig::read(root.section("environment"));
@@ -102,6 +105,7 @@ impl Config {
             queue: queue?,
             server,
             connectors: own?,
+            credentials: credentials?,
             worker,
             scheduler: scheduler?,
             environment: environment?,

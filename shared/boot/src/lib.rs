@@ -3,6 +3,7 @@
 //! Knows the shape of `tidemark.toml` and nothing of databases, queues or CRMs.
 
 mod config;
+mod credentials;
 mod errors;
 mod layers;
 mod node;
@@ -18,6 +19,7 @@ mod streams;
 pub mod telemetry;
 
 pub use config::{Config, DEFAULTS, Secrets};
+pub use credentials::CredentialsConfig;
 pub use errors::{ConfigError, ConfigErrors, Origin, Place};
 pub use settings::{
     ConnectorsConfig, DatabaseConfig, LogConfig, LogFormat, QueueConfig, QueueUrl, RetentionConfig, SchedulerConfig,

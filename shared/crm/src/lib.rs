@@ -15,9 +15,13 @@ pub mod hubspot;
 mod redact;
 mod refusal;
 mod request;
+pub mod seal;
 mod tape;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use secrecy::SecretString;
 use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::hook::Event;
@@ -190,6 +194,24 @@ pub enum Need {
     Describe(String),
 }
 
+/// What a connection signs in with, where all processes can share what comes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// A digest of what is configured: another one is another beginning.
+    pub digest: String,
+    /// Each answer holds the next refresh token, and the one that was sent is spent.
+    pub rotates: bool,
+}
+
+/// A token that nobody uses yet.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// What has to be kept of it: a secret.
+    pub text: SecretString,
+    /// For how long it can be used; `None` where nobody says.
+    pub lives: Option<Duration>,
+}
+
 /// One kind of CRM behind one set of credentials.
 #[async_trait]
 pub trait Crm: Send + Sync + std::fmt::Debug {
@@ -242,6 +264,19 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     /// Meets one need. Only what `need` names is ever asked for.
     async fn meet(&self, need: &Need) -> Answer<()> {
         Answer::unasked("GET", String::new(), Failure::new(Class::Malformed, format!("nothing has to be asked for: {need:?}")))
+    }
+
+    /// What can be shared by all processes instead of signing in each by itself.
+    fn grant(&self) -> Option<Grant> {
+        None
+    }
+    /// Signs in, with what was kept of the last token where there is one. What comes of it is in use only once it is adopted.
+    async fn ask_token(&self, _kept: Option<&SecretString>) -> Answer<Token> {
+        Answer::unasked("POST", String::new(), Failure::new(Class::Malformed, "nothing has to be asked for"))
+    }
+    /// Uses this token from now on. `own`: it was asked for here, just now; one of others that is refused has worn out.
+    fn adopt(&self, _token: &Token, _own: bool) -> Result<(), Failure> {
+        Err(Failure::new(Class::Malformed, "no token is used"))
     }
 
     async fn account(&self) -> Answer<Account>;

@@ -6,13 +6,14 @@ mod server;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use server::{Desk, Say, say, say_nothing, spec};
 use tidemark_core::failure::Class;
 use tidemark_core::record::RemoteId;
 use tidemark_core::source::{Next, Order, Paging};
 use tidemark_core::spec::ConnectionSpec;
+use tidemark_crm::engine::{Connector, Engine};
 use tidemark_crm::{Account, Catalog, Crm, LookUp, Need, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind};
 
 const NOON: i64 = 1_772_366_400_000;
@@ -28,6 +29,18 @@ fn crm(desk: &Desk) -> Arc<dyn Crm> {
     let secrets =
         ["client_id", "client_secret", "refresh_token"].map(|name| (name.to_owned(), SecretString::from(format!("{name}&=+"))));
     Catalog::default().connect(&spec, &BTreeMap::from(secrets)).unwrap()
+}
+
+/// The same of a vendor whose refresh token is spent by its use.
+fn rotating(desk: &Desk, refresh: &str) -> Engine {
+    let file = include_str!("../../../connectors/zoho-crm.toml")
+        .replace("refused = \"/error\"", "refused = \"/error\"\nrotates = \"/refresh_token\"");
+    let connector = Connector::load("zoho-crm", "zoho-crm.toml", &file).map_err(|error| error.to_string()).unwrap();
+    let settings = BTreeMap::from([("dc".to_owned(), "eu".to_owned())]);
+    let spec = ConnectionSpec { environment: "sandbox".to_owned(), settings, ..spec(Some(desk.base.clone())) };
+    let secrets = [("client_id", "id"), ("client_secret", "secret"), ("refresh_token", refresh)];
+    let secrets = secrets.map(|(name, text)| (name.to_owned(), SecretString::from(text)));
+    Engine::connect(&spec, &BTreeMap::from(secrets), connector).unwrap()
 }
 
 fn token() -> Say {
@@ -268,4 +281,52 @@ async fn converted_leads_are_asked_for_and_any_other_module_is_read_like_contact
         asked[1].path
     );
     assert!(asked[2].path.starts_with("/crm/v8/Gear__s?ids=1%2C2&fields="), "{}", asked[2].path);
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_changes_is_kept_with_its_access_token_and_used_only_once_it_is_adopted() {
+    let with = |access: &str, refresh: Option<&str>| {
+        say(200, &json!({ "access_token": access, "expires_in": 600, "refresh_token": refresh }))
+    };
+    let desk = Desk::saying(vec![with("a1", Some("r1")), with("a2", None), with("a3", Some("r3"))]).await;
+    let crm = rotating(&desk, "r0");
+    let first = crm.ask_token(None).await.result.unwrap();
+    assert_eq!((crm.need("Contacts"), first.lives.map(|lives| lives.as_secs())), (Some(Need::SignIn), Some(540)));
+    crm.adopt(&first, true).unwrap();
+    assert_ne!(crm.need("Contacts"), Some(Need::SignIn));
+    // One that was not told stays as it was.
+    let second = crm.ask_token(Some(&first.text)).await.result.unwrap();
+    crm.ask_token(Some(&second.text)).await.result.unwrap();
+    let sent: Vec<String> = desk.asked().into_iter().map(|asked| asked.text).collect();
+    let with = |text: &str, token: &str| text.contains(&format!("refresh_token={token}&"));
+    assert!(with(&sent[0], "r0") && with(&sent[1], "r1") && with(&sent[2], "r1"), "{sent:?}");
+    assert!(second.text.expose_secret().contains("a2") && !format!("{second:?}").contains("a2"));
+}
+
+#[tokio::test]
+async fn a_token_of_another_process_that_is_refused_has_worn_out() {
+    let refused = || say(401, &refusal("INVALID_TOKEN", &json!({}), "invalid oauth token"));
+    let desk = Desk::saying(vec![token(), refused(), token(), refused()]).await;
+    let crm = rotating(&desk, "r0");
+    for (own, class) in [(false, Class::Retry), (true, Class::Auth)] {
+        let token = crm.ask_token(None).await.result.unwrap();
+        crm.adopt(&token, own).unwrap();
+        assert_eq!(crm.account().await.result.unwrap_err().class, class);
+    }
+}
+
+#[test]
+fn another_secret_is_another_grant() {
+    let desk = |refresh| rotating(&Desk::closed(), refresh).grant().unwrap();
+    assert!(desk("r0").rotates && desk("r0") == desk("r0") && desk("r0").digest != desk("r1").digest);
+    assert!(!desk("r0").digest.contains("r0"));
+}
+
+#[test]
+fn a_refresh_token_that_is_never_sent_cannot_change() {
+    let file = include_str!("../../../connectors/zoho-crm.toml")
+        .replace("kind = \"oauth_refresh\"", "kind = \"oauth_client\"")
+        .replace("refused = \"/error\"", "refused = \"/error\"\nrotates = \"/refresh_token\"");
+    let told = Connector::load("zoho-crm", "zoho-crm.toml", &file).map(|_| ()).unwrap_err().to_string();
+    assert!(told.contains("auth.rotates: there is no refresh token that could be another the next time."), "{told}");
 }

@@ -66,6 +66,8 @@ pub async fn set_state(store: &Store, name: &str, state: &str, reason: Option<&s
         let sql =
             "UPDATE tidemark_stream SET poll_owed_at = {now}, poll_attempts = 0 WHERE connection = $1 AND poll_owed_at > {now}";
         run(&store.db, sql, vec![name.into()]).await?;
+        // Whoever resumes says that the credentials may be tried once more.
+        run(&store.db, "UPDATE tidemark_credential SET refused = NULL WHERE connection = $1", vec![name.into()]).await?;
     }
     Ok(known)
 }

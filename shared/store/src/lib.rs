@@ -15,6 +15,7 @@ pub mod changes;
 pub mod children;
 pub mod conflicts;
 pub mod connections;
+pub mod credentials;
 pub mod debts;
 pub mod deliveries;
 pub mod described;

@@ -8,11 +8,12 @@ use tidemark_core::fit::{Fit, Pairing};
 use tidemark_core::property::never_given;
 use tidemark_core::spec::{ConnectionSpec, Direction, FieldSpec, StreamSpec};
 use tidemark_core::transform::Transform;
-use tidemark_crm::{Account, Crm, Property};
+use tidemark_crm::{Account, Crm, Grant, Property};
 use tidemark_store::shape::TableShape;
+use tidemark_worker::adopt_kept;
 
 use super::{Findings, words};
-use crate::compose::House;
+use crate::compose::{House, no_key};
 
 pub(super) async fn look(house: &House, shapes: &HashMap<&str, TableShape>, fix: bool, findings: &mut Findings) {
     let catalog = match house.catalog() {
@@ -32,7 +33,7 @@ pub(super) async fn look(house: &House, shapes: &HashMap<&str, TableShape>, fix:
             look_at_hooks(&crm, &one_way, findings);
             continue;
         }
-        if !look_at_account(&crm, connection, findings).await {
+        if !may_sign_in(house, &crm, &connection.name, findings).await || !look_at_account(&crm, connection, findings).await {
             continue;
         }
         for spec in streams_of(house, &connection.name) {
@@ -43,6 +44,34 @@ pub(super) async fn look(house: &House, shapes: &HashMap<&str, TableShape>, fix:
 
 fn streams_of<'a>(house: &'a House, connection: &'a str) -> impl Iterator<Item = &'a StreamSpec> {
     house.config.streams.iter().filter(move |spec| spec.connection == connection)
+}
+
+/// A refresh token that changes with each use is spent by nobody but the workers, who keep the next one: here only what they keep is used.
+async fn may_sign_in(house: &House, crm: &Arc<dyn Crm>, name: &str, findings: &mut Findings) -> bool {
+    let Some(Grant { rotates: true, .. }) = crm.grant() else { return true };
+    let sealer = match house.sealer() {
+        Ok(Some(sealer)) => sealer,
+        Ok(None) => {
+            findings.error(name, no_key(name, crm.connector()), "write credentials.key");
+            return false;
+        }
+        Err(error) => {
+            findings.error(name, words(&error), "correct credentials.key");
+            return false;
+        }
+    };
+    match adopt_kept(&house.store, &sealer, crm.as_ref(), name).await {
+        Ok(true) => true,
+        Ok(false) => {
+            let what = "was not asked: its refresh token changes with each use, and no token is kept that could be used";
+            findings.note(name, what, "a worker signs in by itself");
+            false
+        }
+        Err(error) => {
+            findings.error(name, error.to_string(), "see credentials.key, and whether `tidemark migrate` was run");
+            false
+        }
+    }
 }
 
 /// False when nobody answers.

@@ -12,6 +12,7 @@ mod command;
 mod conflicts;
 mod conformance;
 mod connectors;
+mod credentials;
 mod deletes;
 mod deploy;
 mod engine;

@@ -43,6 +43,10 @@ pub(super) struct TokenAuth {
     pub(super) lifetime_secs: Option<u32>,
     /// Something stands here when it is refused, whatever the status says.
     pub(super) refused: Option<Place>,
+    /// All processes can share what comes of it.
+    pub(super) shares: bool,
+    /// Where the next refresh token stands; the one that was sent is spent.
+    pub(super) rotates: Option<Place>,
     pub(super) keep: BTreeMap<String, Kept>,
     pub(super) name: HeaderName,
     pub(super) value: Template,
@@ -64,6 +68,9 @@ enum Kind {
     Client,
     Session,
 }
+
+/// The secret that is replaced by the next refresh token.
+pub(super) const REFRESH: &str = "refresh_token";
 
 const KINDS: [(&str, Kind); 5] = [
     ("header", Kind::Header),
@@ -160,12 +167,40 @@ impl TokenAuth {
         let lifetime = fields.get("lifetime").and_then(|node| place(node, findings));
         let lifetime_secs = fields.number("lifetime_secs", 1, 31_536_000);
         let refused = fields.get("refused").and_then(|node| place(node, findings));
+        let rotates = fields.get("rotates");
+        let sends_it =
+            |(_, value): &(String, Template)| value.holes().any(|hole| hole.source == Source::Secret(REFRESH.to_owned()));
+        if let Some(node) = rotates.filter(|_| kind != Kind::Refresh || !sent.iter().any(sends_it)) {
+            let problem = "there is no refresh token that could be another the next time.";
+            findings.add(
+                &node.at,
+                problem,
+                "Write kind = \"oauth_refresh\" and send {secret.refresh_token}, or take `rotates` out.",
+            );
+        }
+        let rotates = rotates.and_then(|node| place(node, findings));
         let kept = fields.get("keep").and_then(|node| node.entries(findings)).unwrap_or_default();
         let keep = kept.iter().filter_map(|(name, node)| Some((name.clone(), Kept::read(node, findings)?))).collect();
         let sends = fields.need("sends", "Write sends = { header = \"Authorization\", value = \"Bearer {token}\" }.");
         let sends = sends.and_then(|node| sent_as(node, scope, findings));
         let (name, value) = sends?;
-        Some(Self { host, form: form?, fields: sent, client, token: token?, lifetime, lifetime_secs, refused, keep, name, value })
+        // A digest of a name and a password could be guessed.
+        let shares = kind != Kind::Session;
+        Some(Self {
+            host,
+            form: form?,
+            fields: sent,
+            client,
+            token: token?,
+            lifetime,
+            lifetime_secs,
+            refused,
+            shares,
+            rotates,
+            keep,
+            name,
+            value,
+        })
     }
 }
 

@@ -14,15 +14,12 @@ use tidemark_core::failure::{Class, Failure};
 use super::Engine;
 use super::auth::Auth;
 use super::hole::{Constants, Values};
-use super::request::{Built, encode};
+use super::request::Built;
 use super::session::Token;
 use super::template::Template;
-use crate::Answer;
 use crate::address::check_base;
-use crate::http::{Content, Exchange, Intent, JSON, Method, Reply, Request};
+use crate::http::{Content, Exchange, Intent, JSON, Reply, Request};
 use crate::refusal::Refusals;
-
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// One question, before it is a request.
 pub(super) struct Question {
@@ -106,95 +103,21 @@ impl Engine {
     pub(super) fn connector_host(&self) -> Option<&Template> {
         self.connector.hosts.get(&self.environment).or_else(|| self.connector.hosts.get("any"))
     }
-
-    /// Asks for a token. One at a time: who waited finds it there and asks nobody.
-    pub(super) async fn sign_in(&self) -> Answer<()> {
-        let tried = format!("signing in to {}", self.connector.vendor);
-        let Auth::Token(auth) = &self.connector.auth else {
-            return unsent(tried, "nothing has to be asked for").settle(|_| Ok(()));
-        };
-        let _turn = self.signing_in.lock().await;
-        if self.session.current(Instant::now()).is_some() {
-            return Answer { result: Ok(()), callout: unsent(tried, "").callout };
-        }
-        let constants = &self.constants;
-        let values = Values { constants: Some(constants), ..Values::default() };
-        let request = || -> Result<Request, String> {
-            let built = auth.form.build(&values)?;
-            let base = match (&auth.host, self.own_host) {
-                (Some(host), false) => Some(address(host, constants)?),
-                _ => self.host(constants)?,
-            };
-            let mut headers = built.headers;
-            if let Some((user, password)) = &auth.client {
-                headers.push((AUTHORIZATION, sensitive(&basic(&user.text(&values)?, &password.text(&values)?))?));
-            }
-            let mut form = String::new();
-            for (name, template) in &auth.fields {
-                form.push_str(if form.is_empty() { "" } else { "&" });
-                encode(&mut form, name);
-                form.push('=');
-                encode(&mut form, &template.text(&values)?);
-            }
-            let body = match built.body {
-                Some(bytes) => Content { kind: JSON, bytes },
-                None => Content { kind: FORM, bytes: form.into_bytes() },
-            };
-            // Asking twice does no harm: nothing of the CRM's records changes.
-            let (intent, body) = (Intent::Read, (built.method != Method::GET).then_some(body));
-            Ok(Request {
-                intent,
-                method: built.method,
-                base,
-                path: built.path,
-                endpoint: built.endpoint,
-                headers,
-                body,
-                tried: tried.clone(),
-            })
-        };
-        let request = match request() {
-            Ok(request) => request,
-            Err(why) => return unsent(tried, &why).settle(|_| Ok(())),
-        };
-        let mut exchange = self.client.send(request).await;
-        exchange.reply = exchange.reply.and_then(|reply| {
-            let body = json_of(&reply);
-            let refused = auth.refused.as_ref().is_some_and(|at| at.find(&body).is_some_and(|told| !told.is_null()));
-            if reply.is_success() && !refused {
-                return Ok(reply);
-            }
-            let mut failure = self.refusals().of_call(&reply);
-            // Whoever refuses to give a token refuses the credentials, whatever words it has for records.
-            if !matches!(failure.class, Class::Throttled | Class::DayBudget | Class::Retry) {
-                failure.class = Class::Auth;
-            }
-            Err(failure)
-        });
-        exchange.settle(|reply| {
-            let token = Token::read(auth, &json_of(&reply), Instant::now());
-            let token =
-                token.map_err(|what| Failure::new(Class::Auth, format!("{}: the answer is of no use: {what}", reply.tried)))?;
-            self.client.hide(token.secret());
-            self.session.keep(token);
-            Ok(())
-        })
-    }
 }
 
 /// What cannot be asked as the file says: nothing was sent.
-fn unsent(tried: String, why: &str) -> Exchange {
+pub(super) fn unsent(tried: String, why: &str) -> Exchange {
     let request = Request::get(String::new(), tried);
     let failure = Failure::new(Class::Rejected, format!("{}: {why}", request.tried));
     Exchange::unsent(&request, failure)
 }
 
-fn address(template: &Template, constants: &Constants) -> Result<Url, String> {
+pub(super) fn address(template: &Template, constants: &Constants) -> Result<Url, String> {
     let text = template.text(&Values { constants: Some(constants), ..Values::default() })?;
     check_base(&text, false).map_err(|error| error.to_string())
 }
 
-fn sensitive(text: &str) -> Result<HeaderValue, String> {
+pub(super) fn sensitive(text: &str) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::try_from(text).map_err(|_| "a secret holds characters that no header may carry".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
@@ -206,7 +129,7 @@ pub(super) fn json_of(reply: &Reply) -> Json {
 }
 
 /// As `Basic` wants it.
-fn basic(user: &str, password: &str) -> String {
+pub(super) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 

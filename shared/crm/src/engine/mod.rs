@@ -22,6 +22,7 @@ mod row;
 mod sending;
 mod session;
 mod shape;
+mod signing;
 mod template;
 mod writing;
 
@@ -41,7 +42,9 @@ pub use findings::{Finding, LoadError};
 
 use crate::connect::ConnectError;
 use crate::http::{Client, ClientSpec, Intent, trimmed};
-use crate::{Account, Answer, Bucket, BucketLimit, Crm, LookUp, Need, Outcomes, PageRequest, Property, ReadIds, WriteBatch};
+use crate::{
+    Account, Answer, Bucket, BucketLimit, Crm, Grant, LookUp, Need, Outcomes, PageRequest, Property, ReadIds, Token, WriteBatch,
+};
 use auth::Auth;
 use calling::Question;
 use hole::{Constants, Source};
@@ -243,6 +246,18 @@ impl Crm for Engine {
             Err(failure) => Err(failure),
         };
         Answer { result, callout: answer.callout }
+    }
+
+    fn grant(&self) -> Option<Grant> {
+        self.shared_grant()
+    }
+
+    async fn ask_token(&self, kept: Option<&SecretString>) -> Answer<Token> {
+        self.ask_for_token(kept).await
+    }
+
+    fn adopt(&self, token: &Token, own: bool) -> Result<(), Failure> {
+        self.take(token, own)
     }
 
     async fn account(&self) -> Answer<Account> {

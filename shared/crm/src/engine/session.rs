@@ -1,7 +1,7 @@
 //! Decides which credentials go with a request, and when a token has to be asked for. Holds the token of this process; asks nobody.
 //!
 //! A token that was taken once and is refused later has worn out: it is forgotten, and the work goes on after the next one. A token that is refused while it is new
-//! means that the credentials themselves are no longer good. Where several processes are to share one token, `keep` and `current` are where a shared place belongs.
+//! means that the credentials themselves are no longer good. One that another process asked for may be as old as it likes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::auth::{Kept, TokenAuth};
@@ -16,6 +17,51 @@ use super::place::scalar;
 
 /// A token is renewed this long before it is said to end: a call takes time, and clocks differ.
 const EARLY: Duration = Duration::from_secs(60);
+
+/// What is kept of an answer to signing in, for this process and for others.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Told {
+    access: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refresh: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    kept: BTreeMap<String, String>,
+}
+
+impl Told {
+    /// Reads an answer, and for how long its token can be used; `Err` says what it lacks.
+    pub(super) fn read(auth: &TokenAuth, body: &Json) -> Result<(Self, Option<Duration>), &'static str> {
+        let access = auth.token.find(body).and_then(scalar).ok_or("it holds no token")?;
+        let told = auth.lifetime.as_ref().and_then(|at| scalar(at.find(body)?)?.parse::<u64>().ok());
+        let lifetime = told.or(auth.lifetime_secs.map(u64::from)).map(Duration::from_secs);
+        let early = |lifetime: Duration| lifetime.saturating_sub(EARLY.min(lifetime / 2));
+        let mut kept = BTreeMap::new();
+        for (name, Kept { at, within }) in &auth.keep {
+            let text = at.find(body).and_then(scalar).ok_or("it lacks what later requests need")?;
+            if !within.is_empty() && !is_within(&text, within) {
+                return Err("it names an address of another host");
+            }
+            kept.insert(name.clone(), text);
+        }
+        let refresh = auth.rotates.as_ref().and_then(|at| at.find(body).and_then(scalar));
+        Ok((Self { access, refresh, kept }, lifetime.map(early)))
+    }
+
+    /// What was kept; `None` where it was kept by another version of this program.
+    pub(super) fn parse(text: &SecretString) -> Option<Self> {
+        serde_json::from_str(text.expose_secret()).ok()
+    }
+
+    pub(super) fn text(&self) -> SecretString {
+        // Maps have text keys, so JSON is always written.
+        SecretString::from(serde_json::to_string(self).unwrap_or_default())
+    }
+
+    /// Everything of it that must not be said.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = SecretString> {
+        [Some(&self.access), self.refresh.as_ref()].into_iter().flatten().map(|text| SecretString::from(text.as_str()))
+    }
+}
 
 /// One token and what came with it.
 pub(super) struct Token {
@@ -32,34 +78,18 @@ impl std::fmt::Debug for Token {
 }
 
 impl Token {
-    /// Reads the answer to signing in; `Err` says what it lacks.
-    pub(super) fn read(auth: &TokenAuth, body: &Json, now: Instant) -> Result<Self, &'static str> {
-        let secret = auth.token.find(body).and_then(scalar).ok_or("it holds no token")?;
-        let told = auth.lifetime.as_ref().and_then(|at| scalar(at.find(body)?)?.parse::<u64>().ok());
-        let lifetime = told.or(auth.lifetime_secs.map(u64::from)).map(Duration::from_secs);
-        let early = |lifetime: Duration| lifetime.saturating_sub(EARLY.min(lifetime / 2));
-        let mut kept = BTreeMap::new();
-        for (name, Kept { at, within }) in &auth.keep {
-            let text = at.find(body).and_then(scalar).ok_or("it lacks what later requests need")?;
-            if !within.is_empty() && !is_within(&text, within) {
-                return Err("it names an address of another host");
-            }
-            kept.insert(name.clone(), text);
+    /// `proven`: it may have been taken before, by another process.
+    pub(super) fn of(told: Told, lives: Option<Duration>, proven: bool, now: Instant) -> Self {
+        Self {
+            secret: SecretString::from(told.access),
+            ends: lives.and_then(|lives| now.checked_add(lives)),
+            kept: told.kept,
+            proven: AtomicBool::new(proven),
         }
-        Ok(Self {
-            secret: SecretString::from(secret),
-            ends: lifetime.and_then(|lifetime| now.checked_add(early(lifetime))),
-            kept,
-            proven: AtomicBool::new(false),
-        })
     }
 
     pub(super) fn text(&self) -> &str {
         self.secret.expose_secret()
-    }
-
-    pub(super) fn secret(&self) -> SecretString {
-        self.secret.clone()
     }
 
     fn is_live(&self, now: Instant) -> bool {

@@ -99,6 +99,11 @@ impl Desk {
         Self { base, asked }
     }
 
+    /// Nobody answers.
+    pub(crate) fn closed() -> Self {
+        Self { base: "http://127.0.0.1:9".to_owned(), asked: Arc::default() }
+    }
+
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
