@@ -21,6 +21,8 @@ pub struct SandboxConfig {
     pub limits: Limits,
     /// Seeds the dice behind the weather. The same seed and the same calls meet the same faults.
     pub seed: u64,
+    /// Off, it has no `/sandbox`: a CRM as a stranger meets it.
+    pub control: bool,
 }
 
 impl Default for SandboxConfig {
@@ -33,6 +35,7 @@ impl Default for SandboxConfig {
             weather: Weather::calm(),
             limits: Limits::default(),
             seed: 1,
+            control: true,
         }
     }
 }

@@ -76,6 +76,7 @@ fn routed(crm: &Crm, call: &Call) -> Result<Answer, Refusal> {
     let path: Vec<&str> = segments.iter().skip(1).map(String::as_str).collect();
     match (call.method.as_str(), path.as_slice()) {
         ("GET", []) => Ok(Answer::html(200, page::render(crm, shown(crm, call.parameter("object"))?))),
+        ("GET", ["about"]) => Ok(plain(&crm.about())),
         ("GET", ["counters"]) => Ok(plain(&crm.counters())),
         ("GET", ["calls"]) => Ok(plain(&crm.calls())),
         ("GET", ["weather"]) => Ok(plain(&crm.weather())),
@@ -117,8 +118,8 @@ fn routed(crm: &Crm, call: &Call) -> Result<Answer, Refusal> {
             Ok(Answer::empty(204))
         }
         ("POST", ["token"]) => {
-            crm.set_token(call.read::<Token>()?.token);
-            Ok(Answer::empty(204))
+            let before = crm.set_token(call.read::<Token>()?.token);
+            Ok(Answer::json(200, &json!({ "before": before })))
         }
         ("POST", ["token", "expire"]) => {
             crm.expire_access_tokens();
@@ -155,7 +156,7 @@ fn submitted(crm: &Crm, call: &Call) -> Result<Answer, Refusal> {
             crm.force_next(ForcedAnswer { shape: field("shape").map(str::to_owned), times, ..ForcedAnswer::default() });
         }
         ["token", "expire"] => crm.expire_access_tokens(),
-        ["token"] => crm.set_token(field("token").map(str::to_owned)),
+        ["token"] => drop(crm.set_token(field("token").map(str::to_owned))),
         ["records", object] => {
             let object = known(crm, object)?;
             let named = fields.iter().filter_map(|(name, value)| Some((name.strip_prefix("p.")?, value)));

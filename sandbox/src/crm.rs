@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::Utc;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     CallEntry, Counters, Dialect, ForcedAnswer, ObjectType, QuirkView, Refusal, SandboxConfig, Setting, Snapshot, VersionView,
@@ -144,6 +144,31 @@ impl Crm {
         self.vendor().shapes()
     }
 
+    /// Those of them that say: later.
+    pub fn throttles(&self) -> &'static [&'static str] {
+        self.vendor().throttles()
+    }
+
+    /// The switches that only make a caller wait.
+    pub fn quotas(&self) -> &'static [&'static str] {
+        self.vendor().quotas()
+    }
+
+    /// What a stranger has to know to make use of the control API.
+    pub(crate) fn about(&self) -> Value {
+        let vendor = self.vendor();
+        json!({
+            "program": "tidemark sandbox",
+            "dialect": self.dialect.name(),
+            "account": self.look().0.account(),
+            "objects": vendor.objects().iter().map(|(_, name)| name).collect::<Vec<_>>(),
+            "throttles": vendor.throttles(),
+            "day": vendor.day(),
+            "quotas": vendor.quotas(),
+            "merges": vendor.merges(),
+        })
+    }
+
     /// An administrator takes a property away. Its values stay where they are.
     pub fn remove_property(&self, object: ObjectType, name: &str) -> Result<(), Refusal> {
         let (mut world, now_ms) = self.look();
@@ -153,12 +178,12 @@ impl Crm {
         Ok(())
     }
 
-    /// Replaces the accepted token. `None` accepts none. Access tokens given out before die with the old one.
-    pub fn set_token(&self, token: Option<String>) {
+    /// Replaces the accepted token, and tells the one before. `None` accepts none. Access tokens given out before die with the old one.
+    pub fn set_token(&self, token: Option<String>) -> Option<String> {
         let (mut world, _) = self.look();
         world.memory.forget_tokens();
         world.memory.forget_refresh();
-        world.token = token;
+        std::mem::replace(&mut world.token, token)
     }
 
     /// The access tokens given out so far are no longer accepted. New ones can be had.

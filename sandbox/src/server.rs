@@ -57,7 +57,7 @@ impl Sandbox {
         let address = listener.local_addr().map_err(failed)?;
         let crm = Crm::new(&config);
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, crm.clone(), stop.clone()));
+        let server = tokio::spawn(serve(listener, Desk { crm: crm.clone(), stop: stop.clone(), control: config.control }));
         tracing::info!(%address, "the practice CRM listens on {address}");
         Ok(Self { crm, address, stop: stop.drop_guard(), server })
     }
@@ -90,10 +90,11 @@ impl Sandbox {
 struct Desk {
     crm: Crm,
     stop: CancellationToken,
+    control: bool,
 }
 
-async fn serve(listener: TcpListener, crm: Crm, stop: CancellationToken) {
-    let desk = Desk { crm, stop: stop.clone() };
+async fn serve(listener: TcpListener, desk: Desk) {
+    let stop = desk.stop.clone();
     let service = Router::new().fallback(front).with_state(desk).into_make_service_with_connect_info::<Line>();
     let served = axum::serve(Switchboard(listener), service).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
@@ -105,7 +106,7 @@ async fn front(State(desk): State<Desk>, ConnectInfo(line): ConnectInfo<Line>, r
     let Some((call, form)) = read(request).await else {
         return sent(Answer::text(413, "text/plain", "The request body is too large or broke off."));
     };
-    if call.path == "/sandbox" || call.path.starts_with("/sandbox/") {
+    if desk.control && (call.path == "/sandbox" || call.path.starts_with("/sandbox/")) {
         return sent(control::answer(&desk.crm, &call, form));
     }
     let presence = desk.crm.enter();

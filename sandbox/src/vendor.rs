@@ -110,6 +110,24 @@ pub(crate) trait Vendor: fmt::Debug + Sync {
     /// The names of the answers `shaped` can give.
     fn shapes(&self) -> &'static [&'static str];
 
+    /// Those of `shapes` that say: later. A caller waits and asks again.
+    fn throttles(&self) -> &'static [&'static str];
+
+    /// The one of `shapes` that says that the day's calls are spent.
+    fn day(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Those of its switches that only make a caller wait.
+    fn quotas(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// People there can be merged.
+    fn merges(&self) -> bool {
+        true
+    }
+
     /// One of the vendor's own ways to say no, given on demand: a throttle, a lock, an edge's page.
     fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer>;
 

@@ -73,6 +73,10 @@ impl World {
         }
     }
 
+    pub(crate) fn account(&self) -> &str {
+        &self.account
+    }
+
     pub(crate) fn counters(&self) -> Counters {
         let landings_pending = self.landings.len() as u64;
         Counters { landings_pending, ..self.counters.clone() }

@@ -153,6 +153,39 @@ async fn an_alternate_key_upserts_and_headers_forbid_either_half() {
 }
 
 #[tokio::test]
+async fn a_deleted_row_comes_back_where_no_header_forbids_it() {
+    let caller = dataverse().await;
+    let id = contact(&caller, "Ana").await;
+    let path = format!("{CONTACTS}({id})");
+    assert_eq!(caller.send(Method::DELETE, &path, &Value::Null).await.status, 204);
+    let guarded = caller.request(Method::PATCH, &path).header("If-Match", "*").json(&json!({ "jobtitle": "Boss" }));
+    assert_eq!(code(&Reply::read(guarded).await), (404, "0x80040217"));
+    assert_eq!(caller.get(&path).await.status, 404);
+    let careless = caller.request(Method::PATCH, &path).header("Prefer", "return=representation");
+    assert_eq!(Reply::read(careless.json(&json!({ "jobtitle": "Boss" }))).await.status, 201);
+    assert_eq!(caller.get(&path).await.body["jobtitle"], "Boss");
+    let never = format!("{CONTACTS}(60c4e274-7a2d-e711-80e5-00000000ffff)");
+    assert_eq!(caller.send(Method::PATCH, &never, &json!({ "lastname": "X" })).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_list_of_values_is_compared_as_quoted_texts() {
+    let caller = dataverse().await;
+    let (ana, neil) = (contact(&caller, "Ana").await, contact(&caller, "O'Neil, [x] = (y)").await);
+    contact(&caller, "Cy").await;
+    let one_of = async |column: &str, values: &str| {
+        let filter = format!("Microsoft.Dynamics.CRM.In(PropertyName='{column}',PropertyValues=[{values}])");
+        caller.get(&format!("{CONTACTS}?$filter={filter}")).await
+    };
+    assert_eq!(names(&one_of("contactid", &format!("'{ana}','{neil}'")).await.body).len(), 2);
+    assert_eq!(names(&one_of("lastname", "'O''Neil, [x] = (y)'").await.body), ["O'Neil, [x] = (y)"]);
+    for (column, values) in [("shoe", "'a'"), ("lastname", "a"), ("lastname", "'a' 'b'"), ("lastname", "'a'")] {
+        let reply = one_of(column, values).await;
+        assert_eq!(reply.status, if values == "'a'" && column == "lastname" { 200 } else { 400 }, "{column} {values}");
+    }
+}
+
+#[tokio::test]
 async fn many_rows_are_made_all_or_none() {
     let caller = dataverse().await;
     let path = format!("{CONTACTS}/Microsoft.Dynamics.CRM.CreateMultiple");

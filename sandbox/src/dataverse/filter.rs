@@ -87,13 +87,13 @@ impl Filter {
     }
 }
 
-/// Words, brackets, and texts with their quotes.
+/// Words, signs, and texts with their quotes.
 fn tokens(text: &str) -> Result<Vec<String>, Refusal> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let end = match first {
-            '(' | ')' => 1,
+            '(' | ')' | '[' | ']' | ',' | '=' => 1,
             '\'' => {
                 let mut at = 1;
                 loop {
@@ -104,7 +104,7 @@ fn tokens(text: &str) -> Result<Vec<String>, Refusal> {
                     at = close + 1;
                 }
             }
-            _ => rest.find(|c: char| c.is_whitespace() || "()".contains(c)).unwrap_or(rest.len()),
+            _ => rest.find(|c: char| c.is_whitespace() || "()[],=".contains(c)).unwrap_or(rest.len()),
         };
         tokens.push(rest[..end].to_owned());
         rest = rest[end..].trim_start();
@@ -144,6 +144,9 @@ impl Reader<'_> {
             let inner = self.any()?;
             return if self.takes(")") { Ok(inner) } else { Err(syntax("a bracket is not closed")) };
         }
+        if self.takes("Microsoft.Dynamics.CRM.In") {
+            return self.one_of();
+        }
         let (column, operator, literal) = (self.next()?, self.next()?, self.next()?);
         if !["eq", "ne", "gt", "ge", "lt", "le"].contains(&operator.as_str()) {
             return Err(syntax(&operator));
@@ -151,6 +154,32 @@ impl Reader<'_> {
         let kind = self.schema.find(&column).map(|property| property.kind).ok_or_else(|| no_such_column(&column))?;
         let literal = if literal == "null" { None } else { Some(operand(&column, kind, &literal)?) };
         Ok(Filter::Compare { column, operator, literal })
+    }
+
+    /// `(PropertyName='column',PropertyValues=['one','two'])`: every value in quotes, whatever the column's type.
+    fn one_of(&mut self) -> Result<Filter, Refusal> {
+        self.signs(&["(", "PropertyName", "="])?;
+        let column = unquoted(&self.next()?)?;
+        let kind = self.schema.find(&column).map(|property| property.kind).ok_or_else(|| no_such_column(&column))?;
+        self.signs(&[",", "PropertyValues", "=", "["])?;
+        let mut any = Vec::new();
+        while !self.takes("]") {
+            if !any.is_empty() {
+                self.signs(&[","])?;
+            }
+            let text = unquoted(&self.next()?)?;
+            let literal = Some(scalar(kind, &text).ok_or_else(|| incompatible(&column))?);
+            any.push(Filter::Compare { column: column.clone(), operator: "eq".to_owned(), literal });
+        }
+        self.signs(&[")"])?;
+        Ok(Filter::Any(any))
+    }
+
+    fn signs(&mut self, signs: &[&str]) -> Result<(), Refusal> {
+        match signs.iter().find(|sign| !self.takes(sign)) {
+            Some(sign) => Err(syntax(&format!("{sign} is missing"))),
+            None => Ok(()),
+        }
     }
 
     fn next(&mut self) -> Result<String, Refusal> {
@@ -169,7 +198,7 @@ impl Reader<'_> {
 /// Text stands in quotes, everything else does not.
 fn operand(column: &str, kind: Kind, literal: &str) -> Result<Scalar, Refusal> {
     let is_id = column.ends_with("id") || column.ends_with("_value");
-    let quoted = literal.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).map(|text| text.replace("''", "'"));
+    let quoted = unquoted(literal).ok();
     let plain = match (kind, &quoted) {
         (Kind::Text | Kind::Phone | Kind::Email | Kind::Enumeration, Some(text)) if !is_id => text.as_str(),
         (Kind::Text, None) if is_id => literal,
@@ -177,6 +206,11 @@ fn operand(column: &str, kind: Kind, literal: &str) -> Result<Scalar, Refusal> {
         _ => return Err(incompatible(column)),
     };
     scalar(kind, plain).ok_or_else(|| incompatible(column))
+}
+
+fn unquoted(token: &str) -> Result<String, Refusal> {
+    let inner = token.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+    inner.map(|text| text.replace("''", "'")).ok_or_else(|| syntax(token))
 }
 
 pub(super) fn no_such_column(column: &str) -> Refusal {

@@ -141,6 +141,14 @@ impl Vendor for Dataverse {
         &["429 requests", "429 concurrent", "429 execution time", "403 privilege", "413 payload"]
     }
 
+    fn throttles(&self) -> &'static [&'static str] {
+        &["429 requests", "429 concurrent", "429 execution time"]
+    }
+
+    fn quotas(&self) -> &'static [&'static str] {
+        &["burst_max", "concurrent_max"]
+    }
+
     fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         Some(match shape {
             "429 requests" => quota::burst(turn),

@@ -49,7 +49,7 @@ pub(super) fn create(turn: &mut Turn<'_>, object: ObjectType, call: &Call) -> Re
     Ok(saved(turn, object, number, true, call))
 }
 
-/// By an alternate key a row is made where there is none, unless a header forbids it.
+/// A row is made where there is none, unless a header forbids it: by an alternate key, and by the id of one that was deleted.
 pub(super) fn patch(turn: &mut Turn<'_>, object: ObjectType, key: &Key, call: &Call) -> Result<Answer, Refusal> {
     let target = find(turn, object, key)?;
     let mut fields = body(call)?;
@@ -64,6 +64,15 @@ pub(super) fn patch(turn: &mut Turn<'_>, object: ObjectType, key: &Key, call: &C
             for (name, value) in pairs {
                 fields.entry(name.clone()).or_insert_with(|| json!(value));
             }
+        }
+        (None, Key::Id(id)) if call.header("if-match").is_none() => {
+            let gone = render::number(object, id).filter(|number| turn.store.table(object).find(*number).is_some());
+            let number = gone.ok_or_else(|| missing(object, key))?;
+            let changes = checked(turn, object, Some(number), fields)?;
+            let moment = turn.moment();
+            turn.store.table_mut(object).restore(number, Author::Api, moment);
+            apply(turn, object, Some(number), &changes);
+            return Ok(saved(turn, object, number, true, call));
         }
         (None, _) => return Err(missing(object, key)),
     }

@@ -142,6 +142,14 @@ impl Vendor for Hubspot {
         &["429 ten secondly", "429 secondly", "429 daily", "423 locked", "477 migrating"]
     }
 
+    fn throttles(&self) -> &'static [&'static str] {
+        &["429 ten secondly", "429 secondly", "423 locked", "477 migrating"]
+    }
+
+    fn day(&self) -> Option<&'static str> {
+        Some("429 daily")
+    }
+
     fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         let throttled = |policy: Policy| policy.answer(turn.correlation, turn.weather.retry_after_secs);
         let refused = |status, category, text| refuse::whole(&Refusal::new(status, category, text), turn.correlation);

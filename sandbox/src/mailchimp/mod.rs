@@ -153,6 +153,18 @@ impl Vendor for Mailchimp {
         &["429 connections", "429 without JSON", "403 without JSON", "403 user disabled", "503 blocked"]
     }
 
+    fn throttles(&self) -> &'static [&'static str] {
+        &["429 connections", "429 without JSON", "403 without JSON"]
+    }
+
+    fn merges(&self) -> bool {
+        false
+    }
+
+    fn quotas(&self) -> &'static [&'static str] {
+        &["connections_max"]
+    }
+
     fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         Some(match shape {
             "429 connections" => quota::connections(turn),

@@ -156,6 +156,18 @@ impl Vendor for Pipedrive {
         &["429 burst", "429 daily", "403 edge", "403 plan limit", "402 payment"]
     }
 
+    fn throttles(&self) -> &'static [&'static str] {
+        &["429 burst"]
+    }
+
+    fn day(&self) -> Option<&'static str> {
+        Some("429 daily")
+    }
+
+    fn quotas(&self) -> &'static [&'static str] {
+        &["burst_calls_max", "burst_searches_max", "daily_tokens_max"]
+    }
+
     fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         Some(match shape {
             "429 burst" => quota::burst(turn),

@@ -179,6 +179,18 @@ impl Vendor for Salesforce {
         ]
     }
 
+    fn throttles(&self) -> &'static [&'static str] {
+        &["403 concurrent", "400 row locked", "406 without body", "420 without body"]
+    }
+
+    fn day(&self) -> Option<&'static str> {
+        Some("403 daily")
+    }
+
+    fn quotas(&self) -> &'static [&'static str] {
+        &["daily_calls_max"]
+    }
+
     fn shaped(&self, _turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         let refused = |status, code, text: &str| refuse::whole(&Refusal::new(status, code, text));
         Some(match shape {

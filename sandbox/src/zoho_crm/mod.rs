@@ -175,6 +175,14 @@ impl Vendor for ZohoCrm {
         &["429 too many", "401 scope", "401 token", "400 record locked", "500 dependent service"]
     }
 
+    fn throttles(&self) -> &'static [&'static str] {
+        &["429 too many", "400 record locked", "500 dependent service"]
+    }
+
+    fn quotas(&self) -> &'static [&'static str] {
+        &["credits_max", "concurrent_max"]
+    }
+
     fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         let refused = |status, code, text: &str| refuse::whole(&Refusal::new(status, code, text));
         Some(match shape {
