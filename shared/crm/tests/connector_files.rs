@@ -176,7 +176,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "term = \"{value}\"",
         "term = \"name = '{value}'\"",
-        "look_up.query.term: {value} is a text inside other text and could change its meaning. Quote it with |soql, |odata or |coql.",
+        "look_up.query.term: {value} is a text inside other text and could change its meaning. Quote it with |soql, |odata or |coql; in an address write |segment.",
     ),
     (
         "term = \"{value}\"",
@@ -192,6 +192,12 @@ const CASES: &[(&str, &str, &str)] = &[
     ("path = \"/people/search\"", "path = \"people/search\"", "look_up.path: the path `people/search` does not begin with /."),
     ("path = \"/people/search\"", "path = \"/people?x=1\"", "look_up.path: a path holds neither a query nor encoded signs."),
     ("path = \"/people/search\"", "path = \"/people\"\nbody = { a = 1 }", "look_up: a GET has no body."),
+    (
+        "body = \"{row}\"\noutcome",
+        "body = { firm = \"/firms/{null}\", all = \"{row}\" }\noutcome",
+        "create.body.firm: there is no hole {null} here.",
+    ),
+    ("{from|rfc3339_secs}", "{from|segment}", "read.query.since: the filter segment does not fit {from}, which is a moment."),
     // Places and stamps.
     ("rows = \"/data\"\nrows_max", "rows = \"data\"\nrows_max", "read.rows: `data` is not a place in JSON."),
     ("id = \"/id\"\nmodified", "modified", "object.people: `id` is missing."),

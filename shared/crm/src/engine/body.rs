@@ -19,6 +19,8 @@ impl Body {
     /// `None` after a finding.
     pub(super) fn read(node: &Node, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
         match &node.value {
+            // TOML has no word for it.
+            Value::Text(text) if text == "{null}" => Some(Self::Constant(Json::Null)),
             Value::Text(text) => Template::parse(text, Position::Json, &node.at, scope, findings).map(Self::Text),
             Value::Integer(_) | Value::Decimal(_) | Value::Bool(_) => Some(Self::Constant(node.to_json())),
             Value::Date => node.unfit(&node.value, "a text, a number, true, false, a list or a table", "it in quotes", findings),

@@ -5,6 +5,7 @@ use md5::{Digest, Md5};
 use super::hole::{Found, Kind};
 use super::moment::{Written, Zone};
 use super::quote::Language;
+use super::request::encode;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Filter {
@@ -13,13 +14,15 @@ pub(super) enum Filter {
     Md5Lower,
     /// Joined by commas.
     Csv,
+    /// As one part of an address that stands in a value.
+    Segment,
     /// As literals of a query language, several joined by commas.
     Quote(Language),
     Moment(Written),
 }
 
 /// For messages.
-pub(super) const KNOWN: &str = "rfc3339, rfc3339_secs, millis, secs, naive(ZONE), offset(ZONE), offset_digits(ZONE), lower, md5_lower, csv, soql, odata, coql";
+pub(super) const KNOWN: &str = "rfc3339, rfc3339_secs, millis, secs, naive(ZONE), offset(ZONE), offset_digits(ZONE), lower, md5_lower, csv, segment, soql, odata, coql";
 
 impl Filter {
     pub(super) fn parse(text: &str) -> Option<Self> {
@@ -27,6 +30,7 @@ impl Filter {
             "lower" => Self::Lower,
             "md5_lower" => Self::Md5Lower,
             "csv" => Self::Csv,
+            "segment" => Self::Segment,
             "soql" => Self::Quote(Language::Soql),
             "odata" => Self::Quote(Language::Odata),
             "coql" => Self::Quote(Language::Coql),
@@ -51,7 +55,7 @@ impl Filter {
     pub(super) fn makes(self, of: Kind) -> Option<Kind> {
         match (self, of) {
             (Self::Lower, Kind::Text) => Some(Kind::Text),
-            (Self::Md5Lower, Kind::Text)
+            (Self::Md5Lower | Self::Segment, Kind::Text)
             | (Self::Csv, Kind::Names | Kind::Texts)
             | (Self::Quote(_), Kind::Text | Kind::Texts)
             | (Self::Moment(_), Kind::Moment) => Some(Kind::Safe),
@@ -69,6 +73,12 @@ impl Filter {
                 Some(_) => return Err("a value with a comma cannot stand in a list of values".to_owned()),
                 None => texts.join(","),
             },
+            (Self::Segment, Found::Text("" | "." | "..")) => return Err("a part of an address is empty".to_owned()),
+            (Self::Segment, Found::Text(text)) => {
+                let mut out = String::new();
+                encode(&mut out, text);
+                out
+            }
             (Self::Quote(language), Found::Text(text)) => language.quote(text),
             (Self::Quote(language), Found::Texts(texts)) => {
                 texts.iter().map(|text| language.quote(text)).collect::<Vec<_>>().join(",")
