@@ -1,5 +1,6 @@
 //! The connectors that are described in files, each with the dialect it is tried against and a mapping of customers that means the same for all of them.
 
+use tidemark_conformance::Subject;
 use tidemark_sandbox::{Crm, Dialect, Limits, ObjectType, Sandbox, SandboxConfig, Weather};
 
 use crate::rig::TOKEN;
@@ -28,12 +29,6 @@ pub struct Vendor {
     needed: &'static [(&'static str, &'static str)],
     /// Settings and secrets of the connection.
     connection: &'static str,
-    /// Quotas that would only make tests wait.
-    quotas: &'static [&'static str],
-    /// How the dialect says that calls come too fast, or that it is busy.
-    pub throttles: &'static [&'static str],
-    /// How it says that the day's calls are spent.
-    pub day: Option<&'static str>,
     /// A second record of the same e-mail and name is refused.
     pub refuses_doubles: bool,
     /// A refusal under 200.
@@ -59,9 +54,6 @@ pub static PIPEDRIVE: Vendor = Vendor {
     external_key: None,
     needed: &[],
     connection: "settings.company = \"acme\"\nsecret.token = { env = \"CRM_TOKEN\" }",
-    quotas: &["burst_calls_max", "burst_searches_max", "daily_tokens_max"],
-    throttles: &["429 burst"],
-    day: Some("429 daily"),
     refuses_doubles: false,
     says_no_with_200: Some(r#"{ "success": false, "data": [] }"#),
     makes: ("POST", "/api/v2/persons"),
@@ -79,9 +71,6 @@ pub static MAILCHIMP: Vendor = Vendor {
     external_key: None,
     needed: &[("status", "subscribed")],
     connection: "settings = { dc = \"us1\", list = \"a1b2c3d4e5\", new_status = \"subscribed\" }\nsecret.key = { env = \"CRM_TOKEN\" }",
-    quotas: &["connections_max"],
-    throttles: &["429 connections", "429 without JSON", "403 without JSON"],
-    day: None,
     refuses_doubles: true,
     says_no_with_200: None,
     makes: ("POST", "/members"),
@@ -99,9 +88,6 @@ pub static SALESFORCE: Vendor = Vendor {
     external_key: Some("Tidemark__c"),
     needed: &[],
     connection: "settings.domain = \"acme\"\nsecret = { client_id = { env = \"CRM_TOKEN\" }, client_secret = { env = \"CRM_TOKEN\" } }",
-    quotas: &["daily_calls_max"],
-    throttles: &["403 concurrent", "400 row locked", "406 without body", "420 without body"],
-    day: Some("403 daily"),
     refuses_doubles: true,
     says_no_with_200: None,
     makes: ("PATCH", "/composite/sobjects"),
@@ -119,9 +105,6 @@ pub static ZOHO_CRM: Vendor = Vendor {
     external_key: Some("Tidemark_Key"),
     needed: &[],
     connection: "settings.dc = \"eu\"\nsecret = { client_id = { env = \"CRM_TOKEN\" }, client_secret = { env = \"CRM_TOKEN\" }, refresh_token = { env = \"CRM_TOKEN\" } }",
-    quotas: &["credits_max", "concurrent_max", "grants_max"],
-    throttles: &["429 too many", "400 record locked", "500 dependent service"],
-    day: None,
     refuses_doubles: false,
     says_no_with_200: None,
     makes: ("POST", "/Contacts/upsert"),
@@ -139,9 +122,6 @@ pub static HUBSPOT: Vendor = Vendor {
     external_key: Some("tidemark_key"),
     needed: &[],
     connection: "secret.token = { env = \"CRM_TOKEN\" }",
-    quotas: &[],
-    throttles: &["429 ten secondly", "429 secondly", "423 locked", "477 migrating"],
-    day: Some("429 daily"),
     refuses_doubles: true,
     says_no_with_200: None,
     makes: ("POST", "/batch/upsert"),
@@ -159,10 +139,6 @@ pub static ZOHO_BOOKS: Vendor = Vendor {
     external_key: None,
     needed: &[],
     connection: "settings = { dc = \"com\", organization = \"24539219\" }\nsecret = { client_id = { env = \"CRM_TOKEN\" }, client_secret = { env = \"CRM_TOKEN\" }, refresh_token = { env = \"CRM_TOKEN\" } }",
-    // Display names may be the same here, as an organisation can allow: people in tests mostly have one name.
-    quotas: &["minute_calls_max", "daily_calls_max", "concurrent_max", "grants_max", "same_name_max"],
-    throttles: &["429 minute", "429 concurrent", "500 internal"],
-    day: Some("429 daily"),
     refuses_doubles: false,
     says_no_with_200: Some(r#"{ "code": 1000, "message": "Internal error", "contacts": [] }"#),
     makes: ("POST", "/books/v3/contacts"),
@@ -190,8 +166,12 @@ impl Vendor {
         let config =
             SandboxConfig { dialect: self.dialect, token: TOKEN.to_owned(), weather, limits, ..SandboxConfig::default() };
         let sandbox = Sandbox::start(config).await?;
-        for quota in self.quotas {
+        for quota in sandbox.crm().quotas() {
             sandbox.crm().set_quirk(quota, 1_000_000_u64)?;
+        }
+        if self.dialect == Dialect::ZohoBooks {
+            // Display names may be the same, as an organisation can allow: people in tests mostly have one name.
+            sandbox.crm().set_quirk("same_name_max", 1_000_000_u64)?;
         }
         if let Some(key) = self.external_key {
             sandbox.crm().add_property(PEOPLE, key, "text", true)?;
@@ -230,6 +210,26 @@ deletes = {{ inbound = "delete", outbound = "archive" }}
 "{phone}" = {{ column = "phone", owner = "hold" }}
 "#
         )
+    }
+
+    /// What the cases that every connector has to hold are about.
+    pub fn subject(&self) -> Subject {
+        let owned = |property: Property| property.mapped.to_owned();
+        Subject {
+            object: self.object.to_owned(),
+            email: owned(self.email),
+            name: owned(self.name),
+            phone: owned(self.phone),
+            external_key: self.external_key.map(str::to_owned),
+            with: Vec::new(),
+            domain: "acme.test".to_owned(),
+            account: None,
+            environment: "sandbox".to_owned(),
+            kept: Some([self.email, self.name, self.phone].map(|property| property.kept.to_owned())),
+            refuses_doubles: Some(self.refuses_doubles),
+            says_no_with_200: self.says_no_with_200.map(str::to_owned),
+            secrets: vec![TOKEN.to_owned()],
+        }
     }
 
     /// Somebody at the CRM takes a person away, so that it says who is gone when it is asked.

@@ -20,13 +20,14 @@ const fn layer(package: &'static str, uses: &'static [&'static str], tests_use: 
 }
 
 /// The plan of ARCHITECTURE.md. The root package and the end-to-end tests stand above it and may use everything.
-const LAYERS: [Layer; 10] = [
+const LAYERS: [Layer; 11] = [
     layer("tidemark-core", &[], &[]),
     layer("tidemark-migrations", &[], &[]),
     layer("tidemark-sandbox", &[], &[]),
     layer("tidemark-boot", &["core"], &[]),
     layer("tidemark-queue", &["core"], &[]),
     layer("tidemark-crm", &["core"], &[]),
+    layer("tidemark-conformance", &["core", "crm"], &[]),
     layer("tidemark-store", &["core", "migrations"], &[]),
     layer("tidemark-worker", &["core", "store", "queue", "crm"], &["migrations", "sandbox"]),
     layer("tidemark-scheduler", &["core", "store", "queue"], &["migrations", "sandbox"]),

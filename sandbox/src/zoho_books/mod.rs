@@ -187,6 +187,18 @@ impl Vendor for ZohoBooks {
         &["429 minute", "429 daily", "429 concurrent", "401 token", "500 internal", "200 refused"]
     }
 
+    fn throttles(&self) -> &'static [&'static str] {
+        &["429 minute", "429 concurrent", "500 internal"]
+    }
+
+    fn day(&self) -> Option<&'static str> {
+        Some("429 daily")
+    }
+
+    fn quotas(&self) -> &'static [&'static str] {
+        &["minute_calls_max", "daily_calls_max", "concurrent_max", "grants_max"]
+    }
+
     fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         let internal = |status| refuse::whole(&Refusal::new(status, refuse::INTERNAL, "Internal error"));
         Some(match shape {

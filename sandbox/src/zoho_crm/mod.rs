@@ -180,7 +180,7 @@ impl Vendor for ZohoCrm {
     }
 
     fn quotas(&self) -> &'static [&'static str] {
-        &["credits_max", "concurrent_max"]
+        &["credits_max", "concurrent_max", "grants_max"]
     }
 
     fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer> {

@@ -1,6 +1,8 @@
 //! Connector files that load and are wrong: each with the case that has to catch it. A suite that passes them proves nothing.
 
-use super::{Change, case};
+use tidemark_conformance::case_named;
+
+use super::{Change, run};
 use crate::vendor::{MAILCHIMP, PIPEDRIVE, SALESFORCE, Vendor, ZOHO_BOOKS, ZOHO_CRM};
 
 /// A file with a mistake in it.
@@ -182,8 +184,8 @@ impl Wrong {
     /// What caught it; `Err` when nothing did.
     pub async fn is_caught(&self) -> Result<String, String> {
         let said = |what: &str| format!("{}, {}: {what}", self.vendor.connector, self.mistake);
-        let case = case(self.caught_by).map_err(|error| said(&error.to_string()))?;
-        match case.run(self.vendor, self.changes).await {
+        let case = case_named(self.caught_by).map_err(|error| said(&error.to_string()))?;
+        match run(case, self.vendor, self.changes).await {
             Ok(verdict) => Err(said(&format!("`{}` says {verdict:?}", self.caught_by))),
             // A file that is refused when it is loaded proves nothing about the case.
             Err(error) if error.to_string() == super::UNUSABLE => Err(said(&format!("{error:?}"))),

@@ -159,7 +159,7 @@ on_both_databases! {
 
     async fn a_throttle_in_any_shape_is_waited_out_and_pauses_nothing(kind) {
         with_each(kind, &Setup::default(), async |shop| {
-            for shape in shop.vendor.throttles {
+            for shape in shop.rig.crm.crm().throttles() {
                 let (name, shape) = (shape.replace(' ', "-").to_lowercase(), Some((*shape).to_owned()));
                 let email = format!("{name}@acme.test");
                 shop.vendor.add(&shop.rig.crm.crm(), &email, "Ana")?;

@@ -4,9 +4,10 @@
 use eyre::{OptionExt, ensure};
 use serde::Deserialize;
 use serde_json::Value as Json;
+use tidemark_conformance::Bench;
 use tidemark_core::failure::Class;
-use tidemark_sandbox::ForcedAnswer;
-use tidemark_tests::conformance::Bench;
+use tidemark_sandbox::{ForcedAnswer, Sandbox};
+use tidemark_tests::conformance::open;
 use tidemark_tests::vendor::EVERY;
 
 const WINDOW: (i64, i64) = (0, 4_102_444_800_000);
@@ -30,9 +31,9 @@ fn fixtures() -> eyre::Result<Vec<Fixture>> {
     Ok(serde_json::from_str(include_str!("../../fixtures/answers.json"))?)
 }
 
-async fn class(bench: &Bench, forced: ForcedAnswer) -> eyre::Result<Class> {
+async fn class((sandbox, bench): (&Sandbox, &Bench), forced: ForcedAnswer) -> eyre::Result<Class> {
     bench.page(WINDOW, 10, None).await?;
-    bench.hand().force_next(forced);
+    sandbox.crm().force_next(forced);
     let failure = bench.page(WINDOW, 10, None).await.err().ok_or_eyre("it was taken for a page")?;
     bench.page(WINDOW, 10, None).await?;
     Ok(failure.class)
@@ -63,9 +64,9 @@ fn covers(said: &Json, vendors: &Json, at: &str) -> eyre::Result<()> {
 async fn connectors_understand_what_vendors_say() -> eyre::Result<()> {
     for fixture in fixtures()? {
         let vendor = EVERY.into_iter().find(|vendor| vendor.connector == fixture.vendor).ok_or_eyre("no such vendor")?;
-        let bench = Bench::open(vendor, &[]).await?;
+        let (sandbox, bench) = open(vendor, &[], "fixture").await?;
         let answer = ForcedAnswer { status: fixture.status, body: fixture.body.clone(), ..ForcedAnswer::default() };
-        let understood = format!("{:?}", class(&bench, answer).await?);
+        let understood = format!("{:?}", class((&sandbox, &bench), answer).await?);
         ensure!(understood == fixture.class, "{} ({}) is {understood}", fixture.body, fixture.source);
     }
     Ok(())
@@ -75,9 +76,9 @@ async fn connectors_understand_what_vendors_say() -> eyre::Result<()> {
 async fn the_practice_crm_says_what_vendors_say() -> eyre::Result<()> {
     for fixture in fixtures()? {
         let vendor = EVERY.into_iter().find(|vendor| vendor.connector == fixture.vendor).ok_or_eyre("no such vendor")?;
-        let bench = Bench::open(vendor, &[]).await?;
-        bench.hand().force_next(ForcedAnswer { shape: Some(fixture.shape.clone()), ..ForcedAnswer::default() });
-        let answer = reqwest::get(format!("{}{}", bench.sandbox.base_url(), vendor.lists)).await?;
+        let (sandbox, _) = open(vendor, &[], "fixture").await?;
+        sandbox.crm().force_next(ForcedAnswer { shape: Some(fixture.shape.clone()), ..ForcedAnswer::default() });
+        let answer = reqwest::get(format!("{}{}", sandbox.base_url(), vendor.lists)).await?;
         ensure!(answer.status() == fixture.status, "{} is {}", fixture.shape, answer.status());
         let said: Json = answer.json().await?;
         covers(&said, &fixture.body, "").map_err(|error| eyre::eyre!("{} of {}: {error}", fixture.shape, fixture.vendor))?;

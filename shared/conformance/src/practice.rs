@@ -1,0 +1,153 @@
+//! A practice CRM's control API: its clock, its faults, its truth. Knows nothing of connectors.
+
+use std::time::Duration;
+
+use eyre::{WrapErr, ensure, eyre};
+use reqwest::{Client, Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// The control API of one practice CRM.
+#[derive(Debug, Clone)]
+pub struct Practice {
+    client: Client,
+    base: String,
+    pub about: About,
+    /// The kind of record the cases are about, as the control API names it.
+    object: String,
+    /// The weather and the quotas that stood before.
+    weather: Value,
+    quotas: Map<String, Value>,
+}
+
+/// What a practice CRM says of itself.
+#[derive(Debug, Clone, Deserialize)]
+pub struct About {
+    program: String,
+    pub dialect: String,
+    pub account: String,
+    objects: Vec<String>,
+    pub throttles: Vec<String>,
+    pub day: Option<String>,
+    quotas: Vec<String>,
+    pub merges: bool,
+}
+
+/// One record as it truly is.
+#[derive(Debug, Deserialize)]
+pub struct Truth {
+    pub id: String,
+    properties: Map<String, Value>,
+    archived: bool,
+}
+
+const PROGRAM: &str = "tidemark sandbox";
+
+impl Practice {
+    /// Of the server at that address; `None` where it is no practice CRM. `object` is the connector's name for the records.
+    pub async fn find(base: &str, object: &str) -> eyre::Result<Option<Self>> {
+        let client = Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(Duration::from_secs(60)).build()?;
+        let base = base.trim_end_matches('/').to_owned();
+        // A server that is no practice CRM may answer anything, or nothing: the connector will tell what is wrong with it.
+        let Ok(answer) = client.get(format!("{base}/sandbox/about")).send().await else { return Ok(None) };
+        let Ok(about) = answer.json::<About>().await else { return Ok(None) };
+        if about.program != PROGRAM {
+            return Ok(None);
+        }
+        let named = about.objects.iter().find(|known| *known == object).or_else(|| about.objects.first());
+        let object = named.cloned().ok_or_else(|| eyre!("the practice CRM keeps no records"))?;
+        let mut practice = Self { client, base, about, object, weather: Value::Null, quotas: Map::new() };
+        practice.weather = practice.ask(Method::GET, "weather", None).await?;
+        let quirks = practice.ask(Method::GET, "quirks", None).await?;
+        let quotas = quirks.as_array().into_iter().flatten().filter_map(|quirk| Some((quirk["name"].as_str()?, &quirk["value"])));
+        practice.quotas = quotas
+            .filter(|(name, _)| practice.about.quotas.iter().any(|quota| quota == name))
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .collect();
+        Ok(Some(practice))
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> eyre::Result<Value> {
+        let mut request = self.client.request(method, format!("{}/sandbox/{path}", self.base));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.wrap_err("the practice CRM's control API does not answer")?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "the practice CRM's control API says {status}: {text}");
+        Ok(if status == StatusCode::NO_CONTENT { Value::Null } else { serde_json::from_str(&text)? })
+    }
+
+    /// Nothing late, nothing lost, no quota that anybody meets.
+    pub async fn calm(&self) -> eyre::Result<()> {
+        let lifted: Map<String, Value> = self.quotas.keys().map(|name| (name.clone(), json!(1_000_000))).collect();
+        self.ask(Method::PUT, "quirks", Some(lifted.into())).await?;
+        self.weather(json!({ "preset": "calm", "index_lag_ms": [0, 0] })).await
+    }
+
+    /// Some of the weather.
+    pub async fn weather(&self, change: Value) -> eyre::Result<()> {
+        self.ask(Method::PUT, "weather", Some(change)).await.map(drop)
+    }
+
+    /// As it was before.
+    pub async fn restore(&self) -> eyre::Result<()> {
+        self.ask(Method::PUT, "quirks", Some(self.quotas.clone().into())).await?;
+        self.weather(self.weather.clone()).await
+    }
+
+    /// What the next call gets in place of an answer.
+    pub async fn next(&self, forced: Value) -> eyre::Result<()> {
+        self.ask(Method::POST, "next", Some(forced)).await.map(drop)
+    }
+
+    /// The token that is accepted from now on; the one before.
+    pub async fn token(&self, token: Option<&str>) -> eyre::Result<Option<String>> {
+        let answer = self.ask(Method::POST, "token", Some(json!({ "token": token }))).await?;
+        Ok(answer["before"].as_str().map(str::to_owned))
+    }
+
+    pub async fn expire_access_tokens(&self) -> eyre::Result<()> {
+        self.ask(Method::POST, "token/expire", None).await.map(drop)
+    }
+
+    async fn all(&self) -> eyre::Result<Vec<Truth>> {
+        Ok(serde_json::from_value(self.ask(Method::GET, &format!("records/{}", self.object), None).await?)?)
+    }
+
+    /// Records that live and hold this text somewhere.
+    pub async fn living(&self, text: &str) -> eyre::Result<Vec<Truth>> {
+        let holds = |value: &Value| value.as_str().is_some_and(|value| value.contains(text));
+        // An archived member of a Mailchimp audience is a status, not a death.
+        let lives =
+            |record: &Truth| !record.archived && record.properties.get("status").is_none_or(|status| status != "archived");
+        let all = self.all().await?.into_iter();
+        Ok(all.filter(|record| lives(record) && record.properties.values().any(holds)).collect())
+    }
+
+    /// What it keeps of these properties; the empty text where it keeps nothing.
+    pub async fn kept(&self, id: &str, names: &[String; 3]) -> eyre::Result<[String; 3]> {
+        let all = self.all().await?;
+        let record = all.iter().find(|record| record.id == id).ok_or_else(|| eyre!("there is no record {id}"))?;
+        let kept = |name: &String| record.properties.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Ok(names.each_ref().map(kept))
+    }
+
+    /// The stamp of a record's present version.
+    pub async fn stamp(&self, id: &str) -> eyre::Result<i64> {
+        let versions = self.ask(Method::GET, &format!("versions/{}/{id}", self.object), None).await?;
+        let last = versions.as_array().and_then(|versions| versions.last()).and_then(|version| version["stamp_ms"].as_i64());
+        last.ok_or_else(|| eyre!("record {id} has no version"))
+    }
+
+    /// Somebody at the CRM deletes it.
+    pub async fn delete(&self, id: &str) -> eyre::Result<()> {
+        self.ask(Method::DELETE, &format!("records/{}/{id}", self.object), None).await.map(drop)
+    }
+
+    /// Somebody at the CRM merges one record into another.
+    pub async fn merge(&self, winner: &str, loser: &str) -> eyre::Result<()> {
+        let merge = json!({ "object": self.object, "winner": winner, "loser": loser });
+        self.ask(Method::POST, "merge", Some(merge)).await.map(drop)
+    }
+}
