@@ -111,6 +111,23 @@ pub static ZOHO_CRM: Vendor = Vendor {
     lists: "/crm/v8/Contacts",
 };
 
+pub static DATAVERSE: Vendor = Vendor {
+    connector: "dataverse",
+    file: include_str!("../../connectors/dataverse.toml"),
+    dialect: Dialect::Dataverse,
+    object: "contacts",
+    email: same("emailaddress1"),
+    name: same("lastname"),
+    phone: same("telephone1"),
+    external_key: Some("tidemark_key"),
+    needed: &[],
+    connection: "settings = { domain = \"acme.crm4\", tenant = \"acme\" }\nsecret = { client_id = { env = \"CRM_TOKEN\" }, client_secret = { env = \"CRM_TOKEN\" } }",
+    refuses_doubles: true,
+    says_no_with_200: None,
+    makes: ("PATCH", "/contacts"),
+    lists: "/contacts",
+};
+
 pub static HUBSPOT: Vendor = Vendor {
     connector: "hubspot",
     file: include_str!("../../connectors/hubspot.toml"),
@@ -146,10 +163,10 @@ pub static ZOHO_BOOKS: Vendor = Vendor {
 };
 
 /// Every connector that keeps records.
-pub static EVERY: [&Vendor; 6] = [&HUBSPOT, &MAILCHIMP, &PIPEDRIVE, &SALESFORCE, &ZOHO_BOOKS, &ZOHO_CRM];
+pub static EVERY: [&Vendor; 7] = [&DATAVERSE, &HUBSPOT, &MAILCHIMP, &PIPEDRIVE, &SALESFORCE, &ZOHO_BOOKS, &ZOHO_CRM];
 
 /// Those that are described in files alone.
-pub static DESCRIBED: [&Vendor; 5] = [&PIPEDRIVE, &MAILCHIMP, &SALESFORCE, &ZOHO_BOOKS, &ZOHO_CRM];
+pub static DESCRIBED: [&Vendor; 6] = [&DATAVERSE, &PIPEDRIVE, &MAILCHIMP, &SALESFORCE, &ZOHO_BOOKS, &ZOHO_CRM];
 
 /// Every kind of record that is mapped is the dialect's people.
 pub const PEOPLE: ObjectType = ObjectType::Contacts;

@@ -96,6 +96,7 @@ pub(crate) fn class(word: &str) -> &str {
 /// The CRM behind a connector, as its vendor writes it.
 pub(crate) fn vendor(connector: &str) -> &str {
     match connector {
+        "dataverse" => "Dataverse",
         "hubspot" => "HubSpot",
         "ifttt" => "IFTTT",
         "mailchimp" => "Mailchimp",

@@ -14,8 +14,8 @@ use crate::http::ClientError;
 use crate::{Crm, hooks, hubspot};
 
 /// Every connector of this build.
-pub const CONNECTORS: [&str; 8] =
-    [hubspot::NAME, "mailchimp", "pipedrive", "salesforce", "zoho-books", "zoho-crm", ZAPIER, IFTTT];
+pub const CONNECTORS: [&str; 9] =
+    ["dataverse", hubspot::NAME, "mailchimp", "pipedrive", "salesforce", "zoho-books", "zoho-crm", ZAPIER, IFTTT];
 
 /// Why a connection cannot be spoken to; all of it is configuration.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,8 @@ pub enum ConnectError {
 }
 
 /// The files that the engine speaks by.
-pub(crate) const FILES: [(&str, &str, &str); 5] = [
+pub(crate) const FILES: [(&str, &str, &str); 6] = [
+    ("dataverse", "connectors/dataverse.toml", include_str!("../../../connectors/dataverse.toml")),
     ("mailchimp", "connectors/mailchimp.toml", include_str!("../../../connectors/mailchimp.toml")),
     ("pipedrive", "connectors/pipedrive.toml", include_str!("../../../connectors/pipedrive.toml")),
     ("salesforce", "connectors/salesforce.toml", include_str!("../../../connectors/salesforce.toml")),

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use tidemark_crm::engine::Connector;
 
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 6] = [
+    ("dataverse", include_str!("../../../connectors/dataverse.toml")),
     ("pipedrive", include_str!("../../../connectors/pipedrive.toml")),
     ("mailchimp", include_str!("../../../connectors/mailchimp.toml")),
     ("salesforce", include_str!("../../../connectors/salesforce.toml")),

@@ -161,7 +161,7 @@ fn an_unknown_connector_is_refused_with_the_known_ones() {
     assert!(
         text.contains("connections.main.connector")
             && text.contains("hubspott")
-            && text.contains("known are: hubspot, mailchimp, pipedrive, salesforce"),
+            && text.contains("known are: dataverse, hubspot, mailchimp, pipedrive, salesforce"),
         "{text}"
     );
 }

@@ -3,7 +3,7 @@
 use tidemark_conformance::case_named;
 
 use super::{Change, run};
-use crate::vendor::{MAILCHIMP, PIPEDRIVE, SALESFORCE, Vendor, ZOHO_BOOKS, ZOHO_CRM};
+use crate::vendor::{DATAVERSE, MAILCHIMP, PIPEDRIVE, SALESFORCE, Vendor, ZOHO_BOOKS, ZOHO_CRM};
 
 /// A file with a mistake in it.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ const fn wrong(vendor: &'static Vendor, mistake: &'static str, caught_by: &'stat
     Wrong { vendor, mistake, changes, caught_by }
 }
 
-pub static FILES: [Wrong; 42] = [
+pub static FILES: [Wrong; 48] = [
     wrong(&PIPEDRIVE, "an upper bound that is open, declared closed", "windows", &[("upper = \"open\"", "upper = \"closed\"")]),
     wrong(
         &PIPEDRIVE,
@@ -178,6 +178,22 @@ pub static FILES: [Wrong; 42] = [
         "upsert",
         &[("duplicate_check_fields = [\"{property}\"]", "duplicate_check_fields = [\"Email\"]")],
     ),
+    wrong(&DATAVERSE, "an update that makes what was deleted", "gone", &[(", If-Match = \"*\"", "")]),
+    wrong(
+        &DATAVERSE,
+        "an answer that leaves the row out",
+        "values",
+        &[("Prefer = \"return=representation\"", "Accept = \"*/*\"")],
+    ),
+    wrong(
+        &DATAVERSE,
+        "rules for duplicates that nobody asks for",
+        "doubles",
+        &[("SuppressDuplicateDetection\" = \"false\"", "SuppressDuplicateDetection\" = \"true\"")],
+    ),
+    wrong(&DATAVERSE, "the next link looked for elsewhere", "ties", &[("/@odata.nextLink", "/nextLink")]),
+    wrong(&DATAVERSE, "the latest first", "edits", &[("modifiedon asc", "modifiedon desc")]),
+    wrong(&DATAVERSE, "who was merged away counts as living", "merged", &[("at = \"/merged\"", "at = \"/statecode\"")]),
 ];
 
 impl Wrong {

@@ -41,7 +41,7 @@ async fn a_connector_of_ones_own_is_checked_listed_and_connected_to() -> eyre::R
     let names: Vec<&str> = listed["connectors"].as_array().into_iter().flatten().filter_map(|one| one["name"].as_str()).collect();
     assert_eq!(
         names,
-        ["acme-crm", "hubspot", "ifttt", "mailchimp", "pipedrive", "salesforce", "zapier", "zoho-books", "zoho-crm"]
+        ["acme-crm", "dataverse", "hubspot", "ifttt", "mailchimp", "pipedrive", "salesforce", "zapier", "zoho-books", "zoho-crm"]
     );
     assert_eq!(listed["connectors"][0]["objects"]["persons"]["traits"]["page_rows_max"], 500);
     tidemark(&here, &["check", "--offline"]).await?.good()?;
