@@ -1,5 +1,6 @@
 //! What can be said on the command line. Help texts are for strangers.
 
+mod connector;
 mod help;
 
 use std::net::SocketAddr;
@@ -8,6 +9,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tidemark_sandbox::Dialect;
+
+pub(crate) use connector::{ConnectorAct, TestArgs, TrialArgs};
 
 /// Keeps an order system's database and its CRMs in agreement, above all CRMs that send no webhooks.
 ///
@@ -47,7 +50,7 @@ pub(crate) enum Verb {
     /// Run the practice CRM: a vendor's dialect over HTTP, with a page to edit records, set the weather and switch quirks.
     #[command(after_help = help::SANDBOX)]
     Sandbox(SandboxArgs),
-    /// List the connectors and what each can do, or check a file of one's own.
+    /// List the connectors and what each can do; begin a file of one's own, check it, and try it in front of a CRM.
     #[command(after_help = help::CONNECTOR)]
     Connector {
         #[command(subcommand)]
@@ -373,22 +376,4 @@ pub(crate) struct SandboxArgs {
     /// Seed of the weather's dice.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConnectorAct {
-    /// List the connectors of this program, and with --folder those of a folder of one's own.
-    List {
-        /// A folder whose every *.toml describes a connector.
-        #[arg(long, value_name = "DIR")]
-        folder: Option<PathBuf>,
-        /// Print JSON for programs: with what each object declares.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Check one connector file, and say what it comes to.
-    Check {
-        /// The file, named after the connector: acme-crm.toml.
-        file: PathBuf,
-    },
 }

@@ -4,7 +4,8 @@ pub(super) const EXITS: &str = "Exit codes, of every command:
   0    it did what was asked; for what runs until told to stop: it was told, and stopped in order
   1    it could not: the message names the thing, the place and the remedy
   2    `agree` and `demo --once`: the sides differ; `check`: something will fail; `match`: something waits for a person;
-       `capture`: something is wrong with a trigger; `erase`: the record is not gone yet
+       `capture`: something is wrong with a trigger; `erase`: the record is not gone yet;
+       `connector test`: a case fails; `connector probe`: the file declares otherwise
   130  ended at once, by a second Ctrl-C or SIGTERM";
 
 pub(super) const UP: &str = "Needs: the database, the queue, and tables made by `tidemark migrate`. With queue.url = \"embedded\" no other process may use the same queue.
@@ -55,10 +56,56 @@ source; connectors.folder of the configuration names the folder it lies in.
 Exit codes:
   0  they were listed, or the file can be used
   1  a file cannot be used: every mistake is named with its line and what to write
+  2  `connector test`: a case fails, or was not seen; `connector probe`: something differs
 
 Examples:
   tidemark connector list
+  tidemark connector new acme-crm --out connectors/acme-crm.toml
   tidemark connector check connectors/acme-crm.toml";
+
+pub(super) const CONNECTOR_NEW: &str = "What is left to be written begins with FILL-; `tidemark connector check` lists it with its lines. A whole example stands in docs/connectors.md.
+
+Exit codes:
+  0  the file was written, or printed
+  1  the name cannot be one, or the file is there already
+
+Examples:
+  tidemark connector new acme-crm
+  tidemark connector new acme-crm --out connectors/acme-crm.toml";
+
+pub(super) const CONNECTOR_TEST: &str =
+    "Needs: the file, a server that speaks as it describes, and credentials. No database; a configuration only with --connection.
+Test records are made through the connector itself, each marked `tidemark-` and a number, and archived again; what could not be archived is listed at the end.
+Nobody else's records are changed. Use a sandbox account: its owners may see the test records, and automations may run on them.
+What no account can be brought to show on demand (a throttle, a lost answer, a merge) needs a practice CRM, whose clock, weather and quotas are set for the time of
+the test and put back.
+
+Outcomes: holds; fails, with the reason and the line of the file at fault where it is known; not declared; needs the practice CRM; not seen: the CRM gave no occasion.
+
+Exit codes:
+  0  every case holds that was tried; those not declared or that need a practice CRM do not count
+  1  nothing was tried: the file, the credentials, the account or --yes-write
+  2  a case fails, or was not seen
+
+Examples:
+  tidemark sandbox --dialect pipedrive --listen 127.0.0.1:9100
+  CRM_TOKEN=pat-na1-sandbox tidemark connector test acme-crm.toml --against http://127.0.0.1:9100 \\
+    --secret token=CRM_TOKEN --email email --name name --phone phone --yes-write";
+
+pub(super) const CONNECTOR_PROBE: &str = "Needs: what `tidemark connector test` needs. Six test records are made, two of them changed, all archived again.
+Found are the smallest step of the stamps, whether either bound of a window takes the stamp it equals, the order of pages, and how late a save shows.
+A quiet test account shows less lag than a busy day has: declare more than was found.
+
+Comparisons: agrees; harsher: what is declared costs calls and loses nothing; differs: what is declared loses records.
+
+Exit codes:
+  0  nothing differs
+  1  nothing was found: the file, the credentials, the account or --yes-write
+  2  something differs
+
+Example:
+  CRM_TOKEN=... tidemark connector probe acme-crm.toml --against https://api.acme.test --secret token=CRM_TOKEN \\
+    --email email --name name --phone phone --yes-write";
 
 pub(super) const CAPTURE: &str = "Needs: the database, with tables made by `tidemark migrate`. --plan and --verify change nothing and may run beside a service.
 Capture is the triggers that note which rows the order system changed. Where they are missing every row is compared instead, each

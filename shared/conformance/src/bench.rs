@@ -202,7 +202,7 @@ impl Bench {
         let (wanted, values) = (self.wanted(), [email.to_owned()]);
         let request = self.looking(&wanted, &values);
         let bucket = if request.unique { Bucket::General } else { self.crm.search_bucket() };
-        Ok(self.asked(bucket, || self.crm.look_up(&request)).await.wrap_err(LOOKING)?)
+        self.asked(bucket, || self.crm.look_up(&request)).await.wrap_err(LOOKING)
     }
 
     /// By its e-mail, once the CRM's index shows it.
@@ -276,7 +276,7 @@ impl Bench {
     }
 
     pub(crate) async fn change(&self, id: &RemoteId, texts: [Option<&str>; 3]) -> eyre::Result<Written> {
-        Ok(self.write_one(WriteKind::Update, self.item(Some(id), None, texts)).await.wrap_err(CHANGING)?)
+        self.write_one(WriteKind::Update, self.item(Some(id), None, texts)).await.wrap_err(CHANGING)
     }
 
     pub(crate) async fn archive(&self, id: &RemoteId) -> eyre::Result<()> {

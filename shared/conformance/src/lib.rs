@@ -7,6 +7,7 @@ mod asking;
 mod bench;
 mod pace;
 mod practice;
+pub mod probe;
 mod refusing;
 mod subject;
 mod telling;

@@ -11,7 +11,7 @@ use tidemark_core::source::SourceTraits;
 use tidemark_core::spec::ConnectionSpec;
 
 use crate::connect::{ConnectError, FILES, connect};
-use crate::engine::{Connector, Engine, LoadError};
+use crate::engine::{Connector, Engine, LoadError, Said, said};
 use crate::{Crm, hooks, hubspot};
 
 /// What can be connected to.
@@ -82,8 +82,8 @@ impl Catalog {
             if path.extension().is_none_or(|ending| ending != "toml") {
                 continue;
             }
-            match load(&path) {
-                Ok((name, connector)) => {
+            match open(&path) {
+                Ok(Own { name, connector, .. }) => {
                     own.insert(name, (path.display().to_string(), connector));
                 }
                 Err(error) => wrong.push(error),
@@ -116,17 +116,58 @@ impl Catalog {
 
 /// Reads one file and says what it comes to.
 pub fn check(path: &Path) -> Result<Entry, CatalogError> {
-    load(path).map(|(_, connector)| connector.entry(Some(path.display().to_string())))
+    open(path).map(|own| own.connector.entry(Some(path.display().to_string())))
 }
 
-fn load(path: &Path) -> Result<(String, Connector), CatalogError> {
-    let file = path.display().to_string();
-    let plain = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || matches!(one, '-' | '_');
-    let name = path.file_stem().and_then(|name| name.to_str()).filter(|name| !name.is_empty() && name.chars().all(plain));
-    let Some(name) = name else { return Err(CatalogError::Name { file }) };
-    if name == hubspot::NAME || hooks::is_hook(name) {
-        return Err(CatalogError::Taken { file, name: name.to_owned() });
+/// One file of one's own.
+#[derive(Debug)]
+pub struct Own {
+    pub name: String,
+    pub text: String,
+    pub connector: Connector,
+}
+
+impl Own {
+    pub fn entry(&self) -> Entry {
+        self.connector.entry(None)
     }
+
+    /// What the file says of an object, or of all that it does not list; from its root on where the place begins with a slash.
+    pub fn said(&self, object: &str, place: &str) -> Option<Said> {
+        if let Some(place) = place.strip_prefix('/') {
+            return said(&self.text, &[place]);
+        }
+        let below: Vec<&str> = place.split('.').collect();
+        let of_object = said(&self.text, &[&["object", object], below.as_slice()].concat());
+        of_object.or_else(|| said(&self.text, &[&["object_default"], below.as_slice()].concat()))
+    }
+}
+
+/// Reads one file.
+pub fn open(path: &Path) -> Result<Own, CatalogError> {
+    let file = path.display().to_string();
+    let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+    named(name, &file)?;
     let text = std::fs::read_to_string(path).map_err(|source| CatalogError::Unreadable { place: file.clone(), source })?;
-    Ok((name.to_owned(), Connector::load(name, &file, &text)?))
+    let connector = Connector::load(name, &file, &text)?;
+    Ok(Own { name: name.to_owned(), text, connector })
+}
+
+/// A file for a connector of that name, with blanks where only its author knows what to write.
+pub fn scaffold(name: &str) -> Result<String, CatalogError> {
+    named(name, &format!("{name}.toml"))?;
+    Ok(SCAFFOLD.replace("NAME", name))
+}
+
+const SCAFFOLD: &str = include_str!("scaffold.toml");
+
+fn named(name: &str, file: &str) -> Result<(), CatalogError> {
+    let plain = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || matches!(one, '-' | '_');
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(CatalogError::Name { file: file.to_owned() });
+    }
+    if name == hubspot::NAME || hooks::is_hook(name) {
+        return Err(CatalogError::Taken { file: file.to_owned(), name: name.to_owned() });
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidemark_core::spec::{BudgetSpec, ConnectionSpec};
-use tidemark_crm::catalog::{Catalog, check};
+use tidemark_crm::catalog::{Catalog, CatalogError, check, open, scaffold};
 use tidemark_crm::{CONNECTORS, ConnectError};
 
 const PIPEDRIVE: &str = include_str!("../../../connectors/pipedrive.toml");
@@ -97,4 +97,27 @@ fn all_that_is_wrong_in_a_folder_is_said_at_once_with_file_and_line() {
     assert!(check(&folder.path().join("broken.toml")).unwrap_err().to_string().contains("shut"));
     let missing = Catalog::with_folder(Path::new("no-such-folder")).unwrap_err().to_string();
     assert!(missing.contains("no-such-folder") && missing.contains("rights"), "{missing}");
+}
+
+#[test]
+fn a_file_is_begun_only_for_a_name_that_can_be_one_and_is_of_no_use_before_it_is_filled() {
+    let text = scaffold("acme-crm").unwrap();
+    assert!(text.contains("name = \"acme-crm\"") && !text.contains("NAME"), "{text}");
+    let folder = folder(&[("acme-crm.toml", text.as_str())]);
+    let told = check(&folder.path().join("acme-crm.toml")).unwrap_err().to_string();
+    assert!(told.lines().count() > 20 && told.lines().all(|line| line.contains("is not filled in")), "{told}");
+    assert!(matches!(scaffold("hubspot"), Err(CatalogError::Taken { .. })));
+    assert!(matches!(scaffold("Acme CRM"), Err(CatalogError::Name { .. })));
+}
+
+#[test]
+fn what_a_file_says_is_found_with_its_line_for_the_object_for_all_objects_and_from_the_root_on() {
+    let folder = folder(&[("acme-crm.toml", &named("acme-crm"))]);
+    let own = open(&folder.path().join("acme-crm.toml")).unwrap();
+    let line = |part: &str| own.text.lines().position(|line| line.contains(part)).unwrap() + 1;
+    let lower = own.said("persons", "read.lower").unwrap();
+    assert_eq!((lower.line, lower.text.as_deref()), (line("lower = "), Some("closed")));
+    assert_eq!(lower.place, "object.persons.read.lower");
+    assert_eq!(own.said("persons", "/timing").unwrap().line, line("[timing]"));
+    assert!(own.said("persons", "upsert").is_none() && own.said("people", "read").is_none());
 }

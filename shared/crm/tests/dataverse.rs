@@ -9,9 +9,9 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use server::{Desk, Say, say, spec};
-use tidemark_core::failure::Class;
+use tidemark_core::failure::{Class, Failure};
 use tidemark_core::record::RemoteId;
-use tidemark_core::source::Next;
+use tidemark_core::source::{Next, Page, Position};
 use tidemark_core::spec::ConnectionSpec;
 use tidemark_crm::{Catalog, Crm, Need, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind};
 
@@ -47,6 +47,12 @@ fn item(fields: &[(&str, Option<&str>)], id: Option<&str>, key: Option<&str>) ->
     WriteItem { trace: "t".to_owned(), id: id.map(RemoteId::new), key: key.map(str::to_owned), fields }
 }
 
+async fn page(crm: &Arc<dyn Crm>, position: Option<&Position>) -> Result<Page, Failure> {
+    let (object, properties, external_key) = ("contacts", &[Some("lastname".to_owned())], None);
+    let (from, until) = (NOON, NOON + 60_000);
+    crm.read_page(&PageRequest { object, properties, external_key, from, until, position, rows_max: 1 }).await.result
+}
+
 #[tokio::test]
 async fn a_token_is_asked_for_in_the_scope_of_the_environment() {
     let (desk, _crm) = signed_in(Vec::new()).await;
@@ -64,20 +70,13 @@ async fn a_second_that_fills_a_page_is_read_by_its_links_and_the_rest_by_stamp()
     };
     let last = say(200, &json!({ "value": [] }));
     let (desk, crm) = signed_in(vec![linked("http://other.test"), full(), full(), linked(""), last]).await;
-    let properties = [Some("lastname".to_owned())];
-    let page = async |position| {
-        let (object, external_key) = ("contacts", None);
-        let (from, until) = (NOON, NOON + 60_000);
-        let request = PageRequest { object, properties: &properties, external_key, from, until, position, rows_max: 1 };
-        crm.read_page(&request).await.result
-    };
     // Credentials go to no other host, whatever a link says.
-    let failure = page(None).await.unwrap_err();
+    let failure = page(&crm, None).await.unwrap_err();
     assert!(failure.message.contains("another host"), "{failure}");
-    let mut next = page(None).await.unwrap().next;
+    let mut next = page(&crm, None).await.unwrap().next;
     for _ in 0..3 {
         let Next::More(position) = next else { panic!("{next:?}") };
-        next = page(Some(&position)).await.unwrap().next;
+        next = page(&crm, Some(&position)).await.unwrap().next;
     }
     let asked = desk.asked();
     let between = |from: &str, until: &str| {

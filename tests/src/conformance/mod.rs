@@ -92,7 +92,7 @@ const HEAD: &str = "# Conformance
 Written by a run of `tests/tests/behaviour/conformance.rs`, which compares it with this file; `UPDATE_CONFORMANCE=1 scripts/test conformance` writes it anew.
 
 Each case asks a connector as Tidemark's worker asks it, one HTTP call at a time, in front of the [practice CRM](sandbox.md) in its vendor's dialect, and compares
-the answer with what the CRM really holds. `–` marks what a connector does not declare. That a case holds says nothing of the vendor's own servers: see *nobody
+the answer with what the CRM really holds; `tidemark connector test` runs the same cases on a file of your own. `–` marks what a connector does not declare. That a case holds says nothing of the vendor's own servers: see *nobody
 verified* in [connectors.md](connectors.md).
 
 ";

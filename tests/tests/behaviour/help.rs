@@ -36,6 +36,9 @@ async fn the_help_of_every_verb_is_what_was_reviewed() -> eyre::Result<()> {
     for verb in verbs().await? {
         insta::assert_snapshot!(verb.clone(), help(&[&verb, "--help"]).await?);
     }
+    for act in ["new", "test", "probe"] {
+        insta::assert_snapshot!(format!("connector-{act}"), help(&["connector", act, "--help"]).await?);
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod children;
 mod command;
 mod conflicts;
 mod conformance;
+mod connector_test;
 mod connectors;
 mod credentials;
 mod deletes;

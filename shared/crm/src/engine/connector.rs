@@ -71,7 +71,10 @@ impl Connector {
     /// `file` is only named in findings; `name` is the name the file must carry.
     pub fn load(name: &str, file: &str, text: &str) -> Result<Self, LoadError> {
         let findings = Findings::default();
-        let connector = parse(text, &findings).and_then(|root| Self::read(name, &root, &findings));
+        let root = parse(text, &findings).inspect(|root| root.blanks(&findings));
+        // Whatever else is wrong may be wrong because of them.
+        let root = root.filter(|_| findings.is_empty());
+        let connector = root.and_then(|root| Self::read(name, &root, &findings));
         match connector {
             Some(connector) if findings.is_empty() => Ok(connector),
             _ => Err(findings.into_error(file)),

@@ -39,6 +39,7 @@ use tidemark_core::spec::ConnectionSpec;
 
 pub use connector::Connector;
 pub use findings::{Finding, LoadError};
+pub use node::{Said, said};
 
 use crate::connect::ConnectError;
 use crate::http::{Client, ClientSpec, Intent, trimmed};
@@ -133,6 +134,11 @@ impl Engine {
             learned: RwLock::default(),
             unique: RwLock::default(),
         })
+    }
+
+    /// Where the file itself, or the connection, says that the CRM is.
+    pub fn address(&self) -> &reqwest::Url {
+        self.client.base()
     }
 
     fn constants_with_token(&self) -> Constants {

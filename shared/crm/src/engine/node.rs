@@ -148,6 +148,58 @@ impl Node {
     }
 }
 
+/// One key of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// From 1.
+    pub line: usize,
+    /// The dotted key.
+    pub place: String,
+    /// What stands there, where it is a text.
+    pub text: Option<String>,
+}
+
+/// What a file says there; `None` where it says nothing.
+pub fn said(text: &str, keys: &[&str]) -> Option<Said> {
+    let root = parse(text, &Findings::default())?;
+    let found = keys.iter().try_fold(&root, |node, key| match &node.value {
+        Value::Table(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, node)| node),
+        _ => None,
+    })?;
+    let text = match &found.value {
+        Value::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    Some(Said { line: found.at.line, place: found.at.place.clone(), text })
+}
+
+impl Node {
+    /// Reports what `tidemark connector new` left for a person to write.
+    pub(super) fn blanks(&self, findings: &Findings) {
+        let blank = |text: &str, at: &At| {
+            if let Some(start) = text.find(BLANK) {
+                let name: String =
+                    text[start..].chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '-').collect();
+                findings.add(at, format!("{name} is not filled in."), "Write what the comment above it asks for.");
+            }
+        };
+        match &self.value {
+            Value::Text(text) => blank(text, &self.at),
+            Value::List(items) => items.iter().for_each(|item| item.blanks(findings)),
+            Value::Table(entries) => {
+                for (name, node) in entries {
+                    blank(name, &node.at);
+                    node.blanks(findings);
+                }
+            }
+            Value::Integer(_) | Value::Decimal(_) | Value::Bool(_) | Value::Date => {}
+        }
+    }
+}
+
+/// Begins what a person has to write.
+const BLANK: &str = "FILL-";
+
 /// Reads one table key by key; what nobody asked for is reported at the end.
 pub(super) struct Fields<'n> {
     pub(super) at: &'n At,
