@@ -93,6 +93,18 @@ async fn a_page_begins_at_the_last_second_of_the_one_before_and_what_is_beyond_t
 }
 
 #[tokio::test]
+async fn what_does_not_say_whether_more_follows_is_not_taken_for_the_end() {
+    for says in [json!({}), json!({ "has_more_page": 1 }), json!({ "has_more_page": null })] {
+        let body = json!({ "code": 0, "message": "success", "contacts": [contact(1, 0)], "page_context": says });
+        let (crm, _) = signed_in(vec![say(200, &body)]).await;
+        let failure = read_all(&crm, 2).await.unwrap_err();
+        assert!(failure.message.contains("whether there is more"), "{says}: {}", failure.message);
+    }
+    let (crm, _) = signed_in(vec![say(200, &json!({ "code": 0, "message": "success", "contacts": [] }))]).await;
+    assert_eq!(read_all(&crm, 2).await.unwrap().concat(), [""; 0], "without rows nothing follows");
+}
+
+#[tokio::test]
 async fn a_tie_that_nobody_counts_is_read_to_its_last_page_and_back() {
     let same = |ids: [u64; 2]| ids.map(|id| contact(id, 0));
     let (crm, desk) = signed_in(vec![

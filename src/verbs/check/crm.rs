@@ -130,6 +130,14 @@ async fn account(crm: &Arc<dyn Crm>) -> Result<Account, Failure> {
 }
 
 async fn look_at_object(crm: &Arc<dyn Crm>, spec: &StreamSpec, shape: Option<&TableShape>, fix: bool, findings: &mut Findings) {
+    if !crm.can_describe(&spec.object) {
+        let what = format!("{} says nothing of what {} are made of", crm.connector(), spec.object);
+        return findings.note(
+            &spec.name,
+            what,
+            "compare the mapped properties with the CRM's own pages; the first read and the first push tell",
+        );
+    }
     let properties = match crm.describe(&spec.object).await.result {
         Ok(properties) => properties,
         Err(failure) => {

@@ -85,11 +85,18 @@ impl Reading {
             Page::LinkHeader => link(headers).map(|text| below(host, &text)).transpose()?,
             Page::Keyset | Page::Number { .. } | Page::Offset | Page::None => None,
         };
-        let told = |(at, done): &(Place, bool)| {
-            let says = at.find(body).and_then(scalar).is_some_and(|text| text == "true");
-            if *done { !says } else { says }
+        let told = |(at, done): &(Place, bool)| match at.find(body).and_then(scalar).as_deref() {
+            Some("true") => Ok(!done),
+            Some("false") => Ok(*done),
+            // An answer without rows need not say that nothing follows.
+            None if records.is_empty() => Ok(false),
+            // Taken for the end, it would lose every record behind this page.
+            _ => Err(format!(
+                "whether there is more stands nowhere in it: `{}` is to hold true or false",
+                if *done { "done" } else { "more" }
+            )),
         };
-        let more = token.is_some() || self.more.as_ref().is_some_and(told);
+        let more = token.is_some() || self.more.as_ref().map_or(Ok(false), told)?;
         let beyond = |record: &Record| record.modified.is_some_and(|stamp| stamp >= ask.until);
         if self.upper == Upper::None && self.order == Order::TimeOnly && records.last().is_some_and(beyond) {
             let within = records.iter().take_while(|record| !beyond(record)).count();
