@@ -13,6 +13,7 @@ use eyre::WrapErr;
 use serde_json::json;
 use tidemark_crm::Catalog;
 use tidemark_crm::catalog::{self, Entry};
+use tidemark_crm::engine::BLANK;
 
 use crate::verbs::{say, say_json};
 
@@ -53,13 +54,11 @@ pub(crate) fn new(name: &str, out: Option<&Path>) -> eyre::Result<ExitCode> {
     let file =
         File::create_new(path).wrap_err_with(|| format!("{} cannot be made: choose a path where nothing is yet", path.display()));
     file?.write_all(text.as_bytes()).wrap_err_with(|| format!("{} cannot be written", path.display()))?;
-    say(format_args!("{0} is written. Replace every FILL-… in it, then:\n  tidemark connector check {0}", path.display()));
+    say(format_args!("{0} is written. Replace every {BLANK}… in it, then:\n  tidemark connector check {0}", path.display()));
     let blanks: Vec<&str> = text.lines().filter(|line| !line.starts_with('#') && line.contains(BLANK)).collect();
     say(format_args!("{} lines wait for you; the comment above each says what it wants.", blanks.len()));
     Ok(ExitCode::SUCCESS)
 }
-
-const BLANK: &str = "FILL-";
 
 fn tell(entry: &Entry) {
     let from = entry.file.as_deref().unwrap_or("of this program");

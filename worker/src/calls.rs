@@ -63,6 +63,9 @@ pub(crate) enum Lane {
     Background { permille: u16 },
 }
 
+/// The purpose of a call that asks how an object is described.
+const DESCRIBE: &str = "describe";
+
 /// What a call is for, for the record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Purpose<'a> {
@@ -75,6 +78,18 @@ pub(crate) struct Purpose<'a> {
     /// The claim whose lease must outlast the call.
     pub(crate) fence: Option<&'a str>,
     pub(crate) lane: Lane,
+}
+
+impl<'a> Purpose<'a> {
+    /// Of a look at how the CRM describes the stream's object, by itself.
+    pub(crate) fn look(ctx: &'a Context, connection: &'a Connection, stream: &'a Mapped) -> Self {
+        Self { ctx, connection, stream, word: DESCRIBE, attempt: 1, fence: None, lane: Lane::Live }
+    }
+
+    /// Of such a look in the midst of something else, on whose time and share of the calls it is made.
+    pub(crate) fn describing(self) -> Self {
+        Self { word: DESCRIBE, attempt: 1, ..self }
+    }
 }
 
 impl Purpose<'_> {
@@ -149,7 +164,7 @@ impl Purpose<'_> {
                 answer = sent(recorded, crm.meet(&need)) => answer,
                 () = self.ctx.cut.cancelled() => return Ok(Err(NoAnswer::Stopping)),
             };
-            let word = if need == Need::SignIn { "sign in" } else { "describe" };
+            let word = if need == Need::SignIn { "sign in" } else { DESCRIBE };
             // Somebody else may have met it while this one waited: then no call was made.
             if answer.result.is_err() || answer.callout.status.is_some() {
                 Purpose { word, ..*self }.record(1, &mut answer);

@@ -15,7 +15,7 @@ use tidemark_store::settle::{Settlement, settle};
 use tidemark_store::{StoreError, registration, unfit};
 use tracing::{info, warn};
 
-use crate::calls::{Lane, NoAnswer, Purpose, prove_account};
+use crate::calls::{NoAnswer, Purpose, prove_account};
 use crate::context::Context;
 use crate::push::{Going, Push};
 use crate::schema;
@@ -68,7 +68,7 @@ impl Push<'_> {
             };
             going.iter().map(one).collect()
         };
-        let purpose = Purpose { word: "describe", attempt: 1, ..*self.purpose };
+        let purpose = self.purpose.describing();
         let remembered = purpose.connection.described.of(&mapped.spec.object).filter(|known| ctx.now() < known.good_until);
         let found = match remembered {
             Some(Known { properties: None, .. }) => return Ok(going),
@@ -158,7 +158,7 @@ pub(crate) async fn look_again(ctx: &Context) -> Result<(), StoreError> {
         {
             continue;
         }
-        let purpose = Purpose { ctx, connection, stream: mapped, word: "describe", attempt: 1, fence: None, lane: Lane::Live };
+        let purpose = Purpose::look(ctx, connection, mapped);
         if prove_account(&purpose).await?.is_ok() {
             describe(&purpose).await?;
         }

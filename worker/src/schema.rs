@@ -1,5 +1,5 @@
 //! Notices that a mapped property is gone from the CRM, or of another type, before its blanks are merged: the stream stops and says so, all others go on. The looks are cheap: one call for
-//! each object and hour by all workers together, and one right before a batch that shows a property blank in every record.
+//! each stream and hour by all workers together, and one right before a batch that shows a property blank in every record.
 //!
 //! Failure cases. Nobody described the object yet: there is nothing to compare with, and the first look learns it. Describing is not permitted: nothing is known, and everything goes on. It
 //! fails for now: what is in doubt waits. Within a minute of the last look nobody asks again: what is removed in that minute reaches the merge, where blanks overwrite only what the mapping says.
@@ -12,7 +12,7 @@ use tidemark_crm::Bucket;
 use tidemark_store::{StoreError, described, registration};
 use tracing::{error, warn};
 
-use crate::calls::{Lane, NoAnswer, Purpose, prove_account};
+use crate::calls::{NoAnswer, Purpose, prove_account};
 use crate::context::Context;
 use crate::described::passes_by_itself;
 
@@ -32,7 +32,7 @@ pub(crate) async fn look(ctx: &Context) -> Result<(), StoreError> {
         {
             continue;
         }
-        let purpose = Purpose { ctx, connection, stream: mapped, word: "describe", attempt: 1, fence: None, lane: Lane::Live };
+        let purpose = Purpose::look(ctx, connection, mapped);
         let asked = match prove_account(&purpose).await? {
             Ok(()) => ask(&purpose).await?,
             Err(no) => Err(no),
@@ -54,7 +54,7 @@ pub(crate) async fn prove(purpose: &Purpose<'_>, records: &[Record]) -> Result<R
     if age < DOUBTED_MS || !known.is_in_doubt(&mapped.spec, records) {
         return Ok(Ok(true));
     }
-    ask(&Purpose { word: "describe", attempt: 1, ..*purpose }).await
+    ask(&purpose.describing()).await
 }
 
 /// Hears how the object is described. False when the stream stops for it.
@@ -84,11 +84,11 @@ pub(crate) async fn heard(purpose: &Purpose<'_>, properties: &[Property]) -> Res
     if changes.is_empty() {
         // Whatever holds nothing of what is mapped tells nothing, and what was known stays known.
         let learnt = if now == Schema::default() { &before } else { &now };
-        described::learn(store, (mapped.id, &mapped.spec.name), learnt, None).await?;
+        described::learn(store, mapped, learnt, None).await?;
         return Ok(true);
     }
     let reason = reason(&mapped.spec, &changes);
-    if described::learn(store, (mapped.id, &mapped.spec.name), &now, Some(&reason)).await? {
+    if described::learn(store, mapped, &now, Some(&reason)).await? {
         error!("{} is paused: {reason}", mapped.spec.name);
     }
     Ok(false)

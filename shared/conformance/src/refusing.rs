@@ -3,11 +3,12 @@
 use eyre::{ensure, eyre};
 use serde_json::{Value, json};
 use tidemark_core::failure::{Class, Failure};
+use tidemark_core::sweep::EVERY_STAMP;
 
 use crate::bench::{BASE, INSIDE, set_clock};
 use crate::{Bench, Practice, Verdict};
 
-const WINDOW: (i64, i64) = (0, 4_102_444_800_000);
+const WINDOW: (i64, i64) = (EVERY_STAMP.from, EVERY_STAMP.until);
 
 async fn refusal(bench: &Bench) -> eyre::Result<Failure> {
     match bench.page(WINDOW, 10, None).await {

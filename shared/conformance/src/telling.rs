@@ -2,6 +2,7 @@
 
 use eyre::{OptionExt, ensure};
 use tidemark_core::record::RemoteId;
+use tidemark_core::sweep::EVERY_STAMP;
 use tidemark_crm::{Answer, WriteKind, recorded};
 
 use crate::{Bench, Verdict};
@@ -56,7 +57,7 @@ pub(crate) async fn tape(bench: &Bench) -> eyre::Result<Verdict> {
     let ids: [RemoteId; 1] = [made.id.clone()];
     planted.check("reading by id", &recorded(bench.crm.read_ids(&bench.ids(&wanted, &ids))).await)?;
     planted.check("looking up", &recorded(bench.crm.look_up(&bench.looking(&wanted, &[email]))).await)?;
-    let page = bench.asking(&wanted, (0, 4_102_444_800_000), 10, None);
+    let page = bench.asking(&wanted, (EVERY_STAMP.from, EVERY_STAMP.until), 10, None);
     planted.check("reading a page", &recorded(bench.crm.read_page(&page)).await)?;
     let item = bench.item(Some(&made.id), None, [Some(&format!("no address qvortex{tail}")), None, None]);
     planted.check("updating", &recorded(bench.crm.write(&bench.batch(WriteKind::Update, std::slice::from_ref(&item)))).await)?;

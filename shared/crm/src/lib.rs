@@ -194,6 +194,18 @@ pub enum Need {
     Describe(String),
 }
 
+/// Meets what has to be asked before the next call for this object, for who makes few calls and books none.
+pub async fn ready(crm: &dyn Crm, object: &str) -> Result<(), Failure> {
+    for _ in 0..NEEDS_MAX {
+        let Some(need) = crm.need(object) else { break };
+        crm.meet(&need).await.result?;
+    }
+    Ok(())
+}
+
+/// More than a connector ever needs first: one that never has enough is asked all the same, and tells.
+const NEEDS_MAX: usize = 4;
+
 /// What a connection signs in with, where all processes can share what comes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {

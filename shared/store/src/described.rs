@@ -4,6 +4,7 @@ use tidemark_core::Millis;
 use tidemark_core::schema::Schema;
 
 use crate::query::{get, one, run};
+use crate::rows::Mapped;
 use crate::{Store, StoreError, acts};
 
 /// What was described, and how long ago by the database's clock; `None` before the first time.
@@ -28,18 +29,18 @@ pub async fn doubt(store: &Store, stream: i64, asked_within: Millis) -> Result<(
     Ok(())
 }
 
-/// Remembers what was described. With a reason, the stream stops for it in the same statement; whoever lets it go on takes what was described as it is. False when it was
+/// Remembers what was described. With a reason, the stream stops for it in the same transaction; whoever lets it go on takes what was described as it is. False when it was
 /// stopped already.
-pub async fn learn(store: &Store, stream: (i64, &str), schema: &Schema, reason: Option<&str>) -> Result<bool, StoreError> {
+pub async fn learn(store: &Store, mapped: &Mapped, schema: &Schema, reason: Option<&str>) -> Result<bool, StoreError> {
     let tx = store.begin().await?;
     let sql = "UPDATE tidemark_stream SET described = $2, described_at = {now} WHERE id = $1";
-    run(&tx, sql, vec![stream.0.into(), schema.to_json().into()]).await?;
+    run(&tx, sql, vec![mapped.id.into(), schema.to_json().into()]).await?;
     let mut stopped = false;
     if let Some(reason) = reason {
         let sql = "UPDATE tidemark_stream SET state = 'paused', reason = $2 WHERE id = $1 AND state = 'running'";
-        stopped = run(&tx, sql, vec![stream.0.into(), reason.into()]).await? == 1;
+        stopped = run(&tx, sql, vec![mapped.id.into(), reason.into()]).await? == 1;
         if stopped {
-            acts::record_in(&tx, "tidemark", "pause", stream.1, Some(reason)).await?;
+            acts::record_in(&tx, "tidemark", "pause", &mapped.spec.name, Some(reason)).await?;
         }
     }
     tx.commit().await?;

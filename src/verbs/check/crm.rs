@@ -123,9 +123,7 @@ fn look_at_hooks(crm: &Arc<dyn Crm>, specs: &[&StreamSpec], findings: &mut Findi
 
 /// Who is behind the credentials; signs in first where that takes a call of its own.
 async fn account(crm: &Arc<dyn Crm>) -> Result<Account, Failure> {
-    if let Some(need) = crm.need("") {
-        crm.meet(&need).await.result?;
-    }
+    tidemark_crm::ready(crm.as_ref(), "").await?;
     crm.account().await.result
 }
 

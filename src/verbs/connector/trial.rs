@@ -53,10 +53,7 @@ impl Trial {
     /// Nothing is written to an account that is not the one that was meant.
     pub(super) async fn prove(&self) -> eyre::Result<()> {
         let Self { crm, subject, .. } = self;
-        for _ in 0..4 {
-            let Some(need) = crm.need(&subject.object) else { break };
-            crm.meet(&need).await.result.wrap_err("nothing was written: the CRM does not let us in")?;
-        }
+        tidemark_crm::ready(crm.as_ref(), &subject.object).await.wrap_err("nothing was written: the CRM does not let us in")?;
         let account = crm.account().await.result.wrap_err("nothing was written: whose credentials these are is not told")?;
         if let Some(wanted) = subject.account.as_ref().filter(|wanted| **wanted != account.id) {
             bail!("nothing was written: the credentials are of account {}, and {wanted} is configured", account.id);

@@ -6,11 +6,12 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use tidemark_conformance::Bench;
 use tidemark_core::failure::Class;
+use tidemark_core::sweep::EVERY_STAMP;
 use tidemark_sandbox::{ForcedAnswer, Sandbox};
 use tidemark_tests::conformance::open;
 use tidemark_tests::vendor::EVERY;
 
-const WINDOW: (i64, i64) = (0, 4_102_444_800_000);
+const WINDOW: (i64, i64) = (EVERY_STAMP.from, EVERY_STAMP.until);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

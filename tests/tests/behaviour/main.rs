@@ -33,6 +33,7 @@ mod heavy_processes;
 mod help;
 mod hooks;
 mod interleavings;
+mod keys_given_again;
 mod leases;
 mod lineage;
 mod live_demo;

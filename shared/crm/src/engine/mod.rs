@@ -39,7 +39,7 @@ use tidemark_core::spec::ConnectionSpec;
 
 pub use connector::Connector;
 pub use findings::{Finding, LoadError};
-pub use node::{Said, said};
+pub use node::{BLANK, Said, said};
 
 use crate::connect::ConnectError;
 use crate::http::{Client, ClientSpec, Intent, trimmed};

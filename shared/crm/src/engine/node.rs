@@ -198,7 +198,7 @@ impl Node {
 }
 
 /// Begins what a person has to write.
-const BLANK: &str = "FILL-";
+pub const BLANK: &str = "FILL-";
 
 /// Reads one table key by key; what nobody asked for is reported at the end.
 pub(super) struct Fields<'n> {
