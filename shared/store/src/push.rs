@@ -240,7 +240,7 @@ pub async fn begin_creates(
     let (source, mut values) = table(backend, 4, 1, &cells);
     values.splice(0..0, [mapped.id.into(), lease.into(), fence.into()]);
     let sql = format!(
-        "INSERT INTO tidemark_link (stream_id, row_key, state, push_until, push_fence) SELECT $1, v.c0, 'creating', {{now}} + $2, $3 FROM {source} WHERE true ORDER BY v.c0
+        "INSERT INTO tidemark_link (stream_id, row_key, state, push_until, push_fence, created_at) SELECT $1, v.c0, 'creating', {{now}} + $2, $3, {{now}} FROM {source} WHERE true ORDER BY v.c0
          ON CONFLICT (stream_id, row_key) DO UPDATE SET push_until = excluded.push_until, push_fence = excluded.push_fence
             WHERE tidemark_link.state = 'creating' AND (tidemark_link.push_fence = excluded.push_fence OR COALESCE(tidemark_link.push_until, 0) < {{now}})
          RETURNING row_key"

@@ -119,7 +119,7 @@ pub async fn resume(store: &Store, fence: Fence, query_digest: &str, crm_now: Mi
             sealed: get::<Option<String>>(&row, 7)?.is_some(),
         },
         None => {
-            let sql = "INSERT INTO tidemark_window (stream_id, reader, from_stamp, until_stamp, query_digest, fence) VALUES ($1, 'sweep', 0, $2, $3, $4) RETURNING id";
+            let sql = "INSERT INTO tidemark_window (stream_id, reader, from_stamp, until_stamp, query_digest, fence, started_at) VALUES ($1, 'sweep', 0, $2, $3, $4, {now}) RETURNING id";
             let values = vec![fence.stream.into(), crm_now.into(), query_digest.into(), fence.number.into()];
             let window = Window { from: 0, until: crm_now };
             let id = scalar(&tx, sql, values).await?;

@@ -53,7 +53,7 @@ pub async fn open(
     window: Window,
     query_digest: &str,
 ) -> Result<OpenWindow, StoreError> {
-    let sql = "INSERT INTO tidemark_window (stream_id, reader, from_stamp, until_stamp, query_digest) VALUES ($1, $2, $3, $4, $5) RETURNING id";
+    let sql = "INSERT INTO tidemark_window (stream_id, reader, from_stamp, until_stamp, query_digest, started_at) VALUES ($1, $2, $3, $4, $5, {now}) RETURNING id";
     let values = vec![fence.stream.into(), reader.word().into(), window.from.into(), window.until.into(), query_digest.into()];
     let tx = store.begin().await?;
     streams::hold(&tx, fence).await?;

@@ -47,8 +47,8 @@ pub(crate) struct Rec {
     pub(crate) cells: BTreeMap<String, Cell>,
     /// Other records it refers to.
     pub(crate) refers: BTreeSet<String>,
-    /// Every value a property ever had, and when it said so last.
-    pub(crate) ever: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Every value a property ever had: when it said so last, and under which stamp.
+    pub(crate) ever: BTreeMap<String, BTreeMap<String, (u64, Millis)>>,
     pub(super) snapshots: Vec<Snapshot>,
 }
 
@@ -298,7 +298,7 @@ impl Crm {
             if write.author == Author::People {
                 self.heard.push((id.clone(), property.clone(), before.map(|cell| cell.value), value.clone(), seq));
             }
-            record.ever.entry(property.clone()).or_default().insert(value.clone(), seq);
+            record.ever.entry(property.clone()).or_default().insert(value.clone(), (seq, stamp));
             record.cells.insert(property.clone(), Cell { value, author: write.author, seq });
         }
         if moved || self.swarm.noop_moves_stamp {
@@ -347,7 +347,7 @@ impl Crm {
         for (property, cell) in cells {
             if stays.get(&property).is_none() && !cell.value.is_empty() {
                 self.heard.push((survivor.to_owned(), property.clone(), None, cell.value.clone(), seq));
-                stays.ever.entry(property.clone()).or_default().insert(cell.value.clone(), seq);
+                stays.ever.entry(property.clone()).or_default().insert(cell.value.clone(), (seq, stamp));
                 stays.cells.insert(property, Cell { value: cell.value, author: Author::People, seq });
             }
         }

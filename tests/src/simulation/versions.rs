@@ -20,7 +20,10 @@ pub(crate) fn row_went_back(change: &Change, orders: &OrderSystem, crm: &Crm, le
     let when = |value: &str| said.get(&stored(swarm, property, value));
     // A blank that somebody wrote into the row is no version of the record's.
     let before = change.before.as_deref()?;
-    (when(change.after.as_deref().unwrap_or_default())? < when(before)?)
+    let ((after_seq, after_stamp), (before_seq, before_stamp)) =
+        (when(change.after.as_deref().unwrap_or_default())?, when(before)?);
+    // What was stamped first may be committed last: whoever reads both goes by the stamps until the record is read by its id.
+    (after_seq < before_seq && after_stamp <= before_stamp)
         .then(|| format!("a row was set back to an older version: {property} of {tag}: {before:?} → {:?}", change.after))
 }
 
