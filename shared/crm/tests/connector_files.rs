@@ -137,7 +137,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "kind = \"header\"",
         "kind = \"headers\"",
-        "auth.kind: `headers` is not known here. Write one of header, basic, oauth_refresh, oauth_client, session_login.",
+        "auth.kind: `headers` is not known here. Write one of header, basic, oauth_refresh, oauth_client, oauth_jwt, session_login.",
     ),
     ("Bearer {secret.token}", "Bearer x", "auth.value: no secret is used. Use {secret.NAME}."),
     (
@@ -151,6 +151,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "path = \"/me\"",
         "path = \"/me\"\nquery = { key = \"{secret.token}\" }",
         "account.query.key: there is no hole {secret.token} here.",
+    ),
+    (
+        "kind = \"header\"",
+        "kind = \"oauth_jwt\"\npath = \"/token\"\ntoken = \"/t\"\nclaims = { iss = \"me\" }\nsends = { header = \"A\", value = \"{token}\" }",
+        "auth: a statement is signed, and no key is asked for. Write [secret.private_key] with about",
     ),
     // Budgets, account, errors.
     ("burst = 2", "burst = 9", "budget.general: burst + per_second * window_secs is 27, above the limit of 20 calls."),

@@ -11,6 +11,7 @@ use super::node::{Fields, Node};
 use super::place::Place;
 use super::request::{Form, header_name};
 use super::shape::place;
+use super::statement::Statement;
 use super::template::{Position, Scope, Template};
 
 /// How a connection shows who it is.
@@ -37,6 +38,8 @@ pub(super) struct TokenAuth {
     /// Sent as a form; else the body of `form` is.
     pub(super) fields: Vec<(String, Template)>,
     pub(super) client: Option<(Template, Template)>,
+    /// Signed, and sent with the fields.
+    pub(super) statement: Option<Statement>,
     pub(super) token: Place,
     /// How long it lives, seconds: where the answer says so, else what is declared.
     pub(super) lifetime: Option<Place>,
@@ -66,17 +69,19 @@ enum Kind {
     Basic,
     Refresh,
     Client,
+    Jwt,
     Session,
 }
 
 /// The secret that is replaced by the next refresh token.
 pub(super) const REFRESH: &str = "refresh_token";
 
-const KINDS: [(&str, Kind); 5] = [
+const KINDS: [(&str, Kind); 6] = [
     ("header", Kind::Header),
     ("basic", Kind::Basic),
     ("oauth_refresh", Kind::Refresh),
     ("oauth_client", Kind::Client),
+    ("oauth_jwt", Kind::Jwt),
     ("session_login", Kind::Session),
 ];
 
@@ -84,7 +89,11 @@ impl Auth {
     pub(super) fn read(node: &Node, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
         let mut fields = Fields::of(node, findings);
         if fields.get("kind").is_none() {
-            findings.add(&node.at, "`kind` is missing.", "Write header, basic, oauth_refresh, oauth_client or session_login.");
+            findings.add(
+                &node.at,
+                "`kind` is missing.",
+                "Write header, basic, oauth_refresh, oauth_client, oauth_jwt or session_login.",
+            );
         }
         let kind = fields.word("kind", &KINDS)?;
         let text =
@@ -110,7 +119,7 @@ impl Auth {
                 });
                 Some(Self::Header { name: name?, value: value? })
             }
-            Kind::Refresh | Kind::Client | Kind::Session => {
+            Kind::Refresh | Kind::Client | Kind::Jwt | Kind::Session => {
                 TokenAuth::read(&mut fields, kind, scope, findings).map(|token| Self::Token(Box::new(token)))
             }
         };
@@ -150,8 +159,10 @@ impl TokenAuth {
                 ("client_id", "{secret.client_id}"),
                 ("client_secret", "{secret.client_secret}"),
             ],
-            _ => &[],
+            Kind::Jwt => &[("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")],
+            Kind::Header | Kind::Basic | Kind::Session => &[],
         };
+        let statement = (kind == Kind::Jwt).then(|| Statement::read(fields, scope, findings)).flatten();
         let client = fields.flag("client_in_header").unwrap_or(false);
         for (name, value) in usual.iter().filter(|(name, _)| !(client && name.starts_with("client_"))) {
             if !sent.iter().any(|(known, _)| known == name) {
@@ -191,6 +202,7 @@ impl TokenAuth {
             form: form?,
             fields: sent,
             client,
+            statement,
             token: token?,
             lifetime,
             lifetime_secs,

@@ -23,6 +23,7 @@ mod sending;
 mod session;
 mod shape;
 mod signing;
+mod statement;
 mod template;
 mod writing;
 
@@ -94,6 +95,7 @@ impl Engine {
                 known.join(", ")
             ))
         })?;
+        prove_key(spec, &constants, &connector)?;
         let sign_host = match &connector.auth {
             Auth::Token(auth) => auth.host.as_ref(),
             Auth::Header { .. } | Auth::Basic { .. } => None,
@@ -169,6 +171,14 @@ fn settings(spec: &ConnectionSpec, connector: &Connector) -> Result<BTreeMap<Str
         settings.insert(name.clone(), text.clone());
     }
     Ok(settings)
+}
+
+/// A key that cannot sign is told before anything is sent.
+fn prove_key(spec: &ConnectionSpec, constants: &Constants, connector: &Connector) -> Result<(), ConnectError> {
+    let signs = matches!(&connector.auth, Auth::Token(auth) if auth.statement.is_some());
+    let Some(key) = constants.secrets.get(statement::KEY).filter(|_| signs) else { return Ok(()) };
+    let wrong = |what| ConnectError::Setting { connection: spec.name.clone(), what: format!("secret.{} {what}", statement::KEY) };
+    statement::key_of(key).map(drop).map_err(wrong)
 }
 
 fn needed(

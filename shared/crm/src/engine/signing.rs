@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use chrono::Utc;
 use reqwest::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -13,6 +14,7 @@ use super::calling::{address, basic, json_of, sensitive, unsent};
 use super::hole::{Constants, Values};
 use super::request::encode;
 use super::session::{Token as Held, Told};
+use super::statement::{KEY, key_of};
 use crate::http::{Content, Intent, JSON, Method, Request};
 use crate::{Answer, Grant, Token};
 
@@ -115,11 +117,18 @@ impl Engine {
             headers.push((AUTHORIZATION, sensitive(&basic(&user.text(&values)?, &password.text(&values)?))?));
         }
         let mut form = String::new();
-        for (name, template) in &auth.fields {
+        let mut add = |name: &str, text: &str| {
             form.push_str(if form.is_empty() { "" } else { "&" });
             encode(&mut form, name);
             form.push('=');
-            encode(&mut form, &template.text(&values)?);
+            encode(&mut form, text);
+        };
+        for (name, template) in &auth.fields {
+            add(name, &template.text(&values)?);
+        }
+        if let (Some(statement), Some(key)) = (&auth.statement, constants.secrets.get(KEY)) {
+            let key = key_of(key).map_err(|what| format!("secret.{KEY} {what}"))?;
+            add("assertion", &statement.signed(&values, &key, Utc::now().timestamp())?);
         }
         let body = match built.body {
             Some(bytes) => Content { kind: JSON, bytes },
