@@ -96,6 +96,7 @@ impl Page {
             archived: false,
             external_key: None,
             absorbed: Vec::new(),
+            version: None,
             values: theirs.clone(),
         };
         let link = |n: usize| KnownLink {

@@ -159,8 +159,15 @@ impl Comparing<'_> {
                 LinkState::Double => Standing::Differs(tidemark_core::survivor::REASON.into()),
                 LinkState::Linked | LinkState::Creating => Standing::Differs("the record is gone from the CRM".into()),
             };
-            let record =
-                Record { id, modified: None, archived: true, external_key: None, absorbed: Vec::new(), values: Vec::new() };
+            let record = Record {
+                id,
+                modified: None,
+                archived: true,
+                external_key: None,
+                absorbed: Vec::new(),
+                version: None,
+                values: Vec::new(),
+            };
             self.count(standing, None, Some(&record), None);
         }
         Ok(())

@@ -115,7 +115,8 @@ async fn take_away(purpose: &Purpose<'_>, fence: &str, owed: &Owed) -> Result<Re
             answer => gone_is_done(answer),
         });
     }
-    let item = WriteItem { trace: owed.id.to_string(), id: Some(owed.remote_id.clone()), key: None, fields: Vec::new() };
+    let item =
+        WriteItem { trace: owed.id.to_string(), id: Some(owed.remote_id.clone()), key: None, version: None, fields: Vec::new() };
     let items = [item];
     let batch = WriteBatch { object: &purpose.stream.spec.object, kind: WriteKind::Archive, items: &items };
     let answer = purpose.call_if(lease_holds, Bucket::General, 1, crm.write(&batch)).await?;

@@ -349,6 +349,8 @@ impl Reading<'_> {
             until: asked.until,
             position,
             rows_max: spec.poll.page_rows_max.min(self.traits.page_rows_max),
+            // Calls are counted: a delete may be seen a few minutes later than an edit.
+            deletes: window.reader == Reader::Settled,
         };
         let asked_at = self.purpose.ctx.store.now().await?;
         let crm = &self.purpose.connection.crm;

@@ -93,12 +93,14 @@ pub(crate) struct Going<'a> {
     pub(crate) references: Vec<Reference>,
     /// A reference follows when there is something to refer to: the debt stays.
     pub(crate) owes_tie: bool,
+    /// The version of its record that was read in this push.
+    pub(crate) version: Option<String>,
 }
 
 impl<'a> Going<'a> {
     /// Refers to nothing.
     pub(crate) fn bare(prepared: &'a Prepared, fields: Vec<Sent>) -> Self {
-        Self { prepared, fields, references: Vec::new(), owes_tie: false }
+        Self { prepared, fields, references: Vec::new(), owes_tie: false, version: None }
     }
 }
 
@@ -134,12 +136,14 @@ impl Push<'_> {
             | Plan::WaitForParent { .. } => false,
             Plan::Create { .. } | Plan::Update { .. } | Plan::ReadFirst(_) | Plan::FindLost | Plan::Archive => true,
         };
+        let mut versions = HashMap::new();
         if planned.iter().any(|(_, plan)| needs_call(plan)) {
             if let Err(no) = prove_account(self.purpose).await? {
                 return self.stop(no).await;
             }
-            if let Err(no) = self.read_in_push(&mut planned, now).await? {
-                return self.stop(no).await;
+            match self.read_in_push(&mut planned, now).await? {
+                Ok(read) => versions = read,
+                Err(no) => return self.stop(no).await,
             }
         }
         let mut settlements = self.break_loops(&mut planned, now).await?;
@@ -148,11 +152,16 @@ impl Push<'_> {
         let (mut creates, mut updates, mut archives, mut lost) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (prepared, plan) in planned {
             let claim = &prepared.claim;
+            let version = prepared.record().and_then(|id| versions.remove(id));
             match plan {
-                Plan::Create { fields, references, owes_tie } => creates.push(Going { prepared, fields, references, owes_tie }),
-                Plan::Update { fields, references, owes_tie } => updates.push(Going { prepared, fields, references, owes_tie }),
+                Plan::Create { fields, references, owes_tie } => {
+                    creates.push(Going { prepared, fields, references, owes_tie, version: None });
+                }
+                Plan::Update { fields, references, owes_tie } => {
+                    updates.push(Going { prepared, fields, references, owes_tie, version });
+                }
                 Plan::FindLost => lost.push(Going::bare(prepared, sent_before(prepared))),
-                Plan::Archive => archives.push(Going::bare(prepared, Vec::new())),
+                Plan::Archive => archives.push(Going { version, ..Going::bare(prepared, Vec::new()) }),
                 other => settlements.push(settle_plan(claim, prepared, other, now)),
             }
         }
@@ -198,15 +207,20 @@ impl Push<'_> {
         ask_pushes(&self.purpose.ctx.store, self.purpose.stream, self.fence, &going.collect::<Vec<_>>()).await
     }
 
-    /// Fields the CRM may change are sent only after a read in the same push: a record that still says what was agreed lets them go, any other is merged first.
-    async fn read_in_push(&self, planned: &mut [(&Prepared, Plan)], now: Millis) -> Result<Result<(), NoAnswer>, StoreError> {
+    /// Fields the CRM may change are sent only after a read in the same push: a record that still says what was agreed lets them go, any other is merged first. The versions that were read
+    /// guard what is sent, where the CRM can tell.
+    async fn read_in_push(
+        &self,
+        planned: &mut [(&Prepared, Plan)],
+        now: Millis,
+    ) -> Result<Result<HashMap<RemoteId, String>, NoAnswer>, StoreError> {
         let asks = |(prepared, plan): &(&Prepared, Plan)| match plan {
             Plan::ReadFirst(_) | Plan::Archive => prepared.link.as_ref()?.remote_id.clone(),
             _ => None,
         };
         let ids: Vec<RemoteId> = planned.iter().filter_map(asks).collect();
         if ids.is_empty() {
-            return Ok(Ok(()));
+            return Ok(Ok(HashMap::new()));
         }
         let records = match read::by_ids(self.purpose, &ids).await? {
             Ok(records) => records,
@@ -221,7 +235,7 @@ impl Push<'_> {
             }
         }
         self.doubt_archives(planned, &records).await?;
-        Ok(Ok(()))
+        Ok(Ok(records.into_iter().filter_map(|record| Some((record.id, record.version?))).collect()))
     }
 
     /// A record is archived only if it is still its row's alone: another's that was merged into it, and that nobody here has heard of, would go with it. With the other's record it may

@@ -85,6 +85,7 @@ impl Push<'_> {
             trace: going.prepared.claim.id.to_string(),
             id: remote_id(going),
             key: matches!(kind, WriteKind::Upsert { .. }).then(|| going.prepared.claim.subject.clone()),
+            version: going.version.clone(),
             fields: going.fields.iter().map(|sent| (name(sent), sent.record.clone())).collect(),
         }
     }

@@ -10,14 +10,12 @@ use crate::calls::{NoAnswer, Purpose};
 
 /// Fills each record's reference fields with the ids of the records it refers to; the lowest where there are several.
 pub(crate) async fn fill(purpose: &Purpose<'_>, records: &mut [Record]) -> Result<Result<(), NoAnswer>, StoreError> {
-    if records.is_empty() {
-        return Ok(Ok(()));
-    }
     let spec = &purpose.stream.spec;
     let crm = &purpose.connection.crm;
     let batch = crm.traits(&spec.object).map_or(100, |traits| usize::from(traits.read_rows_max)).max(1);
     for (at, _, target) in spec.reference_fields() {
-        let ids: Vec<RemoteId> = records.iter().map(|record| record.id.clone()).collect();
+        // Of who is archived nothing is merged.
+        let ids: Vec<RemoteId> = records.iter().filter(|record| !record.archived).map(|record| record.id.clone()).collect();
         let mut found: HashMap<RemoteId, RemoteId> = HashMap::new();
         for ids in ids.chunks(batch) {
             let answer = crm.read_references(&spec.object, target, ids);

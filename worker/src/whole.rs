@@ -93,6 +93,7 @@ impl<'a> EveryRecord<'a> {
             until: self.until,
             position: position.as_ref(),
             rows_max,
+            deletes: false,
         };
         let ask = || purpose.call(crm.search_bucket(), usize::from(rows_max), crm.read_page(&request));
         let page = answered(purpose, ask).await?;

@@ -216,6 +216,32 @@ pub(crate) async fn archive(bench: &Bench) -> eyre::Result<Verdict> {
     Ok(Verdict::Holds)
 }
 
+pub(crate) async fn told(bench: &Bench) -> eyre::Result<Verdict> {
+    if bench.practice().is_none() {
+        return Ok(Verdict::NeedsPractice);
+    }
+    let step = i64::from(bench.traits()?.precision_ms);
+    bench.moment(0).await?;
+    let all = bench.make_each(["p0", "p1", "p2"]).await?;
+    let made = bench.stamps(&all).await?;
+    bench.moment(20).await?;
+    bench.archive(&all[0]).await?;
+    bench.archive(&all[1]).await?;
+    bench.later().await?;
+    let (_, before) = around(&made, step);
+    let found = bench.window_and_deletes((before, before + 60_000 + 60 * step)).await?;
+    let told: Vec<Record> = found.into_iter().filter(|record| record.archived).collect();
+    if told.is_empty() && !bench.crm.tells_deletes(&bench.subject.object) {
+        return Ok(Verdict::NotDeclared);
+    }
+    let gone = BTreeSet::from([&all[0], &all[1]]);
+    ensure!(ids(&told) == gone, "{} are told to be gone, and {} are", list(&ids(&told)), list(&gone));
+    let quiet = bench.window_and_deletes((before + 120_000 + 120 * step, before + 180_000 + 180 * step)).await?;
+    let strays = ids(&quiet).intersection(&gone).count();
+    ensure!(strays == 0, "{strays} deletes are told in a window behind the one in which they happened");
+    Ok(Verdict::Holds)
+}
+
 pub(crate) async fn merged(bench: &Bench) -> eyre::Result<Verdict> {
     let Some(practice) = bench.practice() else { return Ok(Verdict::NeedsPractice) };
     if !practice.about.merges {

@@ -136,7 +136,7 @@ impl Bench {
         position: Option<&'a Position>,
     ) -> PageRequest<'a> {
         let (object, external_key) = (self.subject.object.as_str(), self.subject.external_key.as_deref());
-        PageRequest { object, properties: wanted, external_key, from, until, position, rows_max }
+        PageRequest { object, properties: wanted, external_key, from, until, position, rows_max, deletes: false }
     }
 
     /// One page; and where the next one begins.
@@ -146,17 +146,36 @@ impl Bench {
         rows_max: u16,
         position: Option<&Position>,
     ) -> Result<(Vec<Record>, Next), Failure> {
+        self.page_with(window, rows_max, position, false).await
+    }
+
+    async fn page_with(
+        &self,
+        window: (i64, i64),
+        rows_max: u16,
+        position: Option<&Position>,
+        deletes: bool,
+    ) -> Result<(Vec<Record>, Next), Failure> {
         let wanted = self.wanted();
-        let request = self.asking(&wanted, window, rows_max, position);
+        let request = PageRequest { deletes, ..self.asking(&wanted, window, rows_max, position) };
         let page = self.asked(self.crm.search_bucket(), || self.crm.read_page(&request)).await?;
         Ok((page.records, page.next))
     }
 
     /// A window to its end.
     pub(crate) async fn window(&self, window: (i64, i64), rows_max: u16) -> eyre::Result<Vec<Record>> {
+        self.window_with(window, rows_max, false).await
+    }
+
+    /// A window, and what was deleted in it.
+    pub(crate) async fn window_and_deletes(&self, window: (i64, i64)) -> eyre::Result<Vec<Record>> {
+        self.window_with(window, 1, true).await
+    }
+
+    async fn window_with(&self, window: (i64, i64), rows_max: u16, deletes: bool) -> eyre::Result<Vec<Record>> {
         let (mut all, mut position) = (Vec::new(), None);
         for _ in 0..PAGES_MAX {
-            let (records, next) = self.page(window, rows_max, position.as_ref()).await.wrap_err(PAGING)?;
+            let (records, next) = self.page_with(window, rows_max, position.as_ref(), deletes).await.wrap_err(PAGING)?;
             all.extend(records);
             match next {
                 Next::Drained => return Ok(all),
@@ -227,7 +246,7 @@ impl Bench {
         if id.is_none() {
             fields.extend(self.subject.with.iter().map(|(name, text)| (name.clone(), Some(text.clone()))));
         }
-        WriteItem { trace: "t".into(), id: id.cloned(), key: key.map(str::to_owned), fields }
+        WriteItem { trace: "t".into(), id: id.cloned(), key: key.map(str::to_owned), version: None, fields }
     }
 
     pub(crate) fn batch<'a>(&'a self, kind: WriteKind<'a>, items: &'a [WriteItem]) -> WriteBatch<'a> {

@@ -54,7 +54,7 @@ const fn case(name: &'static str, says: &'static str, places: &'static [&'static
     Case { name, says, places, makes, run }
 }
 
-pub static CASES: [Case; 22] = [
+pub static CASES: [Case; 24] = [
     case("windows", "Windows that meet leave no record between them.", &["read.lower", "read"], 8, |bench| {
         asking::windows(bench).boxed()
     }),
@@ -72,6 +72,9 @@ pub static CASES: [Case; 22] = [
     }),
     case("archive", "What was deleted is known as such.", &["archived", "read_archived"], 3, |bench| {
         asking::archive(bench).boxed()
+    }),
+    case("told", "A delete is told in the window in which it happened.", &["deletes", "archived", "read"], 3, |bench| {
+        asking::told(bench).boxed()
     }),
     case(
         "merged",
@@ -93,6 +96,13 @@ pub static CASES: [Case; 22] = [
         writing::batches(bench).boxed()
     }),
     case("deletes", "A record that is archived is gone.", &["archived", "archive"], 2, |bench| writing::deletes(bench).boxed()),
+    case(
+        "guard",
+        "A record that has another version than was read is left as it is.",
+        &["update.guard", "version", "update"],
+        1,
+        |bench| writing::guard(bench).boxed(),
+    ),
     case("gone", "Whoever changes what is not there hears so.", &["update", "/error", "/words"], 1, |bench| {
         writing::gone(bench).boxed()
     }),

@@ -1,6 +1,6 @@
 //! Cases about writing: values, keys, batches, and what a refusal is called.
 
-use eyre::{OptionExt, ensure};
+use eyre::{OptionExt, WrapErr, ensure};
 use serde_json::json;
 use tidemark_core::failure::Class;
 use tidemark_crm::{WriteItem, WriteKind};
@@ -117,6 +117,32 @@ pub(crate) async fn deletes(bench: &Bench) -> eyre::Result<Verdict> {
     ensure!(bench.living().await?.is_none_or(|living| living == 1), "{:?} records live", bench.living().await?);
     let left = bench.by_ids(&[ana, bo.clone()]).await?;
     ensure!(left.len() == 1 && left[0].id == bo, "what was archived is read as if it lived");
+    Ok(Verdict::Holds)
+}
+
+pub(crate) async fn guard(bench: &Bench) -> eyre::Result<Verdict> {
+    if !bench.traits()?.guarded {
+        return Ok(Verdict::NotDeclared);
+    }
+    let id = bench.make("ana").await?;
+    let [before, other, own] = ["Anna", "Anne", "Annie"].map(|name| bench.name(name));
+    let write = |version: Option<String>, name: &str| {
+        let item = WriteItem { version, ..bench.item(Some(&id), None, [None, Some(name), None]) };
+        bench.write_one(WriteKind::Update, item)
+    };
+    let version = async || {
+        let read = bench.by_ids(std::slice::from_ref(&id)).await?;
+        read.into_iter().next().and_then(|record| record.version).ok_or_eyre("a record that is read by its id shows no version")
+    };
+    let first = version().await?;
+    write(Some(first.clone()), &before).await.wrap_err("a record that nobody changed is not written")?;
+    write(None, &other).await.wrap_err("without a version a record is not written")?;
+    let failure = write(Some(first), &own).await.err().ok_or_eyre("a record that others changed was overwritten")?;
+    ensure!(failure.class == Class::Conflict && !failure.maybe_done, "it is told to be {}: {failure}", failure.class.word());
+    let read = bench.by_ids(std::slice::from_ref(&id)).await?;
+    let shown = read.first().and_then(|record| record.values[1].clone()).unwrap_or_default();
+    ensure!(same(bench, 1, &other, &shown), "{shown} stands where {other} was written last");
+    write(Some(version().await?), &own).await.wrap_err("after it was read again it is not written")?;
     Ok(Verdict::Holds)
 }
 

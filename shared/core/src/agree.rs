@@ -123,8 +123,15 @@ mod tests {
     fn check(base: &[Option<FieldBase>], row: &str, record: &str) -> Standing {
         let row = Row { key: RowKey::new("7"), columns: vec![Some("Rome".into()), Some("Ana".into()), Some(row.into())] };
         let values = vec![Some("Rome".into()), Some("Ana".into()), Some(record.into())];
-        let record =
-            Record { id: RemoteId::new("9"), modified: None, archived: false, external_key: None, absorbed: Vec::new(), values };
+        let record = Record {
+            id: RemoteId::new("9"),
+            modified: None,
+            archived: false,
+            external_key: None,
+            absorbed: Vec::new(),
+            version: None,
+            values,
+        };
         let mut standings = compare(&spec(), &Base { fields: base.to_vec() }, &row, &record);
         standings.pop().unwrap()
     }

@@ -116,6 +116,7 @@ fn record(modified: Millis) -> Record {
         archived: false,
         external_key: None,
         absorbed: Vec::new(),
+        version: None,
         values: Vec::new(),
     }
 }
@@ -201,6 +202,7 @@ fn h37_the_record_of_a_deleted_row_goes_only_as_it_was_agreed() {
         archived: false,
         external_key: None,
         absorbed: Vec::new(),
+        version: None,
         values: values.iter().map(|text| Some((*text).to_owned())).collect(),
     };
     assert_eq!(archive(&spec, &key, &link, &record(["Rome", "Ana", "1"])), Plan::Archive);

@@ -18,7 +18,15 @@ fn spec() -> StreamSpec {
 
 fn record(id: &str, values: &[&str]) -> Record {
     let values = values.iter().map(|text| (!text.is_empty()).then(|| (*text).to_owned())).collect();
-    Record { id: RemoteId::new(id), modified: Some(1), archived: false, external_key: None, absorbed: Vec::new(), values }
+    Record {
+        id: RemoteId::new(id),
+        modified: Some(1),
+        archived: false,
+        external_key: None,
+        absorbed: Vec::new(),
+        version: None,
+        values,
+    }
 }
 
 fn row(key: &str, values: &[&str]) -> Row {

@@ -26,6 +26,7 @@ fn record(stamp: Option<Millis>, city: &str) -> Record {
         archived: false,
         external_key: None,
         absorbed: Vec::new(),
+        version: None,
         values: some(&[city, "Ana", "1"]),
     }
 }

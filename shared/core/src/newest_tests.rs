@@ -109,6 +109,7 @@ fn a_time_in_the_future_is_no_time_of_change() {
         archived: false,
         external_key: None,
         absorbed: Vec::new(),
+        version: None,
         values: some(&["1"]),
     };
     let ahead = Some(Ahead { by: 0, error: 0 });

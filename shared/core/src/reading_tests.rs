@@ -36,6 +36,7 @@ fn record(id: u64, modified: Option<Millis>) -> Record {
         archived: false,
         external_key: None,
         absorbed: Vec::new(),
+        version: None,
         values: Vec::new(),
     }
 }

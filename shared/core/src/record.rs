@@ -69,6 +69,8 @@ pub struct Record {
     pub external_key: Option<String>,
     /// Ids of records that were merged into this one, as far as this answer tells. Nothing answers under them any more, or this record does.
     pub absorbed: Vec<RemoteId>,
+    /// What a write names to say that this is the version it means, where the CRM has such a thing.
+    pub version: Option<String>,
     /// Aligned with `StreamSpec::fields`; a reference holds the other record's remote id, `None` until read.
     pub values: Vec<Value>,
 }

@@ -66,11 +66,13 @@ impl Schema {
     }
 }
 
-/// The mapped properties that none of these records fills.
+/// The mapped properties that none of these records fills, those that are archived left aside.
 pub fn blank_in_all<'a>(spec: &'a StreamSpec, records: &'a [Record]) -> impl Iterator<Item = &'a str> {
-    let blank = |at: usize| records.iter().all(|record| is_blank(record.values.get(at).and_then(Option::as_deref)));
+    // Of one that is gone a CRM may tell no more than the id.
+    let living = || records.iter().filter(|record| !record.archived);
+    let blank = move |at: usize| living().all(|record| is_blank(record.values.get(at).and_then(Option::as_deref)));
     let fields = spec.fields.iter().enumerate().filter(|(_, field)| field.references.is_none());
-    fields.filter(move |(at, _)| !records.is_empty() && blank(*at)).map(|(_, field)| field.property.as_str())
+    fields.filter(move |(at, _)| living().next().is_some() && blank(*at)).map(|(_, field)| field.property.as_str())
 }
 
 fn is_mapped(spec: &StreamSpec, property: &str) -> bool {
@@ -133,6 +135,7 @@ mod tests {
             archived: false,
             external_key: None,
             absorbed: Vec::new(),
+            version: None,
             values: values.map(|value| value.map(str::to_owned)).to_vec(),
         }
     }

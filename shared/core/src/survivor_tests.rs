@@ -25,6 +25,7 @@ fn record(id: &str, phone: &str, absorbed: &[&str]) -> Record {
         archived: false,
         external_key: None,
         absorbed: absorbed.iter().map(|id| RemoteId::new(*id)).collect(),
+        version: None,
         values: values(phone),
     }
 }

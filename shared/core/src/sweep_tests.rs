@@ -45,6 +45,7 @@ fn record(modified: Millis, texts: &[&str]) -> Record {
         archived: false,
         external_key: None,
         absorbed: Vec::new(),
+        version: None,
         values: values(texts),
     }
 }

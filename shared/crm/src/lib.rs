@@ -104,6 +104,8 @@ pub struct PageRequest<'a> {
     /// `None` for the first page.
     pub position: Option<&'a Position>,
     pub rows_max: u16,
+    /// Where the CRM keeps a list of deletes, those of the window are told behind its last record: archived records of an id and a time alone.
+    pub deletes: bool,
 }
 
 /// Records by their ids, at most `read_rows_max`. Ids without a record, and of archived ones, are simply absent from the answer. Of an id that was merged away the answer may hold the
@@ -148,6 +150,8 @@ pub struct WriteItem {
     pub id: Option<RemoteId>,
     /// For upserts: our row key.
     pub key: Option<String>,
+    /// For updates and archives: the version that was read just now. Where the CRM can tell, a record that has another by now is left as it is (`Conflict`).
+    pub version: Option<String>,
     pub fields: Vec<(String, Value)>,
 }
 
@@ -247,6 +251,10 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     /// Most records [`Crm::read_archived`] is asked for at once.
     fn archived_rows_max(&self, object: &str) -> u16 {
         self.traits(object).map_or(1, |traits| traits.read_rows_max)
+    }
+    /// Deletes are told where they are asked for ([`PageRequest::deletes`]).
+    fn tells_deletes(&self, _object: &str) -> bool {
+        false
     }
     /// Which bucket reading pages and non-unique look-ups draw on.
     fn search_bucket(&self) -> Bucket;

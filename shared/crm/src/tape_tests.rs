@@ -245,6 +245,8 @@ fn damaged(text: &str, how: u8, at: usize) -> Vec<u8> {
 
 fn leaked(tape: &Tape, planted: &[String]) -> Option<String> {
     let shown = format!("{}\n{}", tape.request, tape.response.as_deref().unwrap_or_default()).to_lowercase();
+    // A name is no value, though a value may begin like one.
+    let shown = NAMES.iter().fold(shown, |shown, name| shown.replace(&format!("\"{}\"", name.to_lowercase()), "·"));
     let parts = planted.iter().flat_map(|value| {
         let letters: Vec<char> = value.to_lowercase().chars().collect();
         letters.windows(6).map(|part| part.iter().collect::<String>()).collect::<Vec<_>>()

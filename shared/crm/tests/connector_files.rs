@@ -288,6 +288,38 @@ const CASES: &[(&str, &str, &str)] = &[
         "read_ids: {id} or {ids} is never used: what is asked for would not be said.",
     ),
     ("by = \"{property}\", ", "", "look_up: {property} is never used: what is asked for would not be said."),
+    // Deletes.
+    (
+        "[object.people.look_up]",
+        "[object.people.deletes]\nkind = \"sweep\"\npath = \"/gone\"\nquery = { since = \"{from|rfc3339_secs}\", n = \"{rows_max}\" }\nrows = \"/data\"\nrows_max = 9\nmore = \"/more\"\npage = { kind = \"number\" }\nafter = { query = { p = \"{page}\" } }\n[object.people.look_up]",
+        "deletes: deletes are read from a time on, behind every window.",
+    ),
+    (
+        "[object.people.look_up]",
+        "[object.people.deletes]\nkind = \"window\"\nlower = \"closed\"\nupper = \"none\"\npath = \"/gone\"\nquery = { since = \"{from|rfc3339_secs}\", n = \"{rows_max}\", f = \"{fields|csv}\" }\nrows = \"/data\"\nrows_max = 9\nmore = \"/more\"\npage = { kind = \"number\" }\nafter = { query = { p = \"{page}\" } }\n[object.people.look_up]",
+        "deletes.query.f: there is no hole {fields} here.",
+    ),
+    (
+        "[object.people.look_up]",
+        "[object.people.deletes]\nkind = \"window\"\nlower = \"closed\"\nupper = \"none\"\npath = \"/gone\"\nquery = { since = \"{from|rfc3339_secs}\", n = \"{rows_max}\" }\nrows = \"/data\"\nrows_max = 9\npage = { kind = \"number\" }\nafter = { query = { p = \"{page}\" } }\n[object.people.look_up]",
+        "deletes: numbered pages are read to the last and back, and nothing says how many there are or that there is another.",
+    ),
+    // Guards.
+    (
+        "path = \"/people/{id}\"\nbody = \"{row}\"",
+        "path = \"/people/{id}\"\nbody = \"{row}\"\nguard = { header = { If-Match = \"{version}\" } }",
+        "object.people: a guard names a version, and where it stands in a row is not said. Write `version` at the object",
+    ),
+    (
+        "path = \"/people/{id}\"\nbody = \"{row}\"",
+        "path = \"/people/{id}\"\nbody = \"{row}\"\nguard = { header = { If-Match = \"*\" } }",
+        "update.guard: {version} is never used: nothing would be guarded.",
+    ),
+    (
+        "path = \"/people/{id}\"\nbody = \"{row}\"",
+        "path = \"/people\"\nitem = { id = \"{id}\" }\nrows_max = 9\nbody = { all = \"{rows}\" }\noutcome = { kind = \"atomic\" }\nguard = { header = { If-Match = \"{version}\" } }",
+        "update: a guard is one record's, and a batch is declared.",
+    ),
     // Writing.
     (
         "outcome = { kind = \"whole\", id = \"/id\" }",

@@ -44,13 +44,15 @@ fn contact(second: u32) -> Value {
 
 fn item(fields: &[(&str, Option<&str>)], id: Option<&str>, key: Option<&str>) -> WriteItem {
     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect();
-    WriteItem { trace: "t".to_owned(), id: id.map(RemoteId::new), key: key.map(str::to_owned), fields }
+    WriteItem { trace: "t".to_owned(), id: id.map(RemoteId::new), key: key.map(str::to_owned), version: None, fields }
 }
 
 async fn page(crm: &Arc<dyn Crm>, position: Option<&Position>) -> Result<Page, Failure> {
     let (object, properties, external_key) = ("contacts", &[Some("lastname".to_owned())], None);
     let (from, until) = (NOON, NOON + 60_000);
-    crm.read_page(&PageRequest { object, properties, external_key, from, until, position, rows_max: 1 }).await.result
+    crm.read_page(&PageRequest { object, properties, external_key, from, until, position, rows_max: 1, deletes: false })
+        .await
+        .result
 }
 
 #[tokio::test]

@@ -50,6 +50,7 @@ async fn read_all(crm: &Arc<dyn Crm>, rows_max: u16) -> Vec<Page> {
             until: NOON + 60_000,
             position: position.as_ref(),
             rows_max,
+            deletes: false,
         };
         let page = crm.read_page(&request).await.result.unwrap();
         pages.push(page.clone());
@@ -145,10 +146,10 @@ async fn a_new_member_has_the_status_of_the_configuration_and_cleared_fields_are
     let crm = crm(&desk);
     let fields = [("email_address", Some("a@x.test")), ("merge_fields.FNAME", None), ("merge_fields.LNAME", Some("R"))];
     let fields = fields.map(|(name, value)| (name.to_owned(), value.map(str::to_owned))).to_vec();
-    let items = [WriteItem { trace: "1".to_owned(), id: None, key: None, fields }];
+    let items = [WriteItem { trace: "1".to_owned(), id: None, key: None, version: None, fields }];
     let written = crm.write(&WriteBatch { object: "members", kind: WriteKind::Create, items: &items }).await.result.unwrap();
     assert_eq!(written[0].as_ref().unwrap().id, RemoteId::new("a"));
-    let items = [WriteItem { trace: "1".to_owned(), id: Some(RemoteId::new("a")), key: None, fields: Vec::new() }];
+    let items = [WriteItem { trace: "1".to_owned(), id: Some(RemoteId::new("a")), key: None, version: None, fields: Vec::new() }];
     crm.write(&WriteBatch { object: "members", kind: WriteKind::Archive, items: &items }).await.result.unwrap()[0]
         .as_ref()
         .unwrap();

@@ -63,13 +63,14 @@ async fn page(crm: &Arc<dyn Crm>, names: &[&str], position: Option<&Next>, rows_
         until: NOON + 3_600_000,
         position,
         rows_max,
+        deletes: false,
     };
     crm.read_page(&request).await
 }
 
 fn item(id: Option<&str>, fields: &[(&str, Option<&str>)]) -> WriteItem {
     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect();
-    WriteItem { trace: "t1".to_owned(), id: id.map(RemoteId::new), key: None, fields }
+    WriteItem { trace: "t1".to_owned(), id: id.map(RemoteId::new), key: None, version: None, fields }
 }
 
 #[tokio::test]
@@ -94,6 +95,31 @@ async fn a_window_is_asked_for_by_its_bounds_and_followed_by_its_cursor() {
     assert!(
         asked.iter().all(|asked| asked.method == "GET" && asked.headers["x-api-token"] == TOKEN && asked.authorization.is_none())
     );
+}
+
+#[tokio::test]
+async fn deleted_deals_are_told_behind_the_window_and_persons_have_no_such_list() {
+    let deal = json!({ "id": 7, "title": "Acme", "status": "deleted", "is_deleted": true, "add_time": "2026-01-01T00:00:00Z", "update_time": "2026-03-01T12:05:00Z" });
+    let desk = Desk::saying(vec![listed(&[], None), listed(&[deal], None)]).await;
+    let crm = crm(&desk);
+    assert!(crm.tells_deletes("deals") && !crm.tells_deletes("persons"));
+    let properties = wanted(&["title"]);
+    let (from, until) = (NOON, NOON + 3_600_000);
+    let request = PageRequest {
+        object: "deals",
+        properties: &properties,
+        external_key: None,
+        from,
+        until,
+        position: None,
+        rows_max: 2,
+        deletes: true,
+    };
+    let Next::More(position) = crm.read_page(&request).await.result.unwrap().next else { panic!("the deletes are to follow") };
+    let told = crm.read_page(&PageRequest { position: Some(&position), ..request }).await.result.unwrap();
+    assert_eq!((told.records[0].id.as_str(), told.records[0].archived, told.next), ("7", true, Next::Drained));
+    let since = "status=deleted&updated_since=2026-03-01T12%3A00%3A00Z&sort_by=id&sort_direction=asc&limit=2";
+    assert_eq!(desk.asked()[1].path, format!("/api/v2/deals?{since}"));
 }
 
 #[tokio::test]

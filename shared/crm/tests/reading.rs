@@ -55,6 +55,7 @@ async fn a_page_is_asked_by_id_inside_the_closed_window() {
         external_key: Some("tidemark_key"),
         position: Some(&position),
         rows_max: 1000,
+        deletes: false,
         ..page_of("contacts", &places)
     };
     let page = server.crm.read_page(&request).await.result.unwrap();

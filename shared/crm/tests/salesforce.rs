@@ -57,7 +57,16 @@ fn page<'a>(properties: &'a [Option<String>], next: Option<&'a Next>, rows_max: 
         Some(Next::More(position)) => Some(position),
         _ => None,
     };
-    PageRequest { object: "Contact", properties, external_key: None, from: NOON, until: NOON + 60_000, position, rows_max }
+    PageRequest {
+        object: "Contact",
+        properties,
+        external_key: None,
+        from: NOON,
+        until: NOON + 60_000,
+        position,
+        rows_max,
+        deletes: false,
+    }
 }
 
 fn query(path: &str) -> String {
@@ -74,7 +83,7 @@ fn query(path: &str) -> String {
 
 fn item(id: Option<&str>, key: Option<&str>, name: &str) -> WriteItem {
     let fields = vec![("LastName".to_owned(), Some(name.to_owned()))];
-    WriteItem { trace: name.to_owned(), id: id.map(RemoteId::new), key: key.map(str::to_owned), fields }
+    WriteItem { trace: name.to_owned(), id: id.map(RemoteId::new), key: key.map(str::to_owned), version: None, fields }
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ async fn read_all(crm: &Arc<dyn Crm>, rows_max: u16) -> Result<Vec<Vec<String>>,
             until: NOON + 60_000,
             position: position.as_ref(),
             rows_max,
+            deletes: false,
         };
         let page = crm.read_page(&request).await.result?;
         pages.push(page.records.iter().map(|record| record.id.0.clone()).collect());
@@ -152,7 +153,13 @@ async fn a_code_that_is_not_0_is_a_refusal_under_any_status() {
         if expect == Class::Auth {
             continue;
         }
-        let item = WriteItem { trace: "t".into(), id: Some(RemoteId::new("1")), key: None, fields: vec![("email".into(), None)] };
+        let item = WriteItem {
+            trace: "t".into(),
+            id: Some(RemoteId::new("1")),
+            key: None,
+            version: None,
+            fields: vec![("email".into(), None)],
+        };
         let outcome = write(&crm, WriteKind::Update, item).await;
         assert_eq!(outcome.unwrap_err().class, expect, "{status} {code} of a write");
     }
@@ -167,7 +174,7 @@ async fn what_is_made_is_sent_beside_the_persons_and_what_is_blank_as_the_empty_
     let saved = say(201, &json!({ "code": 0, "contact": contact(7, 0) }));
     let (crm, desk) = signed_in(vec![saved]).await;
     let fields = vec![("email".to_owned(), Some("c7@x.test".to_owned())), ("phone".to_owned(), None)];
-    let item = WriteItem { trace: "t".into(), id: None, key: Some("42".into()), fields };
+    let item = WriteItem { trace: "t".into(), id: None, key: Some("42".into()), version: None, fields };
     let written = write(&crm, WriteKind::Create, item.clone()).await.unwrap().remove(0).unwrap();
     assert_eq!((written.id.as_str(), written.modified), ("7", Some(NOON)));
     let asked = desk.asked()[1].clone();

@@ -76,12 +76,21 @@ fn page<'a>(properties: &'a [Option<String>], next: Option<&'a Next>) -> PageReq
         Some(Next::More(position)) => Some(position),
         _ => None,
     };
-    PageRequest { object: "Contacts", properties, external_key: None, from: NOON, until: NOON + 60_000, position, rows_max: 2 }
+    PageRequest {
+        object: "Contacts",
+        properties,
+        external_key: None,
+        from: NOON,
+        until: NOON + 60_000,
+        position,
+        rows_max: 2,
+        deletes: false,
+    }
 }
 
 fn item(id: Option<&str>, key: Option<&str>, name: &str) -> WriteItem {
     let fields = vec![("Last_Name".to_owned(), Some(name.to_owned()))];
-    WriteItem { trace: name.to_owned(), id: id.map(RemoteId::new), key: key.map(str::to_owned), fields }
+    WriteItem { trace: name.to_owned(), id: id.map(RemoteId::new), key: key.map(str::to_owned), version: None, fields }
 }
 
 fn refusal(code: &str, details: &Value, message: &str) -> Value {
@@ -109,6 +118,49 @@ async fn a_token_that_is_refused_under_200_is_refused_and_too_many_are_waited_ou
     assert!(dead.class == Class::Auth && dead.message.contains("invalid_code"), "{dead}");
     let later = crm.meet(&Need::SignIn).await.result.unwrap_err();
     assert_eq!((later.class, later.wait.map(|wait| wait.as_secs())), (Class::Throttled, Some(600)));
+}
+
+/// Pages of the feed of deletes, which says no more than whether another follows.
+fn gone(ids: &[u64], more: bool) -> Say {
+    let row = |id: &u64| json!({ "id": id.to_string(), "type": "recycle", "deleted_time": "2026-03-01T17:31:00+05:30" });
+    let rows: Vec<Value> = ids.iter().map(row).collect();
+    say(200, &json!({ "data": rows, "info": { "per_page": 2, "more_records": more } }))
+}
+
+#[tokio::test]
+async fn deletes_are_told_behind_the_window_by_id_and_time_alone_and_read_to_the_last_page_and_back() {
+    let answers = vec![say_nothing(304), gone(&[11, 12], true), gone(&[13], false), gone(&[11, 12], true)];
+    let (desk, crm) = signed_in(answers).await;
+    assert!(crm.tells_deletes("Contacts"));
+    let properties = wanted();
+    let (mut next, mut told) = (None, Vec::new());
+    for _ in 0..4 {
+        let request = PageRequest { deletes: true, ..page(&properties, next.as_ref()) };
+        let read = crm.read_page(&request).await.result.unwrap();
+        told.extend(read.records);
+        next = Some(read.next);
+    }
+    assert_eq!(next, Some(Next::Drained));
+    assert_eq!(told.iter().map(|record| record.id.as_str()).collect::<Vec<_>>(), ["11", "12", "13", "11", "12"]);
+    assert!(told.iter().all(|record| record.archived && record.modified == Some(NOON + 60_000) && record.values == [None]));
+    let asked = desk.asked();
+    let paths: Vec<&str> = asked[2..].iter().map(|asked| asked.path.as_str()).collect();
+    let all = "/crm/v8/Contacts/deleted?type=all&per_page=2";
+    assert_eq!(paths, [all, &format!("{all}&page=2"), &format!("{all}&page=1")]);
+    assert!(asked[2..].iter().all(|asked| asked.headers["if-modified-since"] == "2026-03-01T11:59:59+00:00"));
+}
+
+#[tokio::test]
+async fn deletes_that_nobody_asks_for_cost_no_call_and_a_refused_feed_is_no_empty_one() {
+    let (desk, crm) =
+        signed_in(vec![say_nothing(304), say_nothing(304), say(400, &refusal("INVALID_MODULE", &json!({}), "no"))]).await;
+    let properties = wanted();
+    assert_eq!(crm.read_page(&page(&properties, None)).await.result.unwrap().next, Next::Drained);
+    assert_eq!(desk.asked().len(), 2);
+    let asking = |next| PageRequest { deletes: true, ..page(&properties, next) };
+    let window = crm.read_page(&asking(None)).await.result.unwrap();
+    let failure = crm.read_page(&asking(Some(&window.next))).await.result.unwrap_err();
+    assert!(failure.class == Class::Schema && failure.message.contains("reading the deletes of Contacts"), "{failure}");
 }
 
 #[tokio::test]

@@ -20,7 +20,31 @@ const fn wrong(vendor: &'static Vendor, mistake: &'static str, caught_by: &'stat
     Wrong { vendor, mistake, changes, caught_by }
 }
 
-pub static FILES: [Wrong; 48] = [
+pub static FILES: [Wrong; 52] = [
+    wrong(
+        &DATAVERSE,
+        "a version that is the stamp of a record",
+        "guard",
+        &[("version = \"/@odata.etag\"", "version = \"/modifiedon\"")],
+    ),
+    wrong(
+        &DATAVERSE,
+        "a guard that names no header the CRM knows",
+        "guard",
+        &[("guard = { header = { If-Match = \"{version}\" } }", "guard = { header = { X-Match = \"{version}\" } }")],
+    ),
+    wrong(
+        &ZOHO_CRM,
+        "a feed of deletes that tells the ids of others",
+        "told",
+        &[("modified = { at = \"/deleted_time\"", "id = \"/deleted_by/id\"\nmodified = { at = \"/deleted_time\"")],
+    ),
+    wrong(
+        &ZOHO_CRM,
+        "a feed of deletes whose second page is its first",
+        "told",
+        &[("after = { query = { page = \"{page}\" } }", "after = { query = { pag = \"{page}\" } }")],
+    ),
     wrong(&PIPEDRIVE, "an upper bound that is open, declared closed", "windows", &[("upper = \"open\"", "upper = \"closed\"")]),
     wrong(
         &PIPEDRIVE,

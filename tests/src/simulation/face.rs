@@ -204,6 +204,7 @@ pub(crate) fn record(id: &str, stamp: Millis, values: &BTreeMap<String, String>,
         archived: false,
         external_key: values.get(KEY).cloned(),
         absorbed: absorbed.unwrap_or_default(),
+        version: None,
         values: properties.iter().map(value).collect(),
     }
 }

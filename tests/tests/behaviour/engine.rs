@@ -5,7 +5,8 @@ use std::time::Duration;
 use eyre::{WrapErr, bail, ensure};
 use futures::future::join_all;
 use tidemark_sandbox::{ForcedAnswer, Weather};
-use tidemark_tests::vendor::{DESCRIBED, PEOPLE, PIPEDRIVE, SALESFORCE, Vendor};
+use tidemark_store::overview;
+use tidemark_tests::vendor::{DATAVERSE, DESCRIBED, MAILCHIMP, PEOPLE, PIPEDRIVE, SALESFORCE, Vendor, ZOHO_CRM};
 use tidemark_tests::{Kind, Rig, Setup, deadline, on_both_databases};
 use tidemark_worker::Outcome;
 
@@ -155,6 +156,56 @@ on_both_databases! {
             shop.agree_on(&[["di@acme.test", "di", ""]]).await
         })
         .await
+    }
+
+    async fn a_delete_that_the_crm_tells_of_itself_needs_no_sweep(kind) {
+        for vendor in [&SALESFORCE, &ZOHO_CRM, &MAILCHIMP] {
+            let shop = Shop::open(kind, vendor, Setup::default()).await?;
+            let crm = shop.rig.crm.crm();
+            for name in ["ana", "bo", "cy"] {
+                vendor.add(&crm, &format!("{name}@acme.test"), name)?;
+            }
+            shop.rig.settle().await?;
+            vendor.remove(&crm, &shop.id_of("ana@acme.test")?)?;
+            deadline::until("the delete is told", Duration::from_secs(30), || async {
+                shop.rig.settle().await?;
+                Ok((shop.customers().await?.len() == 2).then_some(()))
+            })
+            .await
+            .wrap_err(vendor.connector)?;
+            shop.agree_on(&[["bo@acme.test", "bo", ""], ["cy@acme.test", "cy", ""]]).await.wrap_err(vendor.connector)?;
+            let sweeps = format!("{} WHERE reader = 'sweep'", shop.rig.db.own("tidemark_window"));
+            ensure!(shop.rig.db.count(&sweeps).await? == 0, "a sweep was made");
+        }
+        Ok(())
+    }
+
+    async fn an_edit_between_the_read_of_a_push_and_its_write_is_not_overwritten_where_the_crm_guards_it(kind) {
+        let shop = Shop::open(kind, &DATAVERSE, Setup::default()).await?;
+        let crm = shop.rig.crm.crm();
+        shop.rig.db.run("INSERT INTO customers (email, last_name, phone) VALUES ('ana@acme.test', 'Ana', '+49301')").await?;
+        shop.agree_on(&[["ana@acme.test", "Ana", "+49301"]]).await?;
+        let id = shop.id_of("ana@acme.test")?;
+        shop.rig.db.run("UPDATE customers SET phone = '+49302'").await?;
+        let asked = || crm.counters().forced;
+        let before = asked();
+        shop.next(ForcedAnswer { honest: true, delay_ms: 1_500, method: Some("GET".into()), path_contains: "/contacts".into(), ..ForcedAnswer::default() });
+        let person = async {
+            deadline::until("the record is read", Duration::from_secs(20), || async { Ok((asked() > before).then_some(())) }).await?;
+            crm.edit(PEOPLE, &id, &[(shop.vendor.phone.kept, "+49309")])?;
+            eyre::Ok(())
+        };
+        let (pushed, edited) = tokio::join!(shop.rig.push(&shop.stream), person);
+        (pushed?, edited?);
+        ensure!(shop.people().await?[0][2] == "+49309", "what the person wrote was overwritten: {:?}", shop.people().await?);
+        let specs: Vec<_> = shop.rig.config.streams.iter().collect();
+        deadline::until("the conflict is shown", Duration::from_secs(20), || async {
+            shop.rig.read(&shop.stream).await?;
+            Ok((overview::conflicts(&shop.rig.store, &specs, 100, 0).await?.len() == 1).then_some(()))
+        })
+        .await?;
+        ensure!(shop.people().await?[0][2] == "+49309" && shop.customers().await?[0][2] == "+49302", "both stand until somebody decides");
+        Ok(())
     }
 
     async fn a_throttle_in_any_shape_is_waited_out_and_pauses_nothing(kind) {

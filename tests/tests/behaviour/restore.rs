@@ -157,6 +157,7 @@ on_both_databases! {
             archived: false,
             external_key: Some("2".into()),
             absorbed: Vec::new(),
+version: None,
             values: mapped.spec.fields.iter().map(|field| said.get(&field.property).cloned().filter(|text| !text.is_empty())).collect(),
         };
         backup.restore(&rig.db).await?;

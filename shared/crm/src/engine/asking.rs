@@ -9,17 +9,18 @@ use tidemark_core::failure::{Class, Failure};
 use tidemark_core::fit::PropertyKind;
 use tidemark_core::reading::{Answered, Ask, Course, Fault, Place as At, Token, ask, conclude, fresh};
 use tidemark_core::record::{Record, RemoteId};
-use tidemark_core::source::{Next, Page};
+use tidemark_core::source::{Next, Page, Position, SourceTraits};
 use tidemark_core::window::Window;
 
 use super::Engine;
 use super::answer::{Behind, without_repeats};
 use super::calling::{Question, json_of};
 use super::connector::is_name;
+use super::feed::Feed;
 use super::hole::Values;
 use super::object::{Asking, Object};
 use super::place::scalar;
-use super::reading::Rows;
+use super::reading::{Reading, Rows};
 use super::row::Learned;
 use crate::http::{Exchange, Intent, Reply, Request};
 use crate::{Account, Answer, LookUp, PageRequest, Property, ReadIds};
@@ -29,6 +30,19 @@ struct Wanted<'a> {
     properties: &'a [Option<String>],
     external_key: Option<&'a str>,
 }
+
+/// A list that is read in pages.
+struct List<'a> {
+    reading: &'a Reading,
+    traits: &'a SourceTraits,
+    /// Asked for with each row.
+    fields: Vec<&'a str>,
+    record: RowRead<'a>,
+    tried: String,
+}
+
+/// The record of a row; `None` when it carries no id.
+type RowRead<'a> = &'a (dyn Fn(&Json) -> Option<Record> + Sync);
 
 impl Engine {
     pub(super) fn object(&self, name: &str) -> Result<&Object, Failure> {
@@ -47,34 +61,68 @@ impl Engine {
 
     /// Records outside the window are kept: what they hold is no less true.
     pub(super) async fn page(&self, request: &PageRequest<'_>) -> Answer<Page> {
-        let tried = format!("reading a page of {}", request.object);
         let object = match self.object(request.object) {
             Ok(object) => object,
-            Err(failure) => return refuse(tried, failure),
+            Err(failure) => return refuse(format!("reading a page of {}", request.object), failure),
         };
+        let feed = object.deletes.as_ref().filter(|_| request.deletes);
+        let reached = request.position.and_then(Feed::reached);
+        if let Some((feed, position)) = feed.zip(reached) {
+            return self.deletes(request, feed, position.as_ref()).await;
+        }
+        let wanted = Wanted { properties: request.properties, external_key: request.external_key };
+        let list = List {
+            reading: &object.reading,
+            traits: &object.traits,
+            fields: object.shape.asked(request.properties, request.external_key),
+            record: &|row| object.shape.record(row, wanted.properties, wanted.external_key),
+            tried: format!("reading a page of {}", request.object),
+        };
+        let mut answer = self.page_of(list, request, request.position).await;
+        if let (Some(_), Ok(page @ Page { next: Next::Drained, .. })) = (feed, &mut answer.result) {
+            page.next = Next::More(Feed::position(None));
+        }
+        answer
+    }
+
+    async fn deletes(&self, request: &PageRequest<'_>, feed: &Feed, position: Option<&Position>) -> Answer<Page> {
+        let list = List {
+            reading: &feed.reading,
+            traits: &feed.traits,
+            fields: Vec::new(),
+            record: &|row| feed.record(row, request.properties.len()),
+            tried: format!("reading the deletes of {}", request.object),
+        };
+        let mut answer = self.page_of(list, request, position).await;
+        if let Ok(Page { next: Next::More(place), .. }) = &mut answer.result {
+            *place = Feed::position(Some(place));
+        }
+        answer
+    }
+
+    async fn page_of(&self, list: List<'_>, request: &PageRequest<'_>, position: Option<&Position>) -> Answer<Page> {
+        let List { reading, traits, fields, record, tried } = list;
         let window = Window { from: request.from, until: request.until };
         // A position outlives its process, and with it any clock of the process's own.
         let now = Utc::now().timestamp_millis();
-        let place = match fresh(&object.traits, At::of(window, request.position), now) {
+        let place = match fresh(traits, At::of(window, position), now) {
             Ok(place) => place,
             Err(fault) => return refuse(tried.clone(), Failure::new(Class::Malformed, format!("{tried}: {fault}"))),
         };
-        let question = ask(&object.traits, &place, request.rows_max);
-        let fields = object.shape.asked(request.properties, request.external_key);
+        let question = ask(traits, &place, request.rows_max);
         let values = Values { fields: &fields, ..self.values(request.object) };
-        let built = named(&fields).and_then(|()| object.reading.request(question, object.traits.precision_ms, values));
-        let wanted = Wanted { properties: request.properties, external_key: request.external_key };
-        let taken = object.reading.rows.empty_status.clone();
+        let built = named(&fields).and_then(|()| reading.request(question, traits.precision_ms, values));
+        let taken = reading.rows.empty_status.clone();
         let host = self.host_of_pages();
         let exchange = self.call(Question { intent: Intent::Read, built, taken, tried }).await;
         exchange.settle(|reply| {
-            let (body, records) = read_rows(&reply, &object.reading.rows, object, &wanted)?;
+            let (body, records) = read_rows(&reply, &reading.rows, record)?;
             let behind = match host {
-                Some(host) => object.reading.behind(&body, &reply.headers, &host, question, &records),
+                Some(host) => reading.behind(&body, &reply.headers, &host, question, &records),
                 None => Err("the host is not known".to_owned()),
             };
             let behind = behind.map_err(|what| reply.malformed(&what))?;
-            let next = concluded(&reply, object, window, &place, question, &records, &behind, now)?;
+            let next = concluded(&reply, traits, window, &place, question, &records, &behind, now)?;
             Ok(Page { records, next })
         })
     }
@@ -163,7 +211,8 @@ impl Engine {
         let built = named(&names).and_then(|()| asking.form.build(&Values { fields: &fields, ..values }));
         let taken = asking.rows.empty_status.clone();
         let exchange = self.call(Question { intent: Intent::Read, built, taken, tried }).await;
-        exchange.settle(|reply| read_rows(&reply, &asking.rows, object, wanted).map(|(_, records)| without_repeats(records)))
+        let record = |row: &Json| object.shape.record(row, wanted.properties, wanted.external_key);
+        exchange.settle(|reply| read_rows(&reply, &asking.rows, &record).map(|(_, records)| without_repeats(records)))
     }
 
     pub(super) async fn read_account(&self) -> Answer<Account> {
@@ -301,24 +350,23 @@ fn json(reply: &Reply) -> Result<Json, Failure> {
 }
 
 /// The answer's JSON and its records. An answer without its list is a fault: it must not look like an empty one.
-fn read_rows(reply: &Reply, rows: &Rows, object: &Object, wanted: &Wanted<'_>) -> Result<(Json, Vec<Record>), Failure> {
+fn read_rows(reply: &Reply, rows: &Rows, record: RowRead<'_>) -> Result<(Json, Vec<Record>), Failure> {
     if rows.empty_status.contains(&reply.status) && (reply.body.is_empty() || !reply.is_success()) {
         return Ok((json_of(reply), Vec::new()));
     }
     let body = json(reply)?;
     let found = rows.of(&body).ok_or_else(|| reply.malformed("it has no rows where they are promised"))?;
-    let record = |row: &Json| {
-        let record = object.shape.record(row, wanted.properties, wanted.external_key);
-        record.ok_or_else(|| reply.malformed("a row carries no id"))
-    };
-    let records = found.into_iter().map(record).collect::<Result<_, _>>()?;
+    let records = found
+        .into_iter()
+        .map(|row| record(row).ok_or_else(|| reply.malformed("a row carries no id")))
+        .collect::<Result<_, _>>()?;
     Ok((body, records))
 }
 
 #[expect(clippy::too_many_arguments, reason = "what the core decides from, side by side")]
 fn concluded(
     reply: &Reply,
-    object: &Object,
+    traits: &SourceTraits,
     window: Window,
     place: &At,
     question: Ask<'_>,
@@ -329,7 +377,7 @@ fn concluded(
     let token = behind.token.as_deref().map(|text| Token { text, given_at: now });
     let within = records.get(..behind.within).unwrap_or(records);
     let answered = Answered { records: within, total: behind.total, more: behind.more, token };
-    match conclude(&object.traits, window, place, question, answered) {
+    match conclude(traits, window, place, question, answered) {
         Ok(Course::More(place)) => Ok(Next::More(place.position())),
         Ok(Course::Drained) => Ok(Next::Drained),
         Err(fault @ Fault::Promised(_)) => {

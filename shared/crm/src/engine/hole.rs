@@ -55,6 +55,7 @@ pub(super) enum Source {
     Value,
     Values,
     Key,
+    Version,
     Row,
     Rows,
     /// The object's name as the mapping writes it.
@@ -67,7 +68,7 @@ pub(super) enum Source {
     SignedIn(String),
 }
 
-const PLAIN: [(&str, Source, Kind); 18] = [
+const PLAIN: [(&str, Source, Kind); 19] = [
     ("object", Source::Object, Kind::Name),
     ("from", Source::From, Kind::Moment),
     ("until", Source::Until, Kind::Moment),
@@ -84,6 +85,7 @@ const PLAIN: [(&str, Source, Kind); 18] = [
     ("value", Source::Value, Kind::Text),
     ("values", Source::Values, Kind::Texts),
     ("key", Source::Key, Kind::Text),
+    ("version", Source::Version, Kind::Text),
     ("row", Source::Row, Kind::Json),
     ("rows", Source::Rows, Kind::Json),
 ];
@@ -134,6 +136,7 @@ pub(super) struct Values<'a> {
     pub(super) property: Option<&'a str>,
     pub(super) values: &'a [&'a str],
     pub(super) key: Option<&'a str>,
+    pub(super) version: Option<&'a str>,
     pub(super) row: Option<&'a Json>,
     pub(super) rows: Option<&'a Json>,
     pub(super) constants: Option<&'a Constants>,
@@ -181,6 +184,7 @@ impl<'a> Values<'a> {
             Source::Value => one(self.values),
             Source::Values => Some(Found::Texts(self.values)),
             Source::Key => self.key.map(Found::Text),
+            Source::Version => self.version.map(Found::Text),
             Source::Row => self.row.map(Found::Json),
             Source::Rows => self.rows.map(Found::Json),
             Source::Config(name) => self.constants?.settings.get(name).map(|text| Found::Text(text)),

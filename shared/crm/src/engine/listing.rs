@@ -24,6 +24,7 @@ impl Connector {
 impl Object {
     fn entry(&self) -> ObjectEntry {
         let can = [
+            ("read_deletes", self.deletes.is_some()),
             ("create", self.create.is_some()),
             ("update", self.update.is_some()),
             ("upsert", self.upsert.is_some()),

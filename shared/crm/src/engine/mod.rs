@@ -6,6 +6,7 @@ mod auth;
 mod body;
 mod calling;
 mod connector;
+mod feed;
 mod filter;
 mod findings;
 mod hole;
@@ -219,6 +220,10 @@ impl Crm for Engine {
     fn archived_rows_max(&self, object: &str) -> u16 {
         let asking = self.object(object).ok().and_then(|object| object.read_archived.as_ref());
         asking.map_or(1, |asking| asking.rows_max)
+    }
+
+    fn tells_deletes(&self, object: &str) -> bool {
+        self.object(object).is_ok_and(|object| object.deletes.is_some())
     }
 
     fn search_bucket(&self) -> Bucket {

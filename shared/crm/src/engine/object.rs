@@ -7,6 +7,7 @@ use reqwest::Method;
 use tidemark_core::fit::PropertyKind;
 use tidemark_core::source::SourceTraits;
 
+use super::feed::Feed;
 use super::findings::{At, Findings};
 use super::hole::Source;
 use super::node::{Fields, Node};
@@ -23,6 +24,7 @@ pub(super) struct Object {
     pub(super) shape: Shape,
     pub(super) traits: SourceTraits,
     pub(super) reading: Reading,
+    pub(super) deletes: Option<Feed>,
     pub(super) read_ids: Asking,
     pub(super) read_archived: Option<Asking>,
     pub(super) look_up: Option<LookingUp>,
@@ -109,6 +111,7 @@ impl Object {
         let timing = Timing::read(&mut fields).or(usual);
         let reading = fields.need("read", "Write a table `read` that says how pages are asked for.");
         let reading = reading.and_then(|node| Reading::read(node, shape.as_ref(), scope, findings));
+        let deletes = fields.get("deletes");
         let read_ids = fields.need("read_ids", "Write a table `read_ids`: whatever is doubtful is read again by its id.");
         let read_ids = read_ids.and_then(|node| Asking::by_ids(node, scope, findings));
         let read_archived = fields.get("read_archived").and_then(|node| Asking::by_ids(node, scope, findings));
@@ -142,11 +145,19 @@ impl Object {
         // What is written is looked up and read first, item by item: the smallest of the three is what goes together.
         let looked_up = look_up.as_ref().map_or(u16::MAX, |look_up| look_up.asking.rows_max);
         let limits = [read_ids.rows_max, writes.unwrap_or(u16::MAX).min(looked_up).min(read_ids.rows_max)];
-        let traits = traits_of(&shape, &reading, timing, limits, read_archived.is_some(), &node.at, findings)?;
+        let guarded = [&update, &archive].into_iter().flatten().any(|writing| writing.guarded.is_some());
+        if guarded && shape.version.is_none() {
+            let remedy = "Write `version` at the object, such as version = \"/@odata.etag\".";
+            findings.add(&node.at, "a guard names a version, and where it stands in a row is not said.", remedy);
+        }
+        let traits = traits_of(&shape, &reading, timing, limits, &node.at, findings)?;
+        let traits = SourceTraits { guarded, archive_view: read_archived.is_some(), ..traits };
+        let deletes = deletes.and_then(|node| Feed::read(node, (&shape, &traits), scope, findings));
         Some(Self {
             shape,
             traits,
             reading,
+            deletes,
             read_ids,
             read_archived,
             look_up,
@@ -166,7 +177,6 @@ fn traits_of(
     reading: &Reading,
     timing: Timing,
     [read_rows_max, batch_rows_max]: [u16; 2],
-    archive_view: bool,
     at: &At,
     findings: &Findings,
 ) -> Option<SourceTraits> {
@@ -197,7 +207,7 @@ fn traits_of(
         paging: reading.paging(),
         id_order: shape.id_order,
         result_cap: reading.result_cap,
-        token_life: reading.token_life_secs.map(secs),
+        token_life: reading.token_life(),
         precision_ms: shape.modified.as_ref().map_or(1_000, |modified| modified.precision_ms),
         commit_lag,
         fast_lag,
@@ -206,7 +216,7 @@ fn traits_of(
         batch_rows_max,
         request_life: life,
         guarded: false,
-        archive_view,
+        archive_view: false,
     })
 }
 

@@ -1,4 +1,6 @@
-//! Decides what a file says about reading pages of an object, and refuses what contradicts itself. Which page is asked for next the core decides from it.
+//! Decides what a file says about reading pages of an object, or of its deletes, and refuses what contradicts itself. Which page is asked for next the core decides from it.
+
+use std::time::Duration;
 
 use reqwest::Method;
 use tidemark_core::source::{Order, Paging};
@@ -10,6 +12,23 @@ use super::place::Place;
 use super::request::{Form, Overlay};
 use super::shape::{Modified, Shape, place};
 use super::template::Scope;
+
+/// What a list holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Records,
+    /// Ids of records that are gone, with the time.
+    Deletes,
+}
+
+impl Kept {
+    fn holes(self) -> &'static [&'static str] {
+        match self {
+            Self::Records => &["from", "until", "fields", "rows_max"],
+            Self::Deletes => &["from", "until", "rows_max"],
+        }
+    }
+}
 
 /// How pages of an object are asked for and recognised.
 #[derive(Debug, Clone)]
@@ -116,16 +135,27 @@ impl Rows {
 
 impl Reading {
     pub(super) fn read(node: &Node, shape: Option<&Shape>, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
-        let mut fields = Fields::of(node, findings);
+        Self::of(Fields::of(node, findings), shape.map(|shape| shape.modified.as_ref()), Kept::Records, scope, findings)
+    }
+
+    /// Of the keys of a table that nobody took yet.
+    pub(super) fn of(
+        mut fields: Fields<'_>,
+        modified: Option<Option<&Modified>>,
+        kept: Kept,
+        scope: &Scope<'_>,
+        findings: &Findings,
+    ) -> Option<Self> {
+        let at = fields.at;
         if fields.get("kind").is_none() {
-            findings.add(&node.at, "`kind` is missing.", "Write kind = \"window\", \"keyset\" or \"sweep\".");
+            findings.add(at, "`kind` is missing.", "Write kind = \"window\", \"keyset\" or \"sweep\".");
         }
         let kind = fields.word("kind", &KINDS);
         let order = fields.word("order", &ORDERS);
         let page_node = fields.need("page", "Write how a query goes on, such as page = { kind = \"none\" }.");
         let page = page_node.and_then(|node| Page::read(node, findings));
-        let plain = ["from", "until", "fields", "rows_max"];
-        let first_scope = Scope { plain: &plain, ..scope.clone() };
+        let plain = kept.holes();
+        let first_scope = Scope { plain, ..scope.clone() };
         let behind: Vec<&str> = plain.iter().copied().chain(page.as_ref().map_or(&[][..], Page::holes).iter().copied()).collect();
         let base = Form::read(&mut fields, &Method::GET, &first_scope, findings);
         let first = fields.get("first").map(|node| Overlay::read(node, &first_scope, findings)).unwrap_or_default();
@@ -164,9 +194,13 @@ impl Reading {
             result_cap,
             token_life_secs,
         };
-        let told = Told { kind, lower: lower_open.is_some(), upper: upper.is_some() };
-        reading.check(told, &node.at, shape.map(|shape| shape.modified.as_ref()), findings);
+        let told = Told { kept, kind, lower: lower_open.is_some(), upper: upper.is_some() };
+        reading.check(told, at, modified, findings);
         Some(reading)
+    }
+
+    pub(super) fn token_life(&self) -> Option<Duration> {
+        self.token_life_secs.map(|secs| Duration::from_secs(u64::from(secs)))
     }
 
     pub(super) fn paging(&self) -> Paging {
@@ -185,6 +219,12 @@ impl Reading {
         // Tokens of the vendor's that stand for an id.
         let by_token = self.order == Order::IdOnly && self.paging() == Paging::Tokens;
         match told.kind {
+            Kind::Sweep if told.kept == Kept::Deletes => {
+                refuse(
+                    "deletes are read from a time on, behind every window.",
+                    "Write kind = \"window\", and use {from}; or take `deletes` out.",
+                );
+            }
             Kind::Keyset if !keyed => {
                 refuse(
                     "a keyset goes on behind a key, and this order has none.",
@@ -276,7 +316,8 @@ impl Reading {
                 "Use {until} with upper = \"open\" or \"closed\", and not with \"none\".",
             );
         }
-        if self.upper == Upper::None && self.order != Order::TimeOnly {
+        // Of deletes there are few, and whoever is told again is read again.
+        if self.upper == Upper::None && self.order != Order::TimeOnly && told.kept == Kept::Records {
             let problem = "without an upper bound the window is not closed, and this order cannot tell where it ends.";
             refuse(problem, "Write order = \"time\", or use {until}.");
         }
@@ -307,6 +348,7 @@ impl Reading {
 /// What was written, and not only supplied.
 #[derive(Clone, Copy)]
 struct Told {
+    kept: Kept,
     kind: Kind,
     lower: bool,
     upper: bool,

@@ -71,7 +71,9 @@ impl Engine {
             ..self.values(batch.object)
         };
         let names: Vec<&str> = property.into_iter().collect();
-        let built = named(&names).and_then(|()| writing.form.build(&values));
+        let version = sent.first().and_then(|item| item.version.as_deref());
+        let form = writing.guarded.as_ref().filter(|_| version.is_some()).unwrap_or(&writing.form);
+        let built = named(&names).and_then(|()| form.build(&Values { version, ..values }));
         let exchange = self.call(Question { intent: Intent::Write, built, taken: Vec::new(), tried }).await;
         exchange.settle(|reply| {
             if !reply.body.is_empty() && serde_json::from_slice::<serde::de::IgnoredAny>(&reply.body).is_err() {
@@ -141,6 +143,7 @@ impl Engine {
             trace: at.to_string(),
             id: Some(from.clone()),
             key: None,
+            version: None,
             fields: vec![(property.clone(), (!ends).then(|| to.0.clone()))],
         };
         let items: Vec<WriteItem> = pairs.iter().enumerate().map(item).collect();

@@ -23,6 +23,8 @@ pub(super) struct Shape {
     /// Absent for objects without stamps.
     pub(super) modified: Option<Modified>,
     pub(super) archived: Option<(Place, String)>,
+    /// What names the version that a row shows.
+    pub(super) version: Option<Place>,
     /// A list of ids, in one text where there is a sign between them.
     merged: Option<(Place, Option<String>)>,
     /// Asked for with every record.
@@ -65,12 +67,13 @@ const PRECISIONS: [(&str, u32); 3] = [("millisecond", 1), ("second", 1_000), ("m
 const ID_ORDERS: [(&str, IdOrder); 2] = [("number", IdOrder::Number), ("bytes", IdOrder::Bytes)];
 
 impl Shape {
-    /// Reads `id`, `id_order`, `modified`, `archived`, `merged`, `always` and `property` of an object.
+    /// Reads `id`, `id_order`, `modified`, `version`, `archived`, `merged`, `always` and `property` of an object.
     pub(super) fn read(fields: &mut Fields<'_>, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
         let id = fields.need("id", "Write where a row's id stands, such as id = \"/id\".");
         let id = id.and_then(|node| place(node, findings));
         let id_order = fields.word("id_order", &ID_ORDERS).unwrap_or_default();
         let modified = fields.get("modified").and_then(|node| Modified::read(node, findings));
+        let version = fields.get("version").and_then(|node| place(node, findings));
         let archived = fields.get("archived").and_then(|node| {
             let mut fields = Fields::of(node, findings);
             let at = fields.need("at", "Write where the mark stands.").and_then(|node| place(node, findings));
@@ -93,7 +96,14 @@ impl Shape {
         for (name, node) in declared {
             properties.extend(Property::read(name, node, scope, findings).map(|property| (name.clone(), property)));
         }
-        Some(Self { id: id?, id_order, modified, archived, merged, always, properties })
+        Some(Self { id: id?, id_order, modified, version, archived, merged, always, properties })
+    }
+
+    /// The shape of a row that tells of a delete: a record's own id and stamp, unless they stand elsewhere.
+    pub(super) fn of_feed(&self, fields: &mut Fields<'_>, findings: &Findings) -> Self {
+        let id = fields.get("id").and_then(|node| place(node, findings));
+        let modified = fields.get("modified").and_then(|node| Modified::read(node, findings));
+        Self { id: id.unwrap_or_else(|| self.id.clone()), modified: modified.or_else(|| self.modified.clone()), ..self.clone() }
     }
 
     pub(super) fn property(&self, name: &str) -> Option<&Property> {
@@ -126,6 +136,7 @@ impl Shape {
             archived,
             external_key: external_key.and_then(|name| self.value(row, name)),
             absorbed: self.absorbed(row),
+            version: self.version.as_ref().and_then(|at| at.find(row).and_then(scalar)),
             values: properties.iter().map(|name| self.value(row, name.as_deref()?)).collect(),
         })
     }

@@ -22,6 +22,7 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len();
     let mut out = match length {
         0..128 => vec![tag, u8::try_from(length).unwrap()],
+        128..256 => vec![tag, 0x81, u8::try_from(length).unwrap()],
         _ => vec![tag, 0x82, u8::try_from(length >> 8).unwrap(), u8::try_from(length & 0xff).unwrap()],
     };
     out.extend_from_slice(content);

@@ -7,7 +7,7 @@ use super::findings::{At, Findings};
 use super::hole::Source;
 use super::node::{Fields, Node};
 use super::place::Place;
-use super::request::Form;
+use super::request::{Form, Overlay};
 use super::shape::place;
 use super::template::Scope;
 
@@ -24,6 +24,8 @@ pub(super) enum Verb {
 #[derive(Debug, Clone)]
 pub(super) struct Writing {
     pub(super) form: Form,
+    /// Of a record whose version is known: refused once it has another.
+    pub(super) guarded: Option<Form>,
     /// What stands in each row beside the fields.
     pub(super) item: Option<Body>,
     /// Where in the row the fields go.
@@ -93,6 +95,19 @@ impl Writing {
     pub(super) fn read(verb: Verb, node: &Node, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
         let mut fields = Fields::of(node, findings);
         let form = Form::read(&mut fields, verb.method(), &Scope { plain: verb.holes(), ..scope.clone() }, findings);
+        let guard = fields.get("guard").filter(|_| matches!(verb, Verb::Update | Verb::Archive));
+        let guarded = guard
+            .zip(form.as_ref())
+            .map(|(node, form)| form.with(&Overlay::read(node, &Scope { plain: &["version"], ..scope.clone() }, findings)));
+        if let (Some(node), Some(guarded)) = (guard, &guarded)
+            && !guarded.uses(&Source::Version)
+        {
+            findings.add(
+                &node.at,
+                "{version} is never used: nothing would be guarded.",
+                "Write guard = { header = { If-Match = \"{version}\" } }.",
+            );
+        }
         let item = fields.get("item");
         let item_body = item.and_then(|node| Body::read(node, &Scope { plain: verb.item_holes(), ..scope.clone() }, findings));
         if let (Some(node), Some(body)) = (item, &item_body)
@@ -115,8 +130,15 @@ impl Writing {
             None => Some(Outcome::Whole { row: None, id: None }),
         };
         fields.end();
-        let writing =
-            Self { form: form?, item: item_body, fields_at: fields_place, clear_empty, rows_max: rows_max?, outcome: outcome? };
+        let writing = Self {
+            form: form?,
+            guarded,
+            item: item_body,
+            fields_at: fields_place,
+            clear_empty,
+            rows_max: rows_max?,
+            outcome: outcome?,
+        };
         writing.check(verb, &node.at, findings);
         Some(writing)
     }
@@ -145,6 +167,9 @@ impl Writing {
                 format!("{{{name}}} is never used: which record is meant would not be said."),
                 "Use it in the path or in `item`.",
             );
+        }
+        if several && self.guarded.is_some() {
+            refuse("a guard is one record's, and a batch is declared.".to_owned(), "Write rows_max = 1, or take `guard` out.");
         }
         for single in [Source::Id, Source::Row, Source::Key].iter().filter(|single| several && self.form.uses(single)) {
             let problem = format!("{{{}}} is one item's, and a batch of {} is declared.", single.name(), self.rows_max);

@@ -188,6 +188,7 @@ impl<'de> Visitor<'de> for RecordSeed<'_> {
             archived: false,
             external_key: None,
             absorbed: Vec::new(),
+            version: None,
             values: vec![None; self.0.places],
         };
         let mut updated_at = Stamp::default();

@@ -203,7 +203,7 @@ pub(crate) fn properties() -> Vec<Option<String>> {
 }
 
 pub(crate) fn page_of<'a>(object: &'a str, properties: &'a [Option<String>]) -> PageRequest<'a> {
-    PageRequest { object, properties, external_key: None, from: 1_000, until: 2_000, position: None, rows_max: 3 }
+    PageRequest { object, properties, external_key: None, from: 1_000, until: 2_000, position: None, rows_max: 3, deletes: false }
 }
 
 pub(crate) fn ids_of<'a>(properties: &'a [Option<String>], ids: &'a [tidemark_core::record::RemoteId]) -> ReadIds<'a> {
@@ -215,6 +215,7 @@ pub(crate) fn item(trace: &str, id: Option<&str>, email: Option<&str>) -> WriteI
         trace: trace.to_owned(),
         id: id.map(tidemark_core::record::RemoteId::new),
         key: None,
+        version: None,
         fields: vec![("email".to_owned(), email.map(str::to_owned))],
     }
 }
