@@ -107,7 +107,7 @@ async fn terms(house: &House, spec: &StreamSpec) -> eyre::Result<Terms> {
         reference_fields: spec.reference_fields().count() as u64,
         searches_per_second: rate(connection.crm.search_bucket()),
         calls_per_second: rate(Bucket::General),
-        day_left: connection.spec.budget.per_day.map(|per_day| per_day.saturating_sub(spent)),
+        day_left: connection.spec.budget.per_day.map(|per_day| per_day.saturating_sub(spent) / u64::from(traits.page_cost)),
     })
 }
 

@@ -14,6 +14,7 @@ use tidemark_store::callouts::CalloutRow;
 use tidemark_store::pace::Pace;
 use tidemark_store::rows::Mapped;
 use tidemark_store::{StoreError, debts};
+use tracing::warn;
 
 use crate::context::{Connection, Context};
 use crate::sign_in::sign_in;
@@ -136,6 +137,7 @@ impl Purpose<'_> {
             answer = sent(recorded, send) => answer,
             () = self.ctx.cut.cancelled() => return Ok(Err(NoAnswer::CutOff)),
         };
+        self.pay_for(&answer).await;
         self.record(items, &mut answer);
         Ok(answer.result.map_err(NoAnswer::Failed))
     }
@@ -166,6 +168,7 @@ impl Purpose<'_> {
             };
             let word = if need == Need::SignIn { "sign in" } else { DESCRIBE };
             // Somebody else may have met it while this one waited: then no call was made.
+            self.pay_for(&answer).await;
             if answer.result.is_err() || answer.callout.status.is_some() {
                 Purpose { word, ..*self }.record(1, &mut answer);
             }
@@ -244,6 +247,22 @@ impl Purpose<'_> {
                 Grant::Paused => return Ok(Err(NoAnswer::Paused)),
             };
             return Ok(Err(NoAnswer::LaneSpent { wait }));
+        }
+    }
+
+    /// One unit was booked; what an answered call costs beyond it is taken now. An answer is worth more than the count: it is heard even if this fails.
+    async fn pay_for<T>(&self, answer: &Answer<T>) {
+        let more = answer.callout.cost.saturating_sub(1);
+        if more == 0 || answer.callout.status.is_none() {
+            return;
+        }
+        let purses: &[Purse] = match self.lane {
+            Lane::Live => &[Purse::Of(Bucket::General)],
+            Lane::Background { .. } => &[Purse::Of(Bucket::General), Purse::Background],
+        };
+        let name = &self.connection.spec.name;
+        if let Err(error) = budget::spend(&self.ctx.store, name, purses, more).await {
+            warn!("{more} of {name}'s day are spent and not counted: {}", error.log_words());
         }
     }
 

@@ -26,6 +26,7 @@ fn traits(order: Order, paging: Paging) -> SourceTraits {
         request_life: Duration::ZERO,
         guarded: false,
         archive_view: false,
+        page_cost: 1,
     }
 }
 

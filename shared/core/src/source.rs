@@ -77,6 +77,9 @@ pub struct SourceTraits {
     pub fast_lag: Duration,
     /// Most records a page may hold.
     pub page_rows_max: u16,
+    /// What a page takes of the day's budget, in the unit in which the vendor counts.
+    #[serde(default = "one")]
+    pub page_cost: u32,
     /// Most records one call reads by id, or looks up.
     pub read_rows_max: u16,
     /// Most records one call writes.
@@ -88,6 +91,10 @@ pub struct SourceTraits {
     pub guarded: bool,
     /// Whether archived records can be read by id, as such: what is neither there nor archived is then no plain delete.
     pub archive_view: bool,
+}
+
+fn one() -> u32 {
+    1
 }
 
 mod secs {

@@ -288,6 +288,7 @@ impl ObjectText {
                 .or(base.map(|t| t.request_life))
                 .ok_or_else(|| missing("request_life_secs"))?,
             guarded: self.guarded.or(base.map(|t| t.guarded)).ok_or_else(|| missing("guarded"))?,
+            page_cost: 1,
             archive_view: self.archive_view.or(base.map(|t| t.archive_view)).ok_or_else(|| missing("archive_view"))?,
         };
         if traits.page_rows_max == 0 || traits.batch_rows_max == 0 || traits.precision_ms == 0 {

@@ -46,6 +46,8 @@ pub struct Callout {
     /// `None` for a success.
     pub class: Option<Class>,
     pub elapsed_ms: u32,
+    /// What it takes of the day's budget, in the unit in which the vendor counts.
+    pub cost: u32,
     /// Calls left in the vendor's window, when the answer said so.
     pub quota_left: Option<i64>,
     /// CRM's `Date` header minus our clock at the middle of the call, milliseconds.
@@ -64,7 +66,17 @@ pub struct Answer<T> {
 impl Callout {
     /// A call of which nothing is known yet.
     pub(crate) fn new(method: &'static str, endpoint: String) -> Self {
-        Self { method, endpoint, status: None, class: None, elapsed_ms: 0, quota_left: None, clock_offset_ms: None, tape: None }
+        Self {
+            method,
+            endpoint,
+            status: None,
+            class: None,
+            elapsed_ms: 0,
+            cost: 1,
+            quota_left: None,
+            clock_offset_ms: None,
+            tape: None,
+        }
     }
 }
 

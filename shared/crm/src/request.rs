@@ -27,6 +27,8 @@ pub struct Request {
     /// Beside what the client itself sends.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub body: Option<Content>,
+    /// What it takes of the day's budget.
+    pub cost: u32,
     /// What this is for, as the start of a sentence: `reading a page of contacts`.
     pub tried: String,
 }
@@ -43,7 +45,8 @@ impl Request {
     /// Asks for what stands at a path without ids.
     pub fn get(path: String, tried: String) -> Self {
         let endpoint = path.clone();
-        Self { intent: Intent::Read, method: Method::GET, base: None, path, endpoint, headers: Vec::new(), body: None, tried }
+        let (intent, method) = (Intent::Read, Method::GET);
+        Self { intent, method, base: None, path, endpoint, headers: Vec::new(), body: None, cost: 1, tried }
     }
 
     /// Sends JSON to a path without ids.
@@ -73,5 +76,5 @@ const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 pub(crate) fn callout(request: &Request) -> Callout {
     let method = METHODS.into_iter().find(|word| *word == request.method.as_str());
-    Callout::new(method.unwrap_or("OTHER"), request.endpoint.clone())
+    Callout { cost: request.cost, ..Callout::new(method.unwrap_or("OTHER"), request.endpoint.clone()) }
 }

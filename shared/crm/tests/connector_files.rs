@@ -157,6 +157,8 @@ const CASES: &[(&str, &str, &str)] = &[
         "kind = \"oauth_jwt\"\npath = \"/token\"\ntoken = \"/t\"\nclaims = { iss = \"me\" }\nsends = { header = \"A\", value = \"{token}\" }",
         "auth: a statement is signed, and no key is asked for. Write [secret.private_key] with about",
     ),
+    ("path = \"/me\"", "path = \"/me\"\ncost = 0", "account.cost: this is no cost of a call. Write a number from 1 to 10000."),
+    ("path = \"/me\"", "path = \"/me\"\ncost = { units = 2 }", "account.cost: `rows` is missing."),
     // Budgets, account, errors.
     ("burst = 2", "burst = 9", "budget.general: burst + per_second * window_secs is 27, above the limit of 20 calls."),
     ("environment = \"untold\"", "", "account: `environment` is missing. Write { at = …, words = { … } }, or \"untold\""),

@@ -6,7 +6,7 @@
 use tidemark_core::Millis;
 use tidemark_core::source::Bucket;
 
-use crate::query::{get, one, scalar};
+use crate::query::{get, one, run, scalar};
 use crate::{Store, StoreError};
 
 /// What one bucket admits, and all of them together in a day.
@@ -15,7 +15,7 @@ pub struct Rate {
     pub per_second: f64,
     /// Slots that may be used at once after a quiet time.
     pub burst: u32,
-    /// Calls of every bucket of the connection.
+    /// Of every bucket of the connection, in the unit in which the vendor counts: calls, unless some cost more.
     pub per_day: Option<u64>,
     /// A slot farther ahead than this is not booked; the caller does something else meanwhile.
     pub wait_max: Millis,
@@ -88,7 +88,20 @@ pub async fn book(store: &Store, connection: &str, purse: Purse, rate: Rate) -> 
     why_not(store, connection, purse, per_day, rate.wait_max).await
 }
 
-/// Calls that the connection has made today, UTC by the database's clock.
+/// Takes what a call cost beyond one of the day, once it was made: whoever is under way at that moment may draw a little more than the day has.
+pub async fn spend(store: &Store, connection: &str, purses: &[Purse], units: u32) -> Result<(), StoreError> {
+    for purse in purses {
+        let sql = format!(
+            "UPDATE tidemark_budget SET day_calls = CASE WHEN day = {{now}} / 86400000 THEN day_calls ELSE 0 END + $2, day = {{now}} / 86400000
+             WHERE connection = $1 AND bucket = '{}'",
+            purse.row()
+        );
+        run(&store.db, &sql, vec![connection.into(), i64::from(units).into()]).await?;
+    }
+    Ok(())
+}
+
+/// What the connection has spent today, in the unit in which the vendor counts, UTC by the database's clock.
 pub async fn spent_today(store: &Store, connection: &str) -> Result<i64, StoreError> {
     let sql = "SELECT CAST(COALESCE(sum(day_calls), 0) AS BIGINT) FROM tidemark_budget WHERE connection = $1 AND bucket = 'general' AND day = {now} / 86400000";
     scalar(&store.db, sql, vec![connection.into()]).await
@@ -110,7 +123,7 @@ async fn why_not(store: &Store, connection: &str, purse: Purse, per_day: i64, wa
     }
     let Some(wait) = get::<Option<i64>>(&row, 1)? else {
         let sql = "INSERT INTO tidemark_budget (connection, bucket) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        crate::query::run(&store.db, sql, vec![connection.into(), purse_row.into()]).await?;
+        run(&store.db, sql, vec![connection.into(), purse_row.into()]).await?;
         return Ok(Grant::Busy { wait: 1 });
     };
     if get::<Option<bool>>(&row, 2)?.unwrap_or(false) {

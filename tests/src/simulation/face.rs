@@ -160,6 +160,7 @@ impl Face {
         };
         Answer {
             callout: Callout {
+                cost: 1,
                 method,
                 endpoint: endpoint.to_owned(),
                 status: Some(200),
@@ -237,6 +238,7 @@ impl Crm for Face {
             request_life: duration(swarm.request_life),
             guarded: false,
             archive_view: swarm.archive_view,
+            page_cost: 1,
         })
     }
 

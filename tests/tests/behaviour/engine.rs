@@ -208,6 +208,25 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn a_day_is_counted_in_the_vendors_own_unit(kind) {
+        let shop = Shop::open(kind, &PIPEDRIVE, Setup::default()).await?;
+        let crm = shop.rig.crm.crm();
+        PIPEDRIVE.add(&crm, "ana@acme.test", "Ana")?;
+        shop.rig.db.run("INSERT INTO customers (email, last_name) VALUES ('bo@acme.test', 'Bo')").await?;
+        shop.rig.settle().await?;
+        shop.rig.db.run("UPDATE customers SET last_name = 'Bob' WHERE email = 'bo@acme.test'").await?;
+        shop.rig.db.run("DELETE FROM customers WHERE email = 'ana@acme.test'").await?;
+        shop.agree_on(&[["bo@acme.test", "Bob", ""]]).await?;
+        let url = format!("{}/api/v2/persons", shop.rig.crm.base_url());
+        let answer = reqwest::Client::new().get(url).header("x-api-token", tidemark_tests::TOKEN).send().await?;
+        let left: i64 = answer.headers()["x-daily-ratelimit-token-remaining"].to_str()?.parse()?;
+        // This look at it was a page, too.
+        let (counted, page) = (30_000 - left, 10);
+        let booked = tidemark_store::budget::spent_today(&shop.rig.store, "crm").await?;
+        ensure!(booked == counted - page, "{booked} are booked, {} were spent", counted - page);
+        Ok(())
+    }
+
     async fn a_throttle_in_any_shape_is_waited_out_and_pauses_nothing(kind) {
         with_each(kind, &Setup::default(), async |shop| {
             for shape in shop.rig.crm.crm().throttles() {

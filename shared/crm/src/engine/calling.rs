@@ -79,7 +79,8 @@ impl Engine {
         let values = Values { token: token.map(Token::text), constants: Some(&constants), ..Values::default() };
         headers.extend(self.signature(&values)?);
         let body = built.body.map(|bytes| Content { kind: JSON, bytes });
-        Ok(Request { intent, method: built.method, base, path: built.path, endpoint: built.endpoint, headers, body, tried })
+        let Built { method, path, endpoint, cost, .. } = built;
+        Ok(Request { intent, method, base, path, endpoint, headers, body, cost, tried })
     }
 
     fn signature(&self, values: &Values<'_>) -> Result<Option<(HeaderName, HeaderValue)>, String> {

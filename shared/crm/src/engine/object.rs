@@ -212,6 +212,7 @@ fn traits_of(
         commit_lag,
         fast_lag,
         page_rows_max: reading.rows_max,
+        page_cost: reading.first.cost_of_one(),
         read_rows_max,
         batch_rows_max,
         request_life: life,

@@ -6,7 +6,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use super::body::Body;
 use super::findings::{At, Findings};
 use super::hole::{Source, Values};
-use super::node::{Fields, Node};
+use super::node::{Fields, Node, Value};
 use super::template::{Hole, Position, Scope, Template};
 
 /// A request as the file writes it.
@@ -18,6 +18,15 @@ pub(super) struct Form {
     query: Vec<(String, Template)>,
     headers: Vec<(HeaderName, Template)>,
     body: Option<Body>,
+    cost: Cost,
+}
+
+/// What a call takes of the day's budget, in the vendor's unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Cost {
+    units: u32,
+    /// The units are for so many rows, begun ones too; else for the call.
+    rows: Option<u32>,
 }
 
 /// What stands differently in some pages' requests.
@@ -39,6 +48,7 @@ pub(super) struct Built {
     pub(super) endpoint: String,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Option<Vec<u8>>,
+    pub(super) cost: u32,
 }
 
 const METHODS: [(&str, &Method); 5] = [
@@ -50,7 +60,7 @@ const METHODS: [(&str, &Method); 5] = [
 ];
 
 impl Form {
-    /// Reads `method`, `path`, `query`, `header` and `body` of a table. `None` after a finding.
+    /// Reads `method`, `path`, `query`, `header`, `body` and `cost` of a table. `None` after a finding.
     pub(super) fn read(fields: &mut Fields<'_>, usual: &Method, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
         let method = fields.word("method", &METHODS).unwrap_or(usual).clone();
         let path = fields.need("path", "Write the path below the host, such as path = \"/api/contacts\".");
@@ -59,7 +69,8 @@ impl Form {
         if body.is_some() && method == Method::GET {
             findings.add(fields.at, "a GET has no body.", "Write method = \"POST\", or move the body into `query`.");
         }
-        Some(Self { method, path: path?, query, headers, body })
+        let cost = fields.get("cost").map_or(Some(Cost { units: 1, rows: None }), |node| Cost::read(node, findings));
+        Some(Self { method, path: path?, query, headers, body, cost: cost? })
     }
 
     pub(super) fn with(&self, overlay: &Overlay) -> Self {
@@ -80,6 +91,10 @@ impl Form {
         let headers = self.headers.iter().flat_map(|(_, template)| template.holes());
         let body = self.body.iter().flat_map(Body::holes);
         self.path.iter().flat_map(Template::holes).chain(query).chain(headers).chain(body)
+    }
+
+    pub(super) fn cost_of_one(&self) -> u32 {
+        self.cost.of(1)
     }
 
     pub(super) fn uses(&self, source: &Source) -> bool {
@@ -113,9 +128,39 @@ impl Form {
             Some(body) => Some(serde_json::to_vec(&body.build(values)?).unwrap_or_default()),
             None => None,
         };
-        Ok(Built { method: self.method.clone(), path, endpoint, headers, body })
+        let rows = values.rows.and_then(serde_json::Value::as_array).map_or(values.ids.len(), Vec::len);
+        Ok(Built { method: self.method.clone(), path, endpoint, headers, body, cost: self.cost.of(rows) })
     }
 }
+
+impl Cost {
+    fn read(node: &Node, findings: &Findings) -> Option<Self> {
+        if let Value::Integer(_) = node.value {
+            let units = node
+                .to_json()
+                .as_u64()
+                .and_then(|units| u32::try_from(units).ok())
+                .filter(|units| (1..=COST_MAX).contains(units));
+            if units.is_none() {
+                findings.add(&node.at, "this is no cost of a call.", format!("Write a number from 1 to {COST_MAX}."));
+            }
+            return Some(Self { units: units?, rows: None });
+        }
+        let mut fields = Fields::of(node, findings);
+        let units = fields.number("units", 1, COST_MAX).unwrap_or(1);
+        fields.need("rows", "Write for how many rows it is, such as cost = { units = 1, rows = 10 }.");
+        let rows = fields.number("rows", 1, 10_000);
+        fields.end();
+        Some(Self { units, rows: Some(rows?) })
+    }
+
+    fn of(self, rows: usize) -> u32 {
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX).max(1);
+        self.rows.map_or(self.units, |each| self.units.saturating_mul(rows.div_ceil(each)))
+    }
+}
+
+const COST_MAX: u32 = 10_000;
 
 impl Overlay {
     pub(super) fn read(node: &Node, scope: &Scope<'_>, findings: &Findings) -> Self {

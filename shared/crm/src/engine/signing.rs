@@ -136,6 +136,16 @@ impl Engine {
         };
         // Nothing of the CRM's records changes.
         let (intent, body) = (Intent::Read, (built.method != Method::GET).then_some(body));
-        Ok(Request { intent, method: built.method, base, path: built.path, endpoint: built.endpoint, headers, body, tried })
+        Ok(Request {
+            intent,
+            method: built.method,
+            base,
+            path: built.path,
+            endpoint: built.endpoint,
+            headers,
+            body,
+            cost: built.cost,
+            tried,
+        })
     }
 }

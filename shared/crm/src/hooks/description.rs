@@ -78,6 +78,7 @@ impl HookDescription {
             request_life: request_life.unwrap_or(self.request_life),
             guarded: false,
             archive_view: false,
+            page_cost: 1,
         }
     }
 }
