@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use tidemark_sandbox::Dialect;
 
@@ -356,17 +357,23 @@ pub(crate) struct RewindArgs {
     pub(crate) json: bool,
 }
 
+/// The dialect of the practice receiver, which keeps no records.
+pub(crate) const HOOKS: &str = "hooks";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct SandboxArgs {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8625")]
     pub(crate) listen: SocketAddr,
-    /// The vendor whose dialect it speaks.
-    #[arg(long, default_value = "hubspot", value_parser = Dialect::ALL.map(Dialect::name))]
+    /// The vendor whose dialect it speaks; `hooks` receives what zapier and ifttt streams tell, and prints it.
+    #[arg(long, default_value = "hubspot", value_parser = PossibleValuesParser::new(Dialect::ALL.map(Dialect::name).into_iter().chain([HOOKS])))]
     pub(crate) dialect: String,
     /// The token callers must send; also the refresh token and the client secret, where the vendor has them.
     #[arg(long, env = "SANDBOX_TOKEN", default_value = "pat-na1-sandbox", hide_env_values = true)]
     pub(crate) token: String,
+    /// `hooks` takes only what is signed with it.
+    #[arg(long, env = "SANDBOX_SIGNING", hide_env_values = true)]
+    pub(crate) signing: Option<String>,
     /// calm, or rough: 5xx, 429, lost answers, late commits, index lag.
     #[arg(long, default_value = "calm", value_parser = ["calm", "rough"])]
     pub(crate) weather: String,

@@ -60,6 +60,7 @@ impl HookRig {
             db.run(setup.before).await?;
         }
         let receiver = HookSandbox::start(HookConfig {
+            listen: None,
             catch: vec![catch_path()],
             maker_key: Some(MAKER_SECRET.to_owned()),
             signing: setup.signed.then(|| SIGNING_SECRET.to_owned()),

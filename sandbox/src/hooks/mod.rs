@@ -15,6 +15,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::receiver::{Heard, HookAnswer, HookConfig, Signature};
@@ -28,6 +29,8 @@ const BODY_BYTES_MAX: usize = 32 << 20;
 #[derive(Debug)]
 pub struct HookSandbox {
     receiver: Arc<Mutex<Receiver>>,
+    /// How many have arrived.
+    arrived: watch::Sender<usize>,
     address: SocketAddr,
     _stop: DropGuard,
 }
@@ -35,16 +38,19 @@ pub struct HookSandbox {
 #[derive(Debug, Clone)]
 struct Desk {
     receiver: Arc<Mutex<Receiver>>,
+    arrived: watch::Sender<usize>,
     stop: CancellationToken,
 }
 
 impl HookSandbox {
     pub async fn start(config: HookConfig) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listen = config.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
+        let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let receiver = Arc::new(Mutex::new(Receiver::new(config)));
         let stop = CancellationToken::new();
-        let desk = Desk { receiver: Arc::clone(&receiver), stop: stop.clone() };
+        let arrived = watch::Sender::new(0);
+        let desk = Desk { receiver: Arc::clone(&receiver), arrived: arrived.clone(), stop: stop.clone() };
         let service = Router::new().fallback(front).with_state(desk).into_make_service_with_connect_info::<Line>();
         let stopped = stop.clone().cancelled_owned();
         tokio::spawn(async move {
@@ -53,7 +59,7 @@ impl HookSandbox {
                 tracing::error!(%error, "the practice receiver stopped serving");
             }
         });
-        Ok(Self { receiver, address, _stop: stop.drop_guard() })
+        Ok(Self { receiver, arrived, address, _stop: stop.drop_guard() })
     }
 
     /// `http://address`, without a slash at the end.
@@ -64,6 +70,13 @@ impl HookSandbox {
     /// Everything that arrived, in order, also what was refused.
     pub fn heard(&self) -> Vec<Heard> {
         lock(&self.receiver).heard().to_vec()
+    }
+
+    /// What arrived behind the first so many, once there is something.
+    pub async fn heard_after(&self, known: usize) -> Vec<Heard> {
+        // The sender is ours: it ends with this.
+        let _ = self.arrived.subscribe().wait_for(|count| *count > known).await;
+        lock(&self.receiver).heard().iter().skip(known).cloned().collect()
     }
 
     /// What a receiver acts on that takes each idempotency key once: the bodies of what was answered with success, or heard and not answered.
@@ -103,7 +116,12 @@ async fn front(State(desk): State<Desk>, ConnectInfo(line): ConnectInfo<Line>, r
         body: body.to_vec(),
         now_secs: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
     };
-    let (reply, wait) = lock(&desk.receiver).hear(told);
+    let (reply, wait) = {
+        let mut receiver = lock(&desk.receiver);
+        let heard = receiver.hear(told);
+        desk.arrived.send_replace(receiver.heard().len());
+        heard
+    };
     if let Some(ms) = wait {
         desk.stop.run_until_cancelled(tokio::time::sleep(Duration::from_millis(ms))).await;
     }

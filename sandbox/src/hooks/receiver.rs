@@ -1,6 +1,7 @@
 //! Decides what a receiver answers, what it keeps, and whether it has been told the same before. Reads no clock and touches no network.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
@@ -12,6 +13,8 @@ const SIGNATURE_SECS_MAX: u64 = 300;
 /// Who receives.
 #[derive(Debug, Clone, Default)]
 pub struct HookConfig {
+    /// Where to listen; a free port of this machine unless set.
+    pub listen: Option<SocketAddr>,
     /// Paths of the catch hooks that exist, such as `/hooks/catch/1/abcdef/`.
     pub catch: Vec<String>,
     /// The key of the Webhooks service.

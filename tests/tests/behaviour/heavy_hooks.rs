@@ -99,3 +99,31 @@ on_both_databases! {
         Ok(())
     }
 }
+
+#[tokio::test]
+async fn the_practice_receiver_prints_what_it_is_told_and_refuses_what_is_not_signed() -> eyre::Result<()> {
+    let folder = TempDir::new()?;
+    let args = ["sandbox", "--dialect", "hooks", "--listen", "127.0.0.1:0", "--signing", "shared"];
+    let (trusting, strict) = (&args[..5], &args[..]);
+    let check = async |name: &str, args: &[&str], status: u16, told: &[&str]| {
+        let receiver = Service::start(name, folder.path(), &[], args)?;
+        let url = until("it says where it listens", PATIENCE, || async {
+            Ok(receiver.log().lines().find_map(|line| Some(line.strip_prefix("catch hook")?.trim().to_owned())))
+        })
+        .await?;
+        for _ in told {
+            let post = reqwest::Client::new().post(&url).header("Idempotency-Key", "k1").header("X-Tidemark-Event", "updated");
+            assert_eq!(post.json(&serde_json::json!({ "number": "A1" })).send().await?.status(), status);
+        }
+        until("all is printed", PATIENCE, || async {
+            let log = receiver.log();
+            Ok(told.iter().all(|line| log.contains(line)).then_some(()))
+        })
+        .await
+    };
+    check("trusting", trusting, 200, &["200 updated k1 {\"number\":\"A1\"}", "200 updated k1 again {\"number\":\"A1\"}"]).await?;
+    check("strict", strict, 403, &["403 updated k1 not signed"]).await?;
+    let crowd = run(command(folder.path(), &[], &["sandbox", "--dialect", "hooks", "--records", "3"])?, PATIENCE).await?;
+    assert!(crowd.code != Some(0) && crowd.stderr.contains("leave --records and --weather out"), "{crowd:?}");
+    Ok(())
+}
