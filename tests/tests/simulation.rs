@@ -8,7 +8,7 @@ use tidemark_tests::simulation::{Coverage, RACES, Verdict, restores, run};
 const OFTEN: u64 = 100;
 
 /// Seeds beyond the first that broke a law once, and what they found.
-const BROKE: [(u64, &str); 13] = [
+const BROKE: [(u64, &str); 15] = [
     (332, "rows that are merged in the shop take their record along"),
     (581, "a search still shows our key in a record that was merged away with it"),
     (1008, "a record is merged away while its survivor is being pushed, and an index that is behind shows it once more"),
@@ -22,6 +22,8 @@ const BROKE: [(u64, &str); 13] = [
     (6080, "a decision about one field makes an old object that was saved into another look like a new edit"),
     (6845, "a row is deleted while its record is edited"),
     (9399, "without a key of ours a worker stands still between its look-up and its call"),
+    (9850, "a sweep from before a restore is none since then"),
+    (9960, "the version that was stamped first is committed last"),
 ];
 
 /// What two cores live through in about two minutes: the first seeds, as many of the next in which a backup is put back, since what follows a restore happens but once or
