@@ -1,4 +1,5 @@
 //! A connector file that contradicts itself, or would lose rows, is refused at load with its name, the line, what is wrong and what to write.
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails the test")]
 
 use std::fmt::Write as _;
 
@@ -97,6 +98,21 @@ fn the_shipped_files_load() {
     for (name, text) in SHIPPED {
         Connector::load(name, name, text).map_err(|error| error.to_string()).unwrap();
     }
+}
+
+/// The smallest file, with another way to read pages.
+fn reading(read: &str) -> String {
+    let (head, rest) = SMALL.split_once("[object.people.read]").unwrap();
+    let (_, tail) = rest.split_once("[object.people.read_ids]").unwrap();
+    format!("{head}{read}\n[object.people.read_ids]{tail}")
+}
+
+#[test]
+fn the_example_of_the_document_loads() {
+    let (_, reference) = include_str!("../../../docs/connectors.md").split_once("### Every key").unwrap();
+    let example = reference.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert!(example.contains("[object.people.read]"), "{example}");
+    assert_eq!(refusals(&reading(example)), "");
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl Auth {
                     fields.need("user", "Write the name to sign in with.").and_then(|node| text(node, Position::Header, scope));
                 let password = fields.need("password", "Write password = \"{secret.NAME}\".");
                 let password = password.and_then(|node| text(node, Position::Header, scope));
-                Some(Self::Basic { user: user?, password: password? })
+                user.zip(password).map(|(user, password)| Self::Basic { user, password })
             }
             Kind::Header => {
                 let name = fields.need("header", "Write the header's name, such as header = \"Authorization\".");
@@ -117,7 +117,7 @@ impl Auth {
                     }
                     Some(value)
                 });
-                Some(Self::Header { name: name?, value: value? })
+                name.zip(value).map(|(name, value)| Self::Header { name, value })
             }
             Kind::Refresh | Kind::Client | Kind::Jwt | Kind::Session => {
                 TokenAuth::read(&mut fields, kind, scope, findings).map(|token| Self::Token(Box::new(token)))
