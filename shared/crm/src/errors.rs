@@ -158,9 +158,7 @@ impl Rule {
         if let Some(status) = when.status.0.iter().find(|status| !(100..=599).contains(*status)) {
             return Err(format!("{status} is not an HTTP status"));
         }
-        if let Some(pointer) = when.body.keys().chain(when.contains.keys()).find(|pointer| !pointer.starts_with('/')) {
-            return Err(format!("`{pointer}` is not a JSON pointer, it must begin with /"));
-        }
+        when.body.keys().chain(when.contains.keys()).try_for_each(|pointer| check_pointer(pointer))?;
         if let Some(name) = when.header.keys().find(|name| HeaderName::try_from(name.as_str()).is_err()) {
             return Err(format!("`{name}` is not a header name"));
         }
@@ -212,10 +210,17 @@ pub(crate) struct Words {
 impl Words {
     fn check(&self) -> Result<(), String> {
         let all = self.message.iter().chain(&self.code).chain(&self.property).chain(&self.existing);
-        match all.map(|place| &place.at).find(|at| !at.starts_with('/')) {
-            Some(at) => Err(format!("words: `{at}` is not a JSON pointer, it must begin with /")),
-            None => Ok(()),
+        all.map(|place| &place.at).try_for_each(|at| check_pointer(at).map_err(|what| format!("words: {what}")))
+    }
+}
+
+fn check_pointer(text: &str) -> Result<(), String> {
+    match text {
+        _ if text.contains(['{', '}']) => {
+            Err(format!("`{text}` has a hole, and nothing is filled in where an answer is looked at"))
         }
+        _ if text.starts_with('/') => Ok(()),
+        _ => Err(format!("`{text}` is not a JSON pointer, it must begin with /")),
     }
 }
 

@@ -277,6 +277,17 @@ const CASES: &[(&str, &str, &str)] = &[
         "more = \"/more\"\nresult_cap = 9\npage = { kind = \"offset\" }",
         "read: where nobody counts, a cap looks like the end.",
     ),
+    (
+        "rows_max = 100",
+        "more = \"/people/{rows_max}\"\nrows_max = 100",
+        "read.more: `/people/{rows_max}` has a hole, and a place is where something stands in an answer: nothing is filled in there. Write a JSON pointer such as /data/id",
+    ),
+    ("rows = \"/data\"\nrows_max", "rows = \"/{object}\"\nrows_max", "read.rows: `/{object}` has a hole"),
+    (
+        "at = \"/error\"",
+        "at = \"/{id}\"",
+        "words: words: `/{id}` has a hole, and nothing is filled in where an answer is looked at.",
+    ),
     ("[words]", "[refused]\n\"/code\" = { none = \"0\" }\n[words]", "refused./code: `not` is missing."),
     ("{from|rfc3339_secs}", "{from|offset_digits(CET)}", "`offset_digits(CET)` is no filter."),
     (

@@ -23,6 +23,11 @@ impl Place {
         if text.is_empty() {
             return Ok(Self::WHOLE);
         }
+        if text.contains(['{', '}']) {
+            return Err(format!(
+                "`{text}` has a hole, and a place is where something stands in an answer: nothing is filled in there."
+            ));
+        }
         let Some(rest) = text.strip_prefix('/') else {
             return Err(format!("`{text}` is not a place in JSON."));
         };
@@ -113,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_is_no_place_is_refused() {
-        for text in ["a", "/", "/a//b", "/[x]"] {
+        for text in ["a", "/", "/a//b", "/[x]", "/a/{rows_max}", "{token}"] {
             assert!(Place::parse(text).is_err(), "{text}");
         }
     }
