@@ -278,6 +278,21 @@ const CASES: &[(&str, &str, &str)] = &[
         "read: where nobody counts, a cap looks like the end.",
     ),
     (
+        "page = { kind = \"token\", next = \"/next\" }",
+        "end = \"empty_page\"\npage = { kind = \"token\", next = \"/next\" }",
+        "read: `end` is for pages by number or offset that nobody counts. Take it out.",
+    ),
+    (
+        "rows_max = 100",
+        "end = \"empty_page\"\nmore = \"/more\"\nrows_max = 100",
+        "read.end: the answer says already whether another page follows.",
+    ),
+    (
+        "rows_max = 100",
+        "end = \"never\"\nrows_max = 100",
+        "read.end: `never` is not known here. Write one of empty_page, short_page.",
+    ),
+    (
         "rows_max = 100",
         "more = \"/people/{rows_max}\"\nrows_max = 100",
         "read.more: `/people/{rows_max}` has a hole, and a place is where something stands in an answer: nothing is filled in there. Write a JSON pointer such as /data/id",
@@ -288,6 +303,7 @@ const CASES: &[(&str, &str, &str)] = &[
         "at = \"/{id}\"",
         "words: words: `/{id}` has a hole, and nothing is filled in where an answer is looked at.",
     ),
+    ("rows_max = 100", "more = { is = \"y\" }\nrows_max = 100", "read.more: `at` is missing."),
     ("[words]", "[refused]\n\"/code\" = { none = \"0\" }\n[words]", "refused./code: `not` is missing."),
     ("{from|rfc3339_secs}", "{from|offset_digits(CET)}", "`offset_digits(CET)` is no filter."),
     (

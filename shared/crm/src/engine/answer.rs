@@ -11,7 +11,8 @@ use tidemark_core::record::Record;
 use tidemark_core::source::Order;
 
 use super::hole::Values;
-use super::place::{Place, scalar};
+use super::more::More;
+use super::place::scalar;
 use super::reading::{Page, Reading, Rows, Upper};
 use super::request::Built;
 
@@ -85,17 +86,7 @@ impl Reading {
             Page::LinkHeader => link(headers).map(|text| below(host, &text)).transpose()?,
             Page::Keyset | Page::Number { .. } | Page::Offset | Page::None => None,
         };
-        let told = |(at, done): &(Place, bool)| match at.find(body).and_then(scalar).as_deref() {
-            Some("true") => Ok(!done),
-            Some("false") => Ok(*done),
-            // An answer without rows need not say that nothing follows.
-            None if records.is_empty() => Ok(false),
-            // Taken for the end, it would lose every record behind this page.
-            _ => Err(format!(
-                "whether there is more stands nowhere in it: `{}` is to hold true or false",
-                if *done { "done" } else { "more" }
-            )),
-        };
+        let told = |more: &More| more.follows(body, records.len(), ask.rows_max);
         let more = token.is_some() || self.more.as_ref().map_or(Ok(false), told)?;
         let beyond = |record: &Record| record.modified.is_some_and(|stamp| stamp >= ask.until);
         if self.upper == Upper::None && self.order == Order::TimeOnly && records.last().is_some_and(beyond) {

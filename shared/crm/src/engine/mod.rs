@@ -12,6 +12,7 @@ mod findings;
 mod hole;
 mod listing;
 mod moment;
+mod more;
 mod node;
 mod object;
 mod outcome;

@@ -7,6 +7,7 @@ use tidemark_core::source::{Order, Paging};
 
 use super::findings::{At, Findings};
 use super::hole::Source;
+use super::more::More;
 use super::node::{Fields, Node};
 use super::place::Place;
 use super::request::{Form, Overlay};
@@ -42,8 +43,8 @@ pub(super) struct Reading {
     pub(super) rows: Rows,
     pub(super) page: Page,
     pub(super) total: Option<Place>,
-    /// Says that there is more, or, where the flag is set, that there is no more.
-    pub(super) more: Option<(Place, bool)>,
+    /// Says that there is more.
+    pub(super) more: Option<More>,
     pub(super) rows_max: u16,
     pub(super) result_cap: Option<u32>,
     pub(super) token_life_secs: Option<u32>,
@@ -164,15 +165,7 @@ impl Reading {
         let lower_open = fields.word("lower", &LOWERS);
         let upper = fields.word("upper", &UPPERS);
         let total = fields.get("total").and_then(|node| place(node, findings));
-        let (more, done) = (fields.get("more"), fields.get("done"));
-        if let (Some(_), Some(done)) = (more, done) {
-            findings.add(&done.at, "`more` and `done` say the same thing.", "Keep one of them.");
-        }
-        let more = match (more, done) {
-            (Some(node), _) => place(node, findings).map(|place| (place, false)),
-            (None, Some(node)) => place(node, findings).map(|place| (place, true)),
-            (None, None) => None,
-        };
+        let more = More::read(&mut fields, findings);
         let rows_max = fields.need("rows_max", "Write how many rows a page may hold.");
         let rows_max = rows_max.and_then(|_| fields.number("rows_max", 1, 10_000)).and_then(|rows| u16::try_from(rows).ok());
         let (result_cap, token_life_secs) =
@@ -263,8 +256,11 @@ impl Reading {
         if self.paging() == Paging::Uncounted && self.more.is_none() {
             let problem =
                 "numbered pages are read to the last and back, and nothing says how many there are or that there is another.";
-            let remedy = "Write where the count stands, such as total = \"/total\", or what says that there is more, such as more = \"/has_more\".";
+            let remedy = "Write where the count stands, such as total = \"/total\", or what says that there is more, such as more = \"/has_more\"; where no answer says either, end = \"empty_page\".";
             refuse(problem, remedy);
+        }
+        if self.paging() != Paging::Uncounted && self.more.as_ref().is_some_and(More::goes_by_rows) {
+            refuse("`end` is for pages by number or offset that nobody counts.", "Take it out.");
         }
         if self.paging() == Paging::Uncounted && self.result_cap.is_some() {
             refuse(
