@@ -110,6 +110,35 @@ fn a_file_is_begun_only_for_a_name_that_can_be_one_and_is_of_no_use_before_it_is
     assert!(matches!(scaffold("Acme CRM"), Err(CatalogError::Name { .. })));
 }
 
+/// A line of the begun file that would be a setting without its sign.
+fn is_setting(line: &str) -> bool {
+    let key = |text: &str| text.starts_with(|one: char| one.is_ascii_lowercase() || one == '"') && !text.contains(' ');
+    line.starts_with('[') && line.ends_with(']') || line.split_once(" = ").is_some_and(|(name, _)| key(name))
+}
+
+#[test]
+fn what_stands_in_the_begun_file_as_a_comment_is_known_to_the_engine() {
+    let text = scaffold("acme-crm").unwrap().replace("FILL-", "x-");
+    let mut taken = String::new();
+    let mut names = Vec::new();
+    for line in text.lines() {
+        let setting = line.strip_prefix("# ").filter(|rest| is_setting(rest));
+        names.extend(setting.and_then(|setting| setting.split_once(" = ")).map(|(name, _)| name.to_owned()));
+        taken.push_str(setting.unwrap_or(line));
+        taken.push('\n');
+    }
+    for name in ["more", "total", "done", "end", "properties", "id_order", "kind", "archived", "\"/code\""] {
+        assert!(names.iter().any(|known| known == name), "{name} is in no comment: {names:?}");
+    }
+    assert!(text.contains("Where there is no upper bound at all: none"));
+    let folder = folder(&[("acme-crm.toml", &taken)]);
+    let told = check(&folder.path().join("acme-crm.toml")).unwrap_err().to_string();
+    // Only one of four is to be kept.
+    let expected = ["`more` and `done` say the same thing", "Take `end` out"];
+    let strange: Vec<&str> = told.lines().filter(|line| !expected.iter().any(|words| line.contains(words))).collect();
+    assert!(strange.is_empty(), "{strange:#?}");
+}
+
 #[test]
 fn what_a_file_says_is_found_with_its_line_for_the_object_for_all_objects_and_from_the_root_on() {
     let folder = folder(&[("acme-crm.toml", &named("acme-crm"))]);
