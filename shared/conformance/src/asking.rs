@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use eyre::{OptionExt, ensure};
+use eyre::{OptionExt, WrapErr, ensure, eyre};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::Next;
 use tidemark_crm::WriteKind;
 
 use crate::Verdict;
-use crate::bench::{BASE, Bench, INSIDE, set_clock};
+use crate::bench::{BASE, Bench, INSIDE, MAKING, set_clock};
+use crate::likely::{Asked, BEGINNING, EDITED, FOLLOWING};
 
 /// Pages in the midst of which records are edited.
 const PAGES_MAX: usize = 500;
@@ -78,8 +79,8 @@ pub(crate) async fn ties(bench: &Bench) -> eyre::Result<Verdict> {
                 tidemark_crm::WriteItem { trace: email.clone(), ..bench.item(None, None, [Some(&email), Some(&name), None]) }
             })
             .collect();
-        for outcome in bench.write(WriteKind::Create, &items).await? {
-            all.push(outcome?.id);
+        for outcome in bench.write(WriteKind::Create, &items).await.wrap_err(MAKING)? {
+            all.push(outcome.wrap_err(MAKING)?.id);
         }
     } else {
         for at in 0..9 {
@@ -99,7 +100,12 @@ pub(crate) async fn ties(bench: &Bench) -> eyre::Result<Verdict> {
     for window in [(floor(first, step), floor(last, step) + step), around(&stamps, step)] {
         let found = bench.window(window, rows_max).await?;
         let lost = missing(&tie, &found).len();
-        ensure!(lost == 0, "{lost} of {} records of one stamp did not come, in pages of {rows_max}", tie.len());
+        if lost > 0 {
+            // Whoever finds none of them asks from another time; whoever finds some does not go on.
+            let places = if lost == tie.len() { BEGINNING } else { FOLLOWING };
+            let lost = eyre!("{lost} of {} did not come, in pages of {rows_max}", tie.len());
+            return Err(lost.wrap_err(Asked { places, what: "records of one stamp" }));
+        }
     }
     Ok(Verdict::Holds)
 }
@@ -142,7 +148,12 @@ pub(crate) async fn edits(bench: &Bench) -> eyre::Result<Verdict> {
         ensure!(pages < PAGES_MAX, "the window does not end");
     }
     for (at, id) in all.iter().enumerate().filter(|(at, _)| ![0, 5].contains(at)) {
-        ensure!(found.contains(id), "record {at} was edited by nobody and did not come");
+        if !found.contains(id) {
+            // Without a second page nobody was edited.
+            let places = if pages == 0 { FOLLOWING } else { EDITED };
+            let lost = eyre!("record {at} was edited by nobody and did not come");
+            return Err(lost.wrap_err(Asked { places, what: "pages with an edit between them" }));
+        }
     }
     Ok(Verdict::Holds)
 }

@@ -1,6 +1,5 @@
 //! One connector in front of a CRM, with nothing of Tidemark between: what it is asked, what is made for a case, and that it goes again. Decides nothing about what must hold.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tidemark_core::source::{Bucket, Next, Position, SourceTraits};
 use tidemark_crm::{Answer, Crm, LookUp, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind, Written};
 use tokio::time::Instant;
 
+use crate::likely::Asked;
 use crate::pace::Pace;
 use crate::practice::Practice;
 use crate::subject::Subject;
@@ -24,25 +24,12 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How soon and how late a record that does not show yet is looked for again.
 const LOOKS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 
-/// What of a file was used when something went wrong that the case is not about.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked {
-    pub place: &'static str,
-    what: &'static str,
-}
-
-impl fmt::Display for Asked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.what)
-    }
-}
-
-const MAKING: Asked = Asked { place: "create", what: "making a record" };
-const CHANGING: Asked = Asked { place: "update", what: "changing a record" };
-const REMOVING: Asked = Asked { place: "archive", what: "archiving a record" };
-const PAGING: Asked = Asked { place: "read", what: "reading a window" };
-const BY_ID: Asked = Asked { place: "read_ids", what: "reading by id" };
-const LOOKING: Asked = Asked { place: "look_up", what: "looking up" };
+pub(crate) const MAKING: Asked = Asked { places: &["create"], what: "making a record" };
+pub(crate) const CHANGING: Asked = Asked { places: &["update"], what: "changing a record" };
+const REMOVING: Asked = Asked { places: &["archive"], what: "archiving a record" };
+const PAGING: Asked = Asked { places: &["read"], what: "reading a window" };
+const BY_ID: Asked = Asked { places: &["read_ids"], what: "reading by id" };
+const LOOKING: Asked = Asked { places: &["look_up"], what: "looking up" };
 
 pub struct Bench {
     pub crm: Arc<dyn Crm>,

@@ -5,6 +5,7 @@
 
 mod asking;
 mod bench;
+mod likely;
 mod pace;
 mod practice;
 pub mod probe;
@@ -19,7 +20,8 @@ use eyre::eyre;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-pub use bench::{Asked, Bench};
+pub use bench::Bench;
+pub use likely::places;
 pub use practice::Practice;
 pub use subject::Subject;
 

@@ -1,10 +1,11 @@
 //! Cases about what is told of a call: nothing of the credentials and nothing of anybody.
 
-use eyre::{OptionExt, ensure};
+use eyre::{OptionExt, WrapErr, ensure};
 use tidemark_core::record::RemoteId;
 use tidemark_core::sweep::EVERY_STAMP;
 use tidemark_crm::{Answer, WriteKind, recorded};
 
+use crate::bench::MAKING;
 use crate::{Bench, Verdict};
 
 const NAME: &str = "Zylinda Wupperfeld";
@@ -52,7 +53,7 @@ pub(crate) async fn tape(bench: &Bench) -> eyre::Result<Verdict> {
     let item = bench.item(None, None, [Some(&email), Some(NAME), Some(PHONE)]);
     let made = recorded(bench.crm.write(&bench.batch(WriteKind::Create, std::slice::from_ref(&item)))).await;
     planted.check("creating", &made)?;
-    let made = made.result?.into_iter().next().ok_or_eyre("no outcome")??;
+    let made = made.result.wrap_err(MAKING)?.into_iter().next().ok_or_eyre("no outcome")??;
     bench.remember(made.id.clone());
     let ids: [RemoteId; 1] = [made.id.clone()];
     planted.check("reading by id", &recorded(bench.crm.read_ids(&bench.ids(&wanted, &ids))).await)?;

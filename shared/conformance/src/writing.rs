@@ -5,6 +5,7 @@ use serde_json::json;
 use tidemark_core::failure::Class;
 use tidemark_crm::{WriteItem, WriteKind};
 
+use crate::bench::{CHANGING, MAKING};
 use crate::{Bench, Verdict};
 
 /// What a CRM writes otherwise without changing what it means: a practice CRM that is calm writes nothing otherwise.
@@ -21,14 +22,15 @@ fn same(bench: &Bench, at: usize, sent: &str, shown: &str) -> bool {
 pub(crate) async fn values(bench: &Bench) -> eyre::Result<Verdict> {
     let (email, name) = (bench.email("ana"), bench.name("Bö \"O'Neil\" & Söhne, 100 %"));
     let first = [email.as_str(), &name, "+493055501234"];
-    let made = bench.write_one(WriteKind::Create, bench.item(None, None, first.map(Some))).await?;
+    let made = bench.write_one(WriteKind::Create, bench.item(None, None, first.map(Some))).await.wrap_err(MAKING)?;
     kept(bench, &made.id, first).await?;
     ensure!(bench.living().await?.is_none_or(|living| living == 1), "{:?} records were made", bench.living().await?);
     let is = bench.stamp(&made.id).await?;
     ensure!(made.modified.is_none_or(|told| told == is), "the answer tells another stamp than the record carries");
     read(bench, &made.id, first).await?;
     let name = bench.name("Anna \u{201e}x\u{201c}");
-    let changed = bench.write_one(WriteKind::Update, bench.item(Some(&made.id), None, [None, Some(&name), Some("")])).await?;
+    let item = bench.item(Some(&made.id), None, [None, Some(&name), Some("")]);
+    let changed = bench.write_one(WriteKind::Update, item).await.wrap_err(CHANGING)?;
     ensure!(changed.id == made.id, "the answer to an update names another record");
     let then = [first[0], &name, ""];
     kept(bench, &made.id, then).await?;

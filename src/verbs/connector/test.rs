@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use eyre::ensure;
 use serde_json::json;
-use tidemark_conformance::{Asked, Bench, CASES, Case, Practice, Verdict, case_named};
+use tidemark_conformance::{Bench, CASES, Case, Practice, Verdict, case_named, places};
 use tidemark_crm::engine::Said;
 
 use super::trial::Trial;
@@ -103,9 +103,7 @@ fn row(case: &'static Case, verdict: eyre::Result<Verdict>, trial: &Trial) -> Ro
         Ok(Verdict::Unseen(why)) => return plain(UNSEEN, Some(why)),
         Err(error) => error,
     };
-    // What broke on the way to what the case is about.
-    let places = error.downcast_ref::<Asked>().map_or(case.places, |asked| std::slice::from_ref(&asked.place));
-    let at = places.iter().find_map(|place| trial.own.said(&trial.subject.object, place));
+    let at = places(case, &error).iter().find_map(|place| trial.own.said(&trial.subject.object, place));
     Row { case, outcome: FAILS, reason: Some(format!("{error:#}")), at }
 }
 

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use eyre::{WrapErr, ensure};
+use eyre::{OptionExt, WrapErr, ensure};
 use futures::{StreamExt, stream};
-use tidemark_conformance::{CASES, Verdict};
-use tidemark_tests::conformance::{document, table, wrong};
-use tidemark_tests::vendor::EVERY;
+use tidemark_conformance::{CASES, Verdict, case_named, places};
+use tidemark_crm::engine::said;
+use tidemark_tests::conformance::{Change, document, run, table, wrong};
+use tidemark_tests::vendor::{EVERY, MAILCHIMP, Vendor, ZOHO_BOOKS};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_connector_does_what_the_table_says() -> eyre::Result<()> {
@@ -35,5 +36,34 @@ async fn a_connector_file_that_is_wrong_is_caught_by_the_case_that_is_about_it()
     let passed: Vec<String> = caught.into_iter().filter_map(Result::err).collect();
     ensure!(passed.is_empty(), "{} of {} pass:\n{}", passed.len(), wrong::FILES.len(), passed.join("\n"));
     ensure!(CASES.len() >= 20 && wrong::FILES.len() >= 20);
+    Ok(())
+}
+
+/// The key that a stranger is led to, of a file with one mistake.
+async fn key_of(vendor: &'static Vendor, case: &str, change: Change) -> eyre::Result<String> {
+    let case = case_named(case)?;
+    let error = run(case, vendor, &[change]).await.err().ok_or_eyre("nothing failed")?;
+    let file = vendor.file.replace(change.0, change.1);
+    let stands = |place: &&&str| {
+        let keys: Vec<&str> = ["object", vendor.object].into_iter().chain(place.split('.')).collect();
+        said(&file, &keys).is_some()
+    };
+    let found = places(case, &error).iter().find(stands).ok_or_eyre("no place is in the file")?;
+    Ok(format!("{found}: {error:#}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_that_loses_records_leads_to_the_key_that_loses_them() -> eyre::Result<()> {
+    let cases: [(&'static Vendor, &str, Change, &str); 5] = [
+        (&ZOHO_BOOKS, "ties", ("more = \"/page_context/has_more_page\"", "more = \"/page_context/more\""), "read.more: "),
+        (&ZOHO_BOOKS, "edits", ("more = \"/page_context/has_more_page\"", "more = \"/page_context/more\""), "read.more: "),
+        (&MAILCHIMP, "ties", ("total = \"/total_items\"", "total = \"/total\""), "read.total: "),
+        (&MAILCHIMP, "ties", ("lower = \"open\"", "lower = \"closed\""), "read.lower: "),
+        (&MAILCHIMP, "edits", ("sort_dir = \"ASC\"", "sort_dir = \"DESC\""), "read.order: "),
+    ];
+    for (vendor, case, change, expect) in cases {
+        let found = key_of(vendor, case, change).await?;
+        ensure!(found.starts_with(expect), "{} {case} {change:?}: {found}", vendor.connector);
+    }
     Ok(())
 }

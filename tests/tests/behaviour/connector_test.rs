@@ -117,6 +117,13 @@ async fn whoever_follows_the_example_has_a_file_of_which_every_case_holds() -> e
     assert_eq!(ended.code, Some(2), "{ended:?}");
     let came = outcomes(&ended)?;
     assert_eq!(of(&came, "fails"), shown_in_the_document(), "{}", ended.stdout);
+    let told: Value = serde_json::from_str(&ended.stdout)?;
+    for row in told["cases"].as_array().into_iter().flatten().filter(|row| row["outcome"] == "fails" && row["line"].is_u64()) {
+        let at = format!("acme-crm.toml:{}: {})", row["line"], row["place"].as_str().unwrap_or_default());
+        let case = row["case"].as_str().unwrap_or_default();
+        let shown = DOCUMENT.lines().find(|line| line.starts_with(case) && line.contains(" fails  "));
+        assert!(shown.is_some_and(|line| line.ends_with(&at) || line.ends_with('…')), "{case}: {at} is not what {shown:?} says");
+    }
 
     std::fs::write(&file, mended(&first))?;
     let ended = attempt(&here, &sandbox.base_url(), &["--yes-write"]).await?;
@@ -174,6 +181,15 @@ async fn a_mistake_fails_its_case_and_names_its_line() -> eyre::Result<()> {
     for (change, case, place) in [
         (("upper = \"open\"", "upper = \"closed\""), "windows", "[object.persons.read]"),
         (("at = [\"/update_time\", \"/add_time\"]", "at = \"/add_time\""), "stamps", "modified = "),
+        (("/additional_data/next_cursor", "/additional_data/next"), "ties", "page = { kind = \"token\""),
+        (
+            (
+                "body = \"{row}\"\noutcome = { kind = \"whole\", row = \"/data\" }",
+                "body = { a = \"{row}\" }\noutcome = { kind = \"whole\", row = \"/data\" }",
+            ),
+            "values",
+            "[object.persons.create]",
+        ),
         (("then = { class = \"day_budget\" }", "then = { class = \"throttled\" }"), "day", "[[error]]"),
         (
             (
