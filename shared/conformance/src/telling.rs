@@ -23,19 +23,36 @@ impl Planted {
         let tape = answer.callout.tape.as_ref().ok_or_eyre("nothing was recorded")?;
         let text = format!("{}\n{}", tape.request, tape.response.as_deref().unwrap_or_default()).to_lowercase();
         let told = answer.result.as_ref().err().map(|failure| failure.message.to_lowercase()).unwrap_or_default();
-        for planted in self.texts.iter().chain(&self.secrets) {
-            let planted = planted.to_lowercase();
-            for piece in planted.as_bytes().windows(PIECE).filter_map(|piece| std::str::from_utf8(piece).ok()) {
-                ensure!(!text.contains(piece), "{what}: {piece:?} of what was sent stands in\n{text}");
-            }
+        for planted in self.texts.iter().map(|text| text.to_lowercase()) {
+            let piece = pieces(&planted).find(|piece| text.contains(piece));
+            ensure!(piece.is_none(), "{what}: {:?} of what was sent stands in\n{text}", piece.unwrap_or_default());
         }
-        ensure!(!self.secrets.iter().any(|secret| told.contains(&secret.to_lowercase())), "{what}: a secret is told");
+        for secret in self.secrets.iter().map(|secret| secret.to_lowercase()) {
+            let piece = pieces(&secret).find(|piece| leaks(&text, &secret, piece));
+            ensure!(piece.is_none(), "{what}: {:?} of a secret stands in\n{text}", piece.unwrap_or_default());
+            ensure!(!leaks(&told, &secret, &secret), "{what}: a secret is told");
+        }
         // The digest of an address is as good as the address.
         let digest = |word: &str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
         let words = tape.request.split(|letter: char| !letter.is_ascii_alphanumeric());
         ensure!(!words.clone().any(digest), "{what}: an id or a digest stands in\n{}", tape.request);
         Ok(())
     }
+}
+
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    text.as_bytes().windows(PIECE).filter_map(|piece| std::str::from_utf8(piece).ok())
+}
+
+/// The piece stands there, and not only inside a word that the secret is made of: marks and the names of fields are made of words, too, and a secret may hold `secret`.
+fn leaks(text: &str, secret: &str, piece: &str) -> bool {
+    let is_own_word = |word: &str| secret.split(|letter: char| !letter.is_alphabetic()).any(|own| own == word);
+    text.match_indices(piece).any(|(at, _)| {
+        let (before, behind) = (&text[..at], &text[at + piece.len()..]);
+        let start = before.trim_end_matches(char::is_alphabetic).len();
+        let end = text.len() - behind.trim_start_matches(char::is_alphabetic).len();
+        !is_own_word(&text[start..end])
+    })
 }
 
 pub(crate) async fn tape(bench: &Bench) -> eyre::Result<Verdict> {
@@ -68,4 +85,37 @@ pub(crate) async fn tape(bench: &Bench) -> eyre::Result<Verdict> {
     practice.token(good.as_deref()).await?;
     planted.check("being refused", &refused)?;
     Ok(Verdict::Holds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str, secret: &str) -> bool {
+        pieces(secret).any(|piece| leaks(text, secret, piece))
+    }
+
+    #[test]
+    fn a_word_of_the_secret_is_no_leak_where_it_is_a_mark_or_a_name() {
+        for text in ["authorization: ‹secret›", "client_secret=‹secret›&x=1", "the [secret] is wrong", "\"secret\": ‹secret›"]
+        {
+            for secret in ["secret", "my-secret-token", "secret1"] {
+                assert!(!found(text, secret), "{secret} in {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_piece_of_the_secret_is_a_leak_wherever_it_stands() {
+        let cases = [
+            ("x-key: my-secret-token", "my-secret-token"),
+            ("/people?key=secret-to", "my-secret-token"),
+            ("mysecretkey", "secret"),
+            ("{\"message\": \"no pat-na1 known\"}", "pat-na1-11111111"),
+            ("secret1", "secret1"),
+        ];
+        for (text, secret) in cases {
+            assert!(found(text, secret), "{secret} in {text}");
+        }
+    }
 }
