@@ -121,6 +121,12 @@ pub(crate) fn say(line: impl std::fmt::Display) {
     }
 }
 
+/// How far something is that takes a while: for whoever waits, and nothing of the answer.
+pub(crate) fn aside(line: impl std::fmt::Display) {
+    // Whoever does not look misses nothing.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 pub(crate) fn say_json(value: &impl serde::Serialize) -> eyre::Result<()> {
     say(serde_json::to_string_pretty(value)?);
     Ok(())

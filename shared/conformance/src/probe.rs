@@ -46,19 +46,32 @@ const AROUND_MS: i64 = 600_000;
 const LOOK: Duration = Duration::from_millis(200);
 /// How long beyond what is declared a save is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest pause between two saves.
+const STEP_MAX: Duration = Duration::from_secs(61);
 const STEPS: [(i64, &str); 3] = [(60_000, "minute"), (1_000, "second"), (1, "millisecond")];
 
-/// Makes records, looks, and takes them away.
-pub async fn probe(bench: &Bench, declared: Declared) -> eyre::Result<Vec<Finding>> {
-    let found = learn(bench, declared).await;
+/// The records that are changed after they were made.
+const CHANGES: usize = 2;
+
+/// How long it takes at most: each save is looked for as long as it may be late, and a while beyond.
+pub fn takes_at_most(traits: &SourceTraits) -> Duration {
+    let looks = u32::try_from(MAKES + 2 * CHANGES).unwrap_or(u32::MAX);
+    (traits.commit_lag + PATIENCE) * looks + STEP_MAX * u32::try_from(CHANGES).unwrap_or(u32::MAX)
+}
+
+/// Makes records, looks, and takes them away. `tells` hears of each step before it is done.
+pub async fn probe(bench: &Bench, declared: Declared, tells: &(dyn Fn(String) + Sync)) -> eyre::Result<Vec<Finding>> {
+    let found = learn(bench, declared, tells).await;
+    tells("archiving what was made".to_owned());
     bench.clear().await;
     found
 }
 
-async fn learn(bench: &Bench, declared: Declared) -> eyre::Result<Vec<Finding>> {
+async fn learn(bench: &Bench, declared: Declared, tells: &(dyn Fn(String) + Sync)) -> eyre::Result<Vec<Finding>> {
     let traits = bench.traits()?;
     let (mut made, mut first, mut lag) = (Vec::with_capacity(MAKES), Vec::with_capacity(MAKES), Duration::ZERO);
     for at in 0..MAKES {
+        tells(format!("making record {} of {MAKES}, and looking until it shows", at + 1));
         let id = bench.make(&format!("p{at}")).await?;
         let (record, after) = shows(bench, &id, None).await?;
         lag = lag.max(after);
@@ -67,12 +80,14 @@ async fn learn(bench: &Bench, declared: Declared) -> eyre::Result<Vec<Finding>> 
     }
     // Then the first two are the last that were changed, by a stamp of their own.
     let pause = Duration::from_millis(step_of(&first).max(1_000).unsigned_abs() + 100);
-    for id in &made[..2] {
+    for (at, id) in made[..CHANGES].iter().enumerate() {
+        tells(format!("changing record {} of {CHANGES}, and looking until that shows", at + 1));
         tokio::time::sleep(pause).await;
         let before = shows(bench, id, None).await?.0;
         bench.change(id, [None, Some(&bench.name("Q")), None]).await?;
         lag = lag.max(shows(bench, id, before.modified).await?.1);
     }
+    tells("asking with each bound on a stamp itself".to_owned());
     let window = recent();
     let rows: Vec<Record> = bench.window(window, 100).await?.into_iter().filter(|record| made.contains(&record.id)).collect();
     let stamps: Vec<i64> = rows.iter().filter_map(|record| record.modified).collect();

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tidemark_conformance::Bench;
-use tidemark_conformance::probe::{Comparison, Declared, Finding, MAKES, probe};
+use tidemark_conformance::probe::{Comparison, Declared, Finding, MAKES, probe, takes_at_most};
 use tidemark_crm::engine::Said;
 
 use super::trial::Trial;
 use crate::cli::TrialArgs;
-use crate::verbs::{DIFFERS, say, say_json};
+use crate::verbs::{DIFFERS, aside, say, say_json};
 
 pub(crate) async fn run(config: &Path, wish: &TrialArgs) -> eyre::Result<ExitCode> {
     let trial = Trial::prepare(config, wish, None, MAKES).await?;
@@ -24,7 +24,9 @@ pub(crate) async fn run(config: &Path, wish: &TrialArgs) -> eyre::Result<ExitCod
     };
     // A practice CRM is learned from like any other: nothing of it is set.
     let bench = Bench::new(Arc::clone(crm), Arc::clone(subject), None, mark.clone());
-    let findings = probe(&bench, declared).await;
+    let minutes = takes_at_most(&crm.traits(&subject.object)?).as_secs().div_ceil(60);
+    aside(format_args!("two minutes as a rule; {minutes} at most, if each save shows a minute later than the file declares"));
+    let findings = probe(&bench, declared, &|step| aside(step)).await;
     let left: Vec<String> = bench.left().into_iter().map(|id| id.0).collect();
     if !left.is_empty() && !wish.json {
         say(format_args!("{} test records could not be archived; look for {mark}: {}", left.len(), left.join(", ")));

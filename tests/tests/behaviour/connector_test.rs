@@ -242,7 +242,10 @@ async fn a_probe_finds_a_step_a_bound_and_a_lag_that_are_declared_wrongly() -> e
     let usual = ["--secret", "token=CRM_TOKEN", "--object", "persons", "--email", "email", "--name", "name", "--phone", "phone"];
     let base = sandbox.base_url();
     let asked = [&["connector", "probe", FILE, "--against", base.as_str(), "--json", "--yes-write"], &usual[..]].concat();
-    let right = tidemark(&here, &asked).await?.good()?;
+    let ended = tidemark(&here, &asked).await?;
+    let steps: Vec<&str> = ended.stderr.lines().collect();
+    assert!(steps.len() == 11 && steps[0].contains("at most") && steps[1].contains("record 1 of 6"), "{steps:?}");
+    let right = ended.good()?;
     let compared = |told: &str| -> eyre::Result<Vec<(String, String)>> {
         let told: Value = serde_json::from_str(told)?;
         let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
