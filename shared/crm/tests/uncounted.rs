@@ -130,6 +130,7 @@ async fn read_all(list: List, ends: &str) -> (Result<Vec<Vec<u64>>, Failure>, Li
             until,
             position: position_now,
             rows_max: 4,
+            deletes: false,
         };
         match crm.read_page(&request).await.result {
             Err(failure) => {

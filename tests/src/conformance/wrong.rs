@@ -87,10 +87,7 @@ pub static FILES: [Wrong; 52] = [
         &PIPEDRIVE,
         "an update by another method",
         "values",
-        &[(
-            "path = \"/api/v2/persons/{id}\"\nbody = \"{row}\"",
-            "method = \"PUT\"\npath = \"/api/v2/persons/{id}\"\nbody = \"{row}\"",
-        )],
+        &[("path = \"/api/v2/persons/{id}\"\ncost = 5\nbody", "method = \"PUT\"\npath = \"/api/v2/persons/{id}\"\nbody")],
     ),
     wrong(
         &PIPEDRIVE,

@@ -68,7 +68,7 @@ impl Engine {
         let feed = object.deletes.as_ref().filter(|_| request.deletes);
         let reached = request.position.and_then(Feed::reached);
         if let Some((feed, position)) = feed.zip(reached) {
-            return self.deletes(request, feed, position.as_ref()).await;
+            return self.deletes(request, object, feed, position.as_ref()).await;
         }
         let wanted = Wanted { properties: request.properties, external_key: request.external_key };
         let list = List {
@@ -85,10 +85,16 @@ impl Engine {
         answer
     }
 
-    async fn deletes(&self, request: &PageRequest<'_>, feed: &Feed, position: Option<&Position>) -> Answer<Page> {
+    async fn deletes(
+        &self,
+        request: &PageRequest<'_>,
+        object: &Object,
+        feed: &Feed,
+        position: Option<&Position>,
+    ) -> Answer<Page> {
         let list = List {
             reading: &feed.reading,
-            traits: &feed.traits,
+            traits: &feed.traits(&object.traits),
             fields: Vec::new(),
             record: &|row| feed.record(row, request.properties.len()),
             tried: format!("reading the deletes of {}", request.object),

@@ -15,7 +15,6 @@ use super::template::Scope;
 pub(super) struct Feed {
     pub(super) shape: Shape,
     pub(super) reading: Reading,
-    pub(super) traits: SourceTraits,
 }
 
 /// Stands before the positions of a feed; those of a window are JSON.
@@ -23,21 +22,25 @@ const MARK: &str = "deletes ";
 
 impl Feed {
     /// `id` and `modified` where a row of the feed has them elsewhere than a record; the rest as in `read`.
-    pub(super) fn read(node: &Node, of: (&Shape, &SourceTraits), scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
-        let (record, object) = of;
+    pub(super) fn read(node: &Node, record: Option<&Shape>, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
         let mut fields = Fields::of(node, findings);
-        let shape = record.of_feed(&mut fields, findings);
-        let reading = Reading::of(fields, Some(shape.modified.as_ref()), Kept::Deletes, scope, findings)?;
-        let traits = SourceTraits {
-            order: reading.order,
-            paging: reading.paging(),
-            result_cap: reading.result_cap,
-            token_life: reading.token_life(),
-            precision_ms: shape.modified.as_ref().map_or(object.precision_ms, |modified| modified.precision_ms),
-            page_rows_max: reading.rows_max,
+        let shape = Shape::of_feed(record, &mut fields, findings);
+        let modified = shape.as_ref().map(|shape| shape.modified.as_ref());
+        let reading = Reading::of(fields, modified, Kept::Deletes, scope, findings);
+        Some(Self { shape: shape?, reading: reading? })
+    }
+
+    /// What the core may rely on, where it is not what holds for the object's records.
+    pub(super) fn traits(&self, object: &SourceTraits) -> SourceTraits {
+        SourceTraits {
+            order: self.reading.order,
+            paging: self.reading.paging(),
+            result_cap: self.reading.result_cap,
+            token_life: self.reading.token_life(),
+            precision_ms: self.shape.modified.as_ref().map_or(object.precision_ms, |modified| modified.precision_ms),
+            page_rows_max: self.reading.rows_max,
             ..object.clone()
-        };
-        Some(Self { shape, reading, traits })
+        }
     }
 
     /// Whom a row names, as somebody who is gone.

@@ -111,7 +111,7 @@ impl Object {
         let timing = Timing::read(&mut fields).or(usual);
         let reading = fields.need("read", "Write a table `read` that says how pages are asked for.");
         let reading = reading.and_then(|node| Reading::read(node, shape.as_ref(), scope, findings));
-        let deletes = fields.get("deletes");
+        let deletes = fields.get("deletes").and_then(|node| Feed::read(node, shape.as_ref(), scope, findings));
         let read_ids = fields.need("read_ids", "Write a table `read_ids`: whatever is doubtful is read again by its id.");
         let read_ids = read_ids.and_then(|node| Asking::by_ids(node, scope, findings));
         let read_archived = fields.get("read_archived").and_then(|node| Asking::by_ids(node, scope, findings));
@@ -152,7 +152,6 @@ impl Object {
         }
         let traits = traits_of(&shape, &reading, timing, limits, &node.at, findings)?;
         let traits = SourceTraits { guarded, archive_view: read_archived.is_some(), ..traits };
-        let deletes = deletes.and_then(|node| Feed::read(node, (&shape, &traits), scope, findings));
         Some(Self {
             shape,
             traits,

@@ -100,10 +100,11 @@ impl Shape {
     }
 
     /// The shape of a row that tells of a delete: a record's own id and stamp, unless they stand elsewhere.
-    pub(super) fn of_feed(&self, fields: &mut Fields<'_>, findings: &Findings) -> Self {
+    pub(super) fn of_feed(record: Option<&Self>, fields: &mut Fields<'_>, findings: &Findings) -> Option<Self> {
         let id = fields.get("id").and_then(|node| place(node, findings));
         let modified = fields.get("modified").and_then(|node| Modified::read(node, findings));
-        Self { id: id.unwrap_or_else(|| self.id.clone()), modified: modified.or_else(|| self.modified.clone()), ..self.clone() }
+        let usual = record?.clone();
+        Some(Self { id: id.unwrap_or(usual.id), modified: modified.or(usual.modified), ..usual })
     }
 
     pub(super) fn property(&self, name: &str) -> Option<&Property> {

@@ -31,6 +31,7 @@ impl Statement {
     /// Reads `claims` and `claims_secs`.
     pub(super) fn read(fields: &mut Fields<'_>, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
         let claims = fields.need("claims", "Write claims = { iss = \"{secret.client_id}\", sub = …, aud = … }.");
+        let life = fields.number("claims_secs", 1, 3_600).unwrap_or(LIFE_SECS);
         let claim = |(name, node): &(String, Node)| {
             if matches!(name.as_str(), "iat" | "exp") {
                 findings.add(
@@ -42,7 +43,6 @@ impl Statement {
             Some((name.clone(), Template::parse(node.text(findings)?, Position::Form, &node.at, scope, findings)?))
         };
         let claims: Vec<_> = claims?.entries(findings)?.iter().filter_map(claim).collect();
-        let life = fields.number("claims_secs", 1, 3_600).unwrap_or(LIFE_SECS);
         if !scope.secrets.iter().any(|name| name == KEY) {
             findings.add(
                 fields.at,
