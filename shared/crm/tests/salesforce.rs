@@ -1,11 +1,15 @@
 //! Salesforce by its file: signing in, the keyset over stamp and id, batches whose items end each in its own way.
 #![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails the test")]
 
+#[path = "server/rfc_key.rs"]
+mod rfc_key;
 mod server;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use server::{Desk, Say, say, spec};
@@ -13,7 +17,8 @@ use tidemark_core::failure::Class;
 use tidemark_core::record::RemoteId;
 use tidemark_core::source::{IdOrder, Next, Order};
 use tidemark_core::spec::ConnectionSpec;
-use tidemark_crm::{Account, Catalog, Crm, LookUp, Need, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind};
+use tidemark_crm::engine::{Connector, Engine};
+use tidemark_crm::{Account, Catalog, ConnectError, Crm, LookUp, Need, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind};
 
 const NOON: i64 = 1_772_366_400_000;
 
@@ -37,6 +42,44 @@ async fn signed_in(answers: Vec<Say>) -> (Desk, Arc<dyn Crm>) {
     assert_eq!(crm.need("Contact"), Some(Need::SignIn));
     crm.meet(&Need::SignIn).await.result.unwrap();
     (desk, crm)
+}
+
+/// The same file with a signed statement in place of a client secret, as the documents say.
+fn by_statement(desk: &Desk, key: SecretString) -> Result<Engine, ConnectError> {
+    let claims = "claims = { iss = \"{secret.client_id}\", sub = \"{config.user}\", aud = \"https://login.salesforce.com\" }";
+    let file = include_str!("../../../connectors/salesforce.toml")
+        .replace("kind = \"oauth_client\"", &format!("kind = \"oauth_jwt\"\n{claims}"))
+        .replace("[secret.client_secret]", "[config.user]\nabout = \"whom it acts as\"\n[secret.private_key]");
+    let connector = Connector::load("salesforce", "salesforce.toml", &file).map_err(|error| error.to_string()).unwrap();
+    let settings = [("domain", "acme"), ("user", "ana@x.test")].map(|(name, text)| (name.to_owned(), text.to_owned()));
+    let spec = ConnectionSpec { settings: BTreeMap::from(settings), ..spec(Some(desk.base.clone())) };
+    let secrets = BTreeMap::from([("client_id".to_owned(), SecretString::from("id")), ("private_key".to_owned(), key)]);
+    Engine::connect(&spec, &secrets, connector)
+}
+
+#[tokio::test]
+async fn a_signed_statement_asks_for_the_token_where_there_is_no_client_secret() {
+    let desk = Desk::saying(vec![token("t1"), found(&[], true)]).await;
+    let crm = by_statement(&desk, rfc_key::pem("\\n")).unwrap();
+    crm.meet(&Need::SignIn).await.result.unwrap();
+    crm.read_page(&page(&wanted(&["LastName"]), None, 2)).await.result.unwrap();
+    let asked = desk.asked();
+    let form: BTreeMap<&str, &str> = asked[0].text.split('&').filter_map(|field| field.split_once('=')).collect();
+    assert_eq!(form["grant_type"], "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer");
+    assert_eq!(form.len(), 2, "{:?}", form.keys());
+    let claims = form["assertion"].split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    assert_eq!([&claims["iss"], &claims["sub"], &claims["aud"]], ["id", "ana@x.test", "https://login.salesforce.com"]);
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 180);
+    assert_eq!(asked[1].authorization.as_deref(), Some("Bearer t1"));
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_sign_is_refused_before_anything_is_asked() {
+    let desk = Desk::saying(Vec::new()).await;
+    let refused = by_statement(&desk, SecretString::from("not a key")).unwrap_err().to_string();
+    assert!(refused.contains("secret.private_key is no private key as PEM") && !refused.contains("not a key"), "{refused}");
+    assert!(desk.asked().is_empty());
 }
 
 fn contact(id: &str, second: u32) -> Value {
