@@ -15,74 +15,7 @@ const SHIPPED: [(&str, &str); 6] = [
 ];
 
 /// The smallest file with every part in it that the cases change.
-const SMALL: &str = r#"
-[connector]
-name = "small"
-vendor = "Small"
-[config.list]
-about = "the list"
-[secret.token]
-about = "the token"
-[host]
-any = "https://small.test"
-[auth]
-kind = "header"
-header = "Authorization"
-value = "Bearer {secret.token}"
-[budget.general]
-calls = 20
-window_secs = 2
-per_second = 9.0
-burst = 2
-[timing]
-commit_lag_secs = 60
-fast_lag_secs = 5
-request_life_secs = 60
-[account]
-path = "/me"
-id = "/id"
-environment = "untold"
-[words]
-message = [{ at = "/error" }]
-code = []
-property = []
-existing = []
-[[error]]
-rule = "too many"
-when = { status = 429 }
-then = { class = "throttled" }
-[object.people]
-id = "/id"
-modified = { at = "/updated", form = "iso", precision = "second" }
-[object.people.read]
-kind = "window"
-lower = "closed"
-upper = "open"
-order = "time"
-path = "/lists/{config.list}/people"
-query = { since = "{from|rfc3339_secs}", before = "{until|rfc3339_secs}", limit = "{rows_max}" }
-rows = "/data"
-rows_max = 100
-page = { kind = "token", next = "/next" }
-after = { query = { cursor = "{token}" } }
-[object.people.read_ids]
-path = "/people/{id}"
-rows = ""
-one = true
-[object.people.look_up]
-path = "/people/search"
-query = { by = "{property}", term = "{value}" }
-rows = "/data"
-[object.people.create]
-path = "/people"
-body = "{row}"
-outcome = { kind = "whole", id = "/id" }
-[object.people.update]
-path = "/people/{id}"
-body = "{row}"
-[object.people.archive]
-path = "/people/{id}"
-"#;
+const SMALL: &str = include_str!("server/small.toml");
 
 fn refusals(text: &str) -> String {
     Connector::load("small", "my/small.toml", text).map(|_| String::new()).unwrap_or_else(|error| error.to_string())
@@ -350,6 +283,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "deletes: numbered pages are read to the last and back, and nothing says how many there are or that there is another.",
     ),
     // Guards.
+    (
+        "path = \"/people\"\nbody = \"{row}\"",
+        "path = \"/people\"\nbody = \"{row}\"\nguard = { header = { If-Match = \"{version}\" } }",
+        "create.guard: the key `guard` is not known here.",
+    ),
     (
         "path = \"/people/{id}\"\nbody = \"{row}\"",
         "path = \"/people/{id}\"\nbody = \"{row}\"\nguard = { header = { If-Match = \"{version}\" } }",

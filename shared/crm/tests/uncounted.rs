@@ -19,37 +19,8 @@ use tidemark_crm::engine::{Connector, Engine};
 use tidemark_crm::{Crm, PageRequest};
 use tokio::net::TcpListener;
 
-const FILE: &str = r#"
-[connector]
-name = "plain"
-vendor = "Plain"
-[secret.token]
-about = "the token"
-[host]
-any = "https://plain.test"
-[auth]
-kind = "header"
-header = "Authorization"
-value = "Bearer {secret.token}"
-[budget.general]
-calls = 20
-window_secs = 2
-per_second = 9.0
-burst = 2
-[timing]
-commit_lag_secs = 60
-fast_lag_secs = 5
-request_life_secs = 60
-[account]
-path = "/me"
-id = "/id"
-environment = "untold"
-[words]
-message = []
-code = []
-property = []
-existing = []
-[object.people]
+/// The object, in place of that of the smallest file.
+const PEOPLE: &str = r#"[object.people]
 id = "/id"
 modified = { at = "/changed", form = "secs", precision = "second" }
 [object.people.read]
@@ -114,8 +85,10 @@ async fn read_all(list: List, ends: &str) -> (Result<Vec<Vec<u64>>, Failure>, Li
     let base = format!("http://{}", listener.local_addr().unwrap());
     let router = Router::new().route("/people", get(answer)).with_state(Arc::clone(&list));
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let connector = Connector::load("plain", "plain.toml", &FILE.replace("END", ends)).unwrap();
-    let spec = ConnectionSpec { connector: "plain".to_owned(), ..spec(Some(base)) };
+    let (head, _) = include_str!("server/small.toml").split_once("[object.people]").unwrap();
+    let file = format!("{}{PEOPLE}", head.replace("[config.list]\nabout = \"the list\"\n", ""));
+    let connector = Connector::load("small", "small.toml", &file.replace("END", ends)).unwrap();
+    let spec = ConnectionSpec { connector: "small".to_owned(), ..spec(Some(base)) };
     let secrets = BTreeMap::from([("token".to_owned(), SecretString::from("a-token"))]);
     let crm = Engine::connect(&spec, &secrets, connector).unwrap();
     let properties = [Some("name".to_owned())];

@@ -5,9 +5,28 @@ use tidemark_sandbox::ObjectType::{Contacts, Deals};
 use tidemark_store::debts;
 use tidemark_store::environment::look;
 use tidemark_tests::backup::Backup;
-use tidemark_tests::{Rig, on_both_databases};
+use tidemark_tests::{Kind, Rig, on_both_databases};
 
 use crate::restore::{CONTACTS, DEALS, GUARD, parked, read_again_and_adopt, shop, witness};
+
+/// Bo became a record, the backup from before him was put back, and Cy has his key; what is owed was tried.
+async fn cy_has_the_key_of_bo(kind: Kind) -> eyre::Result<Rig> {
+    let rig = shop(kind).await?;
+    let backup = Backup::of(&rig.db).await?;
+    rig.db
+        .run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('bo@acme.test', 'Bo', '2026-01-01 00:00:00')")
+        .await?;
+    rig.settle().await?;
+    let witness = witness(&rig.store).await?;
+    backup.restore(&rig.db).await?;
+    let cy = "INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('cy@acme.test', 'Cy', '2026-01-01 00:00:00')";
+    rig.db.run(cy).await?;
+    look(&rig.second_store().await?, Some(&witness), GUARD).await?.ok_or_eyre("nobody noticed")?;
+    read_again_and_adopt(&rig).await?;
+    rig.debts_due(CONTACTS).await?;
+    rig.push(CONTACTS).await?;
+    Ok(rig)
+}
 
 on_both_databases! {
     async fn h32_a_key_given_out_again_never_overwrites_the_record_of_the_row_that_was_lost(kind) {
@@ -42,18 +61,7 @@ on_both_databases! {
     }
 
     async fn h32_a_record_whose_key_was_given_out_again_is_not_bound_to_the_new_row(kind) {
-        let rig = shop(kind).await?;
-        let backup = Backup::of(&rig.db).await?;
-        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('bo@acme.test', 'Bo', '2026-01-01 00:00:00')").await?;
-        rig.settle().await?;
-        let witness = witness(&rig.store).await?;
-        backup.restore(&rig.db).await?;
-        let cy = "INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('cy@acme.test', 'Cy', '2026-01-01 00:00:00')";
-        rig.db.run(cy).await?;
-        look(&rig.second_store().await?, Some(&witness), GUARD).await?.ok_or_eyre("nobody noticed")?;
-        read_again_and_adopt(&rig).await?;
-        rig.debts_due(CONTACTS).await?;
-        rig.push(CONTACTS).await?;
+        let rig = cy_has_the_key_of_bo(kind).await?;
         assert_eq!(rig.db.one("SELECT email FROM customers WHERE id = 2").await?.as_deref(), Some("cy@acme.test"));
         let emails = |records: std::collections::BTreeMap<String, std::collections::BTreeMap<String, String>>| {
             let mut emails: Vec<String> = records.into_values().filter_map(|record| record.get("email").cloned()).collect();
@@ -74,17 +82,7 @@ on_both_databases! {
     }
 
     async fn h32_a_record_whose_key_was_given_out_again_outlives_the_row_that_got_it(kind) {
-        let rig = shop(kind).await?;
-        let backup = Backup::of(&rig.db).await?;
-        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('bo@acme.test', 'Bo', '2026-01-01 00:00:00')").await?;
-        rig.settle().await?;
-        let witness = witness(&rig.store).await?;
-        backup.restore(&rig.db).await?;
-        rig.db.run("INSERT INTO customers (email, first_name, email_confirmed_at) VALUES ('cy@acme.test', 'Cy', '2026-01-01 00:00:00')").await?;
-        look(&rig.second_store().await?, Some(&witness), GUARD).await?.ok_or_eyre("nobody noticed")?;
-        read_again_and_adopt(&rig).await?;
-        rig.debts_due(CONTACTS).await?;
-        rig.push(CONTACTS).await?;
+        let rig = cy_has_the_key_of_bo(kind).await?;
         assert_eq!(parked(&rig, "push").await?.len(), 1, "Cy's create was begun, and found Bo under its key");
         rig.db.run("DELETE FROM customers WHERE email = 'cy@acme.test'").await?;
         rig.settle().await?;

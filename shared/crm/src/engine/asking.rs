@@ -70,12 +70,11 @@ impl Engine {
         if let Some((feed, position)) = feed.zip(reached) {
             return self.deletes(request, object, feed, position.as_ref()).await;
         }
-        let wanted = Wanted { properties: request.properties, external_key: request.external_key };
         let list = List {
             reading: &object.reading,
             traits: &object.traits,
             fields: object.shape.asked(request.properties, request.external_key),
-            record: &|row| object.shape.record(row, wanted.properties, wanted.external_key),
+            record: &|row| object.shape.record(row, request.properties, request.external_key),
             tried: format!("reading a page of {}", request.object),
         };
         let mut answer = self.page_of(list, request, request.position).await;

@@ -6,7 +6,7 @@ use tidemark_core::source::{Position, SourceTraits};
 
 use super::findings::Findings;
 use super::node::{Fields, Node};
-use super::reading::{Kept, Reading};
+use super::reading::{Listed, Reading};
 use super::shape::Shape;
 use super::template::Scope;
 
@@ -26,7 +26,7 @@ impl Feed {
         let mut fields = Fields::of(node, findings);
         let shape = Shape::of_feed(record, &mut fields, findings);
         let modified = shape.as_ref().map(|shape| shape.modified.as_ref());
-        let reading = Reading::of(fields, modified, Kept::Deletes, scope, findings);
+        let reading = Reading::of(fields, modified, Listed::Deletes, scope, findings);
         Some(Self { shape: shape?, reading: reading? })
     }
 

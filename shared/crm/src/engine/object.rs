@@ -144,14 +144,18 @@ impl Object {
         let writes = [&create, &update, &upsert, &archive].into_iter().flatten().map(|writing| writing.rows_max).min();
         // What is written is looked up and read first, item by item: the smallest of the three is what goes together.
         let looked_up = look_up.as_ref().map_or(u16::MAX, |look_up| look_up.asking.rows_max);
-        let limits = [read_ids.rows_max, writes.unwrap_or(u16::MAX).min(looked_up).min(read_ids.rows_max)];
         let guarded = [&update, &archive].into_iter().flatten().any(|writing| writing.guarded.is_some());
         if guarded && shape.version.is_none() {
             let remedy = "Write `version` at the object, such as version = \"/@odata.etag\".";
             findings.add(&node.at, "a guard names a version, and where it stands in a row is not said.", remedy);
         }
-        let traits = traits_of(&shape, &reading, timing, limits, &node.at, findings)?;
-        let traits = SourceTraits { guarded, archive_view: read_archived.is_some(), ..traits };
+        let able = Able {
+            read_rows_max: read_ids.rows_max,
+            batch_rows_max: writes.unwrap_or(u16::MAX).min(looked_up).min(read_ids.rows_max),
+            guarded,
+            archive_view: read_archived.is_some(),
+        };
+        let traits = traits_of(&shape, &reading, timing, &able, &node.at, findings)?;
         Some(Self {
             shape,
             traits,
@@ -171,11 +175,19 @@ impl Object {
     }
 }
 
+/// What comes of how records are read by id and written.
+struct Able {
+    read_rows_max: u16,
+    batch_rows_max: u16,
+    guarded: bool,
+    archive_view: bool,
+}
+
 fn traits_of(
     shape: &Shape,
     reading: &Reading,
     timing: Timing,
-    [read_rows_max, batch_rows_max]: [u16; 2],
+    able: &Able,
     at: &At,
     findings: &Findings,
 ) -> Option<SourceTraits> {
@@ -212,11 +224,11 @@ fn traits_of(
         fast_lag,
         page_rows_max: reading.rows_max,
         page_cost: reading.first.cost_of_one(),
-        read_rows_max,
-        batch_rows_max,
+        read_rows_max: able.read_rows_max,
+        batch_rows_max: able.batch_rows_max,
         request_life: life,
-        guarded: false,
-        archive_view: false,
+        guarded: able.guarded,
+        archive_view: able.archive_view,
     })
 }
 

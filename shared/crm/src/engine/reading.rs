@@ -16,13 +16,13 @@ use super::template::Scope;
 
 /// What a list holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum Listed {
     Records,
     /// Ids of records that are gone, with the time.
     Deletes,
 }
 
-impl Kept {
+impl Listed {
     fn holes(self) -> &'static [&'static str] {
         match self {
             Self::Records => &["from", "until", "fields", "rows_max"],
@@ -136,14 +136,14 @@ impl Rows {
 
 impl Reading {
     pub(super) fn read(node: &Node, shape: Option<&Shape>, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
-        Self::of(Fields::of(node, findings), shape.map(|shape| shape.modified.as_ref()), Kept::Records, scope, findings)
+        Self::of(Fields::of(node, findings), shape.map(|shape| shape.modified.as_ref()), Listed::Records, scope, findings)
     }
 
     /// Of the keys of a table that nobody took yet.
     pub(super) fn of(
         mut fields: Fields<'_>,
         modified: Option<Option<&Modified>>,
-        kept: Kept,
+        listed: Listed,
         scope: &Scope<'_>,
         findings: &Findings,
     ) -> Option<Self> {
@@ -155,7 +155,7 @@ impl Reading {
         let order = fields.word("order", &ORDERS);
         let page_node = fields.need("page", "Write how a query goes on, such as page = { kind = \"none\" }.");
         let page = page_node.and_then(|node| Page::read(node, findings));
-        let plain = kept.holes();
+        let plain = listed.holes();
         let first_scope = Scope { plain, ..scope.clone() };
         let behind: Vec<&str> = plain.iter().copied().chain(page.as_ref().map_or(&[][..], Page::holes).iter().copied()).collect();
         let base = Form::read(&mut fields, &Method::GET, &first_scope, findings);
@@ -187,7 +187,7 @@ impl Reading {
             result_cap,
             token_life_secs,
         };
-        let told = Told { kept, kind, lower: lower_open.is_some(), upper: upper.is_some() };
+        let told = Told { listed, kind, lower: lower_open.is_some(), upper: upper.is_some() };
         reading.check(told, at, modified, findings);
         Some(reading)
     }
@@ -212,7 +212,7 @@ impl Reading {
         // Tokens of the vendor's that stand for an id.
         let by_token = self.order == Order::IdOnly && self.paging() == Paging::Tokens;
         match told.kind {
-            Kind::Sweep if told.kept == Kept::Deletes => {
+            Kind::Sweep if told.listed == Listed::Deletes => {
                 refuse(
                     "deletes are read from a time on, behind every window.",
                     "Write kind = \"window\", and use {from}; or take `deletes` out.",
@@ -313,7 +313,7 @@ impl Reading {
             );
         }
         // Of deletes there are few, and whoever is told again is read again.
-        if self.upper == Upper::None && self.order != Order::TimeOnly && told.kept == Kept::Records {
+        if self.upper == Upper::None && self.order != Order::TimeOnly && told.listed == Listed::Records {
             let problem = "without an upper bound the window is not closed, and this order cannot tell where it ends.";
             refuse(problem, "Write order = \"time\", or use {until}.");
         }
@@ -344,7 +344,7 @@ impl Reading {
 /// What was written, and not only supplied.
 #[derive(Clone, Copy)]
 struct Told {
-    kept: Kept,
+    listed: Listed,
     kind: Kind,
     lower: bool,
     upper: bool,

@@ -44,6 +44,13 @@ impl Engine {
             digest.update(secret.expose_secret().as_bytes());
             digest.update([0_u8]);
         }
+        // Whom a statement speaks for is said by settings: a token for somebody else is none.
+        for (name, text) in self.constants.settings.iter().filter(|_| auth.statement.is_some()) {
+            digest.update(name.as_bytes());
+            digest.update([0_u8]);
+            digest.update(text.as_bytes());
+            digest.update([0_u8]);
+        }
         let digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         auth.shares.then(|| Grant { digest, rotates: auth.rotates.is_some() })
     }

@@ -95,7 +95,7 @@ impl Writing {
     pub(super) fn read(verb: Verb, node: &Node, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
         let mut fields = Fields::of(node, findings);
         let form = Form::read(&mut fields, verb.method(), &Scope { plain: verb.holes(), ..scope.clone() }, findings);
-        let guard = fields.get("guard").filter(|_| matches!(verb, Verb::Update | Verb::Archive));
+        let guard = matches!(verb, Verb::Update | Verb::Archive).then(|| fields.get("guard")).flatten();
         let guarded = guard
             .zip(form.as_ref())
             .map(|(node, form)| form.with(&Overlay::read(node, &Scope { plain: &["version"], ..scope.clone() }, findings)));
