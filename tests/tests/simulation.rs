@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 use tidemark_core::bug::Bug;
-use tidemark_tests::simulation::{Coverage, RACES, Verdict, restores, run};
+use tidemark_tests::simulation::{Coverage, RACES, Verdict, on_each_core, restores, run};
 
 /// How often each race has to happen in the fixed seeds, at least; most happen hundreds of times.
 const OFTEN: u64 = 100;
@@ -40,7 +40,8 @@ fn told(verdict: &Verdict) -> String {
 
 #[test]
 fn heavy_every_law_holds_in_every_seed_and_every_race_is_run() -> eyre::Result<()> {
-    let verdicts = fixed_seeds().into_par_iter().map(|seed| run(seed, false, None)).collect::<eyre::Result<Vec<_>>>()?;
+    let verdicts =
+        on_each_core(|| fixed_seeds().into_par_iter().map(|seed| run(seed, false, None)).collect::<eyre::Result<Vec<_>>>())??;
     let mut coverage = Coverage::default();
     let mut broken = Vec::new();
     for verdict in &verdicts {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use eyre::{OptionExt, bail};
 use rayon::prelude::*;
 use tidemark_core::bug::Bug;
-use tidemark_tests::simulation::{Coverage, Verdict, run};
+use tidemark_tests::simulation::{Coverage, Verdict, on_each_core, run};
 
 const USAGE: &str = "Lives seeds in a simulated world and judges them by its laws.
 
@@ -31,7 +31,7 @@ fn main() -> eyre::Result<ExitCode> {
         println!("{USAGE}");
         return Ok(ExitCode::SUCCESS);
     };
-    let held = if options.bugs.is_empty() { seeds(&options)? } else { bugs(&options)? };
+    let held = on_each_core(|| if options.bugs.is_empty() { seeds(&options) } else { bugs(&options) })??;
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -28,17 +28,22 @@ impl World {
         for at in 0..self.mapped.len() {
             let (id, object) = (self.mapped[at].id, self.mapped[at].spec.object.clone());
             for (direction, act) in Direction::ALL.into_iter().flat_map(|direction| Act::ALL.map(|act| (direction, act))) {
-                let owed = format!("SELECT subject FROM tidemark_debt WHERE stream_id = {id} AND kind = 'push'");
-                let owed = i64::try_from(self.orders.texts(&owed, 1).await?.len())?;
+                let archives = (direction, act) == (Direction::Out, Act::Delete);
+                let owed = if archives { self.owed_pushes(id).await? } else { 0 };
                 let Some(held) = brakes::release(&self.store, id, direction, act).await? else { continue };
                 self.coverage.count("a brake was answered");
                 self.note(|| format!("a person lets {held} things through: {object}, {} {}", direction.word(), act.word()));
-                if (direction, act) == (Direction::Out, Act::Delete) {
+                if archives {
                     *self.let_through.entry(object.clone()).or_default() += i64::from(DELETES) + owed;
                 }
             }
         }
         Ok(())
+    }
+
+    async fn owed_pushes(&self, stream: i64) -> eyre::Result<i64> {
+        let owed = format!("SELECT subject FROM tidemark_debt WHERE stream_id = {stream} AND kind = 'push'");
+        Ok(i64::try_from(self.orders.texts(&owed, 1).await?.len())?)
     }
 
     /// Without an answer no more is archived than passes without asking.

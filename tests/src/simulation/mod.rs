@@ -5,6 +5,7 @@
 
 mod brakes;
 mod calm;
+mod cores;
 mod coverage;
 mod crm;
 mod decisions;
@@ -29,6 +30,7 @@ mod world;
 
 use tidemark_core::bug::{self, Bug};
 
+pub use cores::on_each_core;
 pub use coverage::{Coverage, RACES};
 
 /// What a seed came to.
@@ -59,7 +61,7 @@ pub fn run(seed: u64, trace: bool, bug: Option<Bug>) -> eyre::Result<Verdict> {
 }
 
 fn live(seed: u64, trace: bool) -> eyre::Result<Verdict> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     runtime.block_on(async {
         let mut world = world::World::open(seed, trace).await?;
         let breaches = world.live().await?;

@@ -91,7 +91,7 @@ impl World {
         let life = LIVES.fetch_add(1, Ordering::Relaxed);
         let url = format!("sqlite:file:simulation-{}-{life}?mode=memory&cache=shared", std::process::id());
         let mut options = ConnectOptions::new(&url);
-        options.max_connections(1).min_connections(1).sqlx_logging(false);
+        options.max_connections(1).min_connections(1).sqlx_logging(false).test_before_acquire(false);
         let app = Database::connect(options).await?;
         let orders = OrderSystem::new(app);
         orders.run(SCHEMA).await?;
