@@ -13,10 +13,11 @@ use tidemark_core::link::{LinkState, LinkView};
 use tidemark_core::page::{Known, KnownLink, Step, plan};
 use tidemark_core::record::{Record, RemoteId, Row, RowKey, Value};
 use tidemark_core::spec::StreamSpec;
+use tidemark_core::window::Reader;
 
 const RECORDS: usize = 200;
 const NOON: i64 = 1_700_000_000_000;
-const HEARD: Heard = Heard::Page { asked_at: NOON + 60_000, commit_lag: 5_000, last: false, orders_until: None };
+const HEARD: Heard = Heard::Page { asked_at: NOON + 60_000, commit_lag: 5_000, reader: Reader::Fast, orders_until: None };
 
 /// Column and property, how one becomes the other, and a value of each side.
 const FIELDS: [(&str, &str, &str, &str); 20] = [
@@ -97,6 +98,7 @@ impl Page {
             external_key: None,
             absorbed: Vec::new(),
             version: None,
+            left_out: Vec::new(),
             values: theirs.clone(),
         };
         let link = |n: usize| KnownLink {

@@ -145,7 +145,7 @@ pub static HUBSPOT: Vendor = Vendor {
     lists: "/search",
 };
 
-pub static ZOHO_BOOKS: Vendor = Vendor {
+const BOOKS: Vendor = Vendor {
     connector: "zoho-books",
     file: include_str!("../../connectors/zoho-books.toml"),
     dialect: Dialect::ZohoBooks,
@@ -162,11 +162,16 @@ pub static ZOHO_BOOKS: Vendor = Vendor {
     lists: "/books/v3/contacts",
 };
 
+pub static ZOHO_BOOKS: Vendor = BOOKS;
+
+/// With a property that no list shows.
+pub static ZOHO_BOOKS_NOTES: Vendor = Vendor { phone: same("notes"), ..BOOKS };
+
 /// Every connector that keeps records.
 pub static EVERY: [&Vendor; 7] = [&DATAVERSE, &HUBSPOT, &MAILCHIMP, &PIPEDRIVE, &SALESFORCE, &ZOHO_BOOKS, &ZOHO_CRM];
 
 /// Those that are described in files alone.
-pub static DESCRIBED: [&Vendor; 6] = [&DATAVERSE, &PIPEDRIVE, &MAILCHIMP, &SALESFORCE, &ZOHO_BOOKS, &ZOHO_CRM];
+pub static DESCRIBED: [&Vendor; 7] = [&DATAVERSE, &PIPEDRIVE, &MAILCHIMP, &SALESFORCE, &ZOHO_BOOKS, &ZOHO_BOOKS_NOTES, &ZOHO_CRM];
 
 /// Every kind of record that is mapped is the dialect's people.
 pub const PEOPLE: ObjectType = ObjectType::Contacts;

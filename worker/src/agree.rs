@@ -166,6 +166,7 @@ impl Comparing<'_> {
                 external_key: None,
                 absorbed: Vec::new(),
                 version: None,
+                left_out: Vec::new(),
                 values: Vec::new(),
             };
             self.count(standing, None, Some(&record), None);

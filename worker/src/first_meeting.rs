@@ -42,7 +42,7 @@ pub async fn rehearse(ctx: &Context, mapped: &Mapped, sample: usize) -> Result<(
     local(ctx, mapped, &mut meeting).await?;
     let batch = connection.crm.traits(&mapped.spec.object).map_err(ReportError::Crm)?.batch_rows_max;
     let chosen = meeting.sample(sample);
-    let calls_at_least = meeting.tally.calls_at_least(every.pages, usize::from(batch));
+    let calls_at_least = meeting.tally.calls_at_least(every.calls, usize::from(batch));
     Ok((MatchReport { stream: mapped.spec.name.clone(), tally: meeting.tally, calls_at_least }, chosen))
 }
 

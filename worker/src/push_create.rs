@@ -156,12 +156,15 @@ async fn hold_erased<'a>(push: &Push<'_>, going: Vec<Going<'a>>) -> Result<Vec<G
     Ok(go_on)
 }
 
-/// The record names this row by the key alone, and nothing that was sent for the row can have made it.
+/// The record names this row by the key alone, and nothing that was sent for the row can have made it. Where the list shows a part of it, that is told when it is read.
 fn carries_doubted_key(push: &Push<'_>, going: &Going<'_>, record: &Record) -> bool {
     let by_key = record.external_key.as_deref() == Some(going.prepared.claim.subject.as_str());
     let sent = going.prepared.link.as_ref().is_some_and(|link| !link.view.ghosts.is_empty());
     let row = going.prepared.row.as_ref();
-    by_key && !sent && row.is_some_and(|row| !says_the_same(&push.purpose.stream.spec, |at| row.field(at), &record.values))
+    by_key
+        && !sent
+        && !record.is_part()
+        && row.is_some_and(|row| !says_the_same(&push.purpose.stream.spec, |at| row.field(at), &record.values))
 }
 
 /// `linked`: the record is another row's already.

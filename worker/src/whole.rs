@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidemark_core::backoff;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::push::{Verdict, after_failure};
-use tidemark_core::record::Record;
+use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::{Next, Position};
 use tidemark_core::window::millis;
 use tidemark_core::{DAY_MS, Millis};
@@ -14,7 +14,7 @@ use tidemark_store::StoreError;
 
 use crate::calls::{NoAnswer, Purpose};
 use crate::poll::wanted;
-use crate::references;
+use crate::{read, references};
 
 /// A report could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -64,14 +64,14 @@ pub(crate) struct EveryRecord<'a> {
     purpose: &'a Purpose<'a>,
     until: Millis,
     next: Option<Next>,
-    /// How many pages were read.
-    pub(crate) pages: usize,
+    /// How many calls its pages took, with those for what a list leaves out.
+    pub(crate) calls: usize,
 }
 
 impl<'a> EveryRecord<'a> {
     pub(crate) fn of(purpose: &'a Purpose<'a>) -> Self {
         // A day ahead: nothing is too new for a report.
-        Self { purpose, until: purpose.connection.crm_now(purpose.ctx.now()) + DAY_MS, next: None, pages: 0 }
+        Self { purpose, until: purpose.connection.crm_now(purpose.ctx.now()) + DAY_MS, next: None, calls: 0 }
     }
 
     /// The next page; `None` after the last.
@@ -98,8 +98,25 @@ impl<'a> EveryRecord<'a> {
         let ask = || purpose.call(crm.search_bucket(), usize::from(rows_max), crm.read_page(&request));
         let page = answered(purpose, ask).await?;
         self.next = Some(page.next);
-        self.pages += 1;
-        Ok(Some(with_references(purpose, page.records).await?))
+        self.calls += 1;
+        let (part, whole): (Vec<Record>, Vec<Record>) = page.records.into_iter().partition(Record::is_part);
+        let mut records = with_references(purpose, whole).await?;
+        records.extend(self.completed(&part).await?);
+        Ok(Some(records))
+    }
+
+    /// The same records with what the list leaves out of them. Who is gone since is left out.
+    async fn completed(&mut self, part: &[Record]) -> Result<Vec<Record>, ReportError> {
+        let (purpose, object) = (self.purpose, &self.purpose.stream.spec.object);
+        let batch = purpose.connection.crm.traits(object).map_err(ReportError::Crm)?.read_rows_max;
+        let ids: Vec<RemoteId> = part.iter().map(|record| record.id.clone()).collect();
+        let mut records = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(usize::from(batch).max(1)) {
+            let found = answered(purpose, || read::by_ids(purpose, ids)).await?;
+            records.extend(found.into_iter().filter(|record| ids.contains(&record.id)));
+            self.calls += 1;
+        }
+        Ok(records)
     }
 }
 

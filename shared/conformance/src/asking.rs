@@ -208,6 +208,30 @@ pub(crate) async fn by_id(bench: &Bench) -> eyre::Result<Verdict> {
     Ok(Verdict::Holds)
 }
 
+pub(crate) async fn parts(bench: &Bench) -> eyre::Result<Verdict> {
+    let made = bench.make("ana").await?;
+    bench.later().await?;
+    let (email, name) = (bench.email("anna"), bench.name("Anna"));
+    bench.change(&made, [Some(&email), Some(&name), Some("+49 30 901820")]).await?;
+    let whole = bench.by_ids(std::slice::from_ref(&made)).await?.pop().ok_or_eyre("what was made is not read by its id")?;
+    let step = i64::from(bench.traits()?.precision_ms);
+    let window = around(&[whole.modified.ok_or_eyre("a record carries no stamp")?], step);
+    bench.shown(std::slice::from_ref(&made), window).await?;
+    let paged = bench.window(window, 100).await?;
+    let Some(listed) = paged.iter().find(|record| record.id == made && record.modified == whole.modified) else {
+        return Ok(Verdict::Unseen("the list showed another version than the read by id".to_owned()));
+    };
+    for (at, name) in bench.wanted().iter().enumerate().filter(|(at, _)| listed.shows(*at)) {
+        let name = name.as_deref().unwrap_or_default();
+        let (there, here) = (&whole.values[at], &listed.values[at]);
+        ensure!(
+            here == there,
+            "by its id a record says of {name} {there:?}, in a list {here:?}: name in `listed` what lists show"
+        );
+    }
+    Ok(Verdict::Holds)
+}
+
 pub(crate) async fn archive(bench: &Bench) -> eyre::Result<Verdict> {
     if !bench.traits()?.archive_view {
         return Ok(Verdict::NotDeclared);

@@ -56,7 +56,7 @@ const fn case(name: &'static str, says: &'static str, places: &'static [&'static
     Case { name, says, places, makes, run }
 }
 
-pub static CASES: [Case; 24] = [
+pub static CASES: [Case; 25] = [
     case("windows", "Windows that meet leave no record between them.", &["read.lower", "read"], 8, |bench| {
         asking::windows(bench).boxed()
     }),
@@ -72,6 +72,13 @@ pub static CASES: [Case; 24] = [
     case("by_id", "By its id a record is found that lives, and no other.", &["read_ids"], 4, |bench| {
         asking::by_id(bench).boxed()
     }),
+    case(
+        "parts",
+        "A list shows of a record what a read by id shows, or it is said that it does not.",
+        &["listed", "read"],
+        1,
+        |bench| asking::parts(bench).boxed(),
+    ),
     case("archive", "What was deleted is known as such.", &["archived", "read_archived"], 3, |bench| {
         asking::archive(bench).boxed()
     }),

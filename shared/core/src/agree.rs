@@ -130,6 +130,7 @@ mod tests {
             external_key: None,
             absorbed: Vec::new(),
             version: None,
+            left_out: Vec::new(),
             values,
         };
         let mut standings = compare(&spec(), &Base { fields: base.to_vec() }, &row, &record);

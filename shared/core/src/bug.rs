@@ -72,10 +72,14 @@ pub enum Bug {
     OldMappingReads,
     /// A backup that was put back is taken for the database as it was.
     RestoreUnnoticed,
+    /// What a list leaves out of a record counts as blank.
+    PartIsMerged,
+    /// A record is read by its id only where the list shows something new.
+    ListIsTrusted,
 }
 
 impl Bug {
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::StrictBoundary,
         Self::NoOverlap,
         Self::OurClock,
@@ -110,6 +114,8 @@ impl Bug {
         Self::ResumesAcrossMappings,
         Self::OldMappingReads,
         Self::RestoreUnnoticed,
+        Self::PartIsMerged,
+        Self::ListIsTrusted,
     ];
 }
 

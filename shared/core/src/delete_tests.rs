@@ -117,6 +117,7 @@ fn record(modified: Millis) -> Record {
         external_key: None,
         absorbed: Vec::new(),
         version: None,
+        left_out: Vec::new(),
         values: Vec::new(),
     }
 }
@@ -203,6 +204,7 @@ fn h37_the_record_of_a_deleted_row_goes_only_as_it_was_agreed() {
         external_key: None,
         absorbed: Vec::new(),
         version: None,
+        left_out: Vec::new(),
         values: values.iter().map(|text| Some((*text).to_owned())).collect(),
     };
     assert_eq!(archive(&spec, &key, &link, &record(["Rome", "Ana", "1"])), Plan::Archive);

@@ -44,10 +44,10 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// The least number of calls that carrying it out takes: the pages once more, look-ups and creates, updates.
-    pub fn calls_at_least(&self, pages: usize, batch_rows_max: usize) -> usize {
+    /// The least number of calls that carrying it out takes: the calls that read the records once more, look-ups and creates, updates.
+    pub fn calls_at_least(&self, reading: usize, batch_rows_max: usize) -> usize {
         let batches = |things: usize| things.div_ceil(batch_rows_max.max(1));
-        pages + 2 * batches(self.new_records) + batches(self.records_changed)
+        reading + 2 * batches(self.new_records) + batches(self.records_changed)
     }
 
     /// Nothing in it waits for a person.

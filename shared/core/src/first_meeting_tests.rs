@@ -8,8 +8,9 @@ use crate::meeting::Candidate;
 use crate::merge::tests::spec as plain;
 use crate::page::plan as plan_page;
 use crate::spec::{Check, Condition, Direction, Test};
+use crate::window::Reader;
 
-const HEARD: Heard = Heard::Page { asked_at: 1_000, commit_lag: 0, last: false, orders_until: None };
+const HEARD: Heard = Heard::Page { asked_at: 1_000, commit_lag: 0, reader: Reader::Fast, orders_until: None };
 
 /// Matched by name, which is owned by the orders; city by the CRM, phone by nobody.
 fn spec() -> StreamSpec {
@@ -25,6 +26,7 @@ fn record(id: &str, values: &[&str]) -> Record {
         external_key: None,
         absorbed: Vec::new(),
         version: None,
+        left_out: Vec::new(),
         values,
     }
 }

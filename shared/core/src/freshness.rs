@@ -1,17 +1,18 @@
 //! Decides whether a version that was heard of may be merged at all: old news never wins, and what cannot be ordered is read again by id.
 
 use crate::Millis;
-use crate::base::Base;
+use crate::base::{Base, FieldBase};
 use crate::bug::{Bug, planted};
 use crate::link::LinkView;
-use crate::record::Record;
+use crate::record::{Record, Value};
+use crate::window::Reader;
 
 /// How a record was heard of. Times are the database's clock at the moment of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// In a page, from an index that may be `commit_lag` behind. `last`: no reader comes to this stamp again before the next sweep. `orders_until`: larger stamps do not tell a
+    /// In a page, from an index that may be `commit_lag` behind. `reader`: who read it; behind the settled one nobody comes to this stamp again before the next sweep. `orders_until`: larger stamps do not tell a
     /// later version, by the CRM's clock; `None` where its time is not known.
-    Page { asked_at: Millis, commit_lag: Millis, last: bool, orders_until: Option<Millis> },
+    Page { asked_at: Millis, commit_lag: Millis, reader: Reader, orders_until: Option<Millis> },
     /// By id, and the link did not change since it was asked.
     ById { asked_at: Millis },
 }
@@ -47,7 +48,7 @@ pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Mill
     if link.push_leased {
         return Freshness::Doubt("a push of this record is under way");
     }
-    let Heard::Page { asked_at, commit_lag, last, orders_until } = heard else { return Freshness::New };
+    let Heard::Page { asked_at, commit_lag, reader, orders_until } = heard else { return Freshness::New };
     if says_what_is_known(&link.base, record) {
         return Freshness::New;
     }
@@ -63,7 +64,11 @@ pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Mill
     match (record.modified, link.seen) {
         (Some(stamp), Some(seen)) if stamp < seen => {
             // Mostly what the record was before our push, shown by an index that is behind. But it may be an edit that was committed late, under the stamp it began with.
-            if settled || last { Freshness::Doubt("an older stamp came late with other content") } else { Freshness::Stale }
+            if settled || reader != Reader::Fast {
+                Freshness::Doubt("an older stamp came late with other content")
+            } else {
+                Freshness::Stale
+            }
         }
         // What an index that is behind shows, or a page whose answer took its time, may be what the record was before a read by id met it, under the very stamp that it has
         // kept since.
@@ -84,8 +89,12 @@ pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Mill
     }
 }
 
-fn says_what_is_known(base: &Base, record: &Record) -> bool {
-    base.fields.iter().zip(&record.values).all(|(base, value)| base.as_ref().is_some_and(|base| base.record == *value))
+/// What the record shows is what it is known to hold.
+pub fn says_what_is_known(base: &Base, record: &Record) -> bool {
+    let known = |(at, (base, value)): (usize, (&Option<FieldBase>, &Value))| {
+        base.as_ref().is_some_and(|base| base.record == *value) || !record.shows(at)
+    };
+    base.fields.iter().zip(&record.values).enumerate().all(known)
 }
 
 #[cfg(test)]

@@ -27,13 +27,14 @@ fn record(stamp: Option<Millis>, city: &str) -> Record {
         external_key: None,
         absorbed: Vec::new(),
         version: None,
+        left_out: Vec::new(),
         values: some(&[city, "Ana", "1"]),
     }
 }
 
 #[test]
 fn old_news_never_wins() {
-    let page = Heard::Page { asked_at: 1_000, commit_lag: 500, last: false, orders_until: None };
+    let page = Heard::Page { asked_at: 1_000, commit_lag: 500, reader: Reader::Fast, orders_until: None };
     assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), page, 1), Freshness::Stale);
     assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(950), "Oslo"), page, 1), Freshness::New);
     assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(900), "Oslo"), page, 1), Freshness::Doubt(_)));
@@ -43,7 +44,7 @@ fn old_news_never_wins() {
 
 #[test]
 fn a_version_above_what_was_seen_may_be_older_than_a_write_whose_stamp_was_not_told() {
-    let page = |asked_at| Heard::Page { asked_at, commit_lag: 500, last: false, orders_until: None };
+    let page = |asked_at| Heard::Page { asked_at, commit_lag: 500, reader: Reader::Fast, orders_until: None };
     let sent = Sent { field: 0, row: Some("Rome".into()), record: Some("Rome".into()) };
     for seen in [Some(900), None] {
         let mut link = link(seen, Some(1_000));
@@ -56,7 +57,7 @@ fn a_version_above_what_was_seen_may_be_older_than_a_write_whose_stamp_was_not_t
 
 #[test]
 fn h30_a_larger_stamp_of_a_clock_that_was_set_back_is_read_by_id_rather_than_taken_for_news() {
-    let page = |orders_until| Heard::Page { asked_at: 5_000, commit_lag: 500, last: false, orders_until };
+    let page = |orders_until| Heard::Page { asked_at: 5_000, commit_lag: 500, reader: Reader::Fast, orders_until };
     let link = link(Some(900), Some(950));
     assert!(matches!(freshness(&link, &record(Some(1_900), "Oslo"), page(Some(1_500)), 1), Freshness::Doubt(_)));
     assert_eq!(freshness(&link, &record(Some(1_500), "Oslo"), page(Some(1_500)), 1), Freshness::New);
@@ -66,20 +67,20 @@ fn h30_a_larger_stamp_of_a_clock_that_was_set_back_is_read_by_id_rather_than_tak
 
 #[test]
 fn a_late_commit_below_what_was_seen_is_read_again_rather_than_dropped() {
-    let page = Heard::Page { asked_at: 5_000, commit_lag: 500, last: false, orders_until: None };
+    let page = Heard::Page { asked_at: 5_000, commit_lag: 500, reader: Reader::Fast, orders_until: None };
     assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), page, 1), Freshness::Doubt(_)));
 }
 
 #[test]
 fn what_no_reader_comes_to_again_is_read_by_id_however_young_our_push_is() {
-    let last = Heard::Page { asked_at: 1_000, commit_lag: 500, last: true, orders_until: None };
+    let last = Heard::Page { asked_at: 1_000, commit_lag: 500, reader: Reader::Settled, orders_until: None };
     assert!(matches!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Oslo"), last, 1), Freshness::Doubt(_)));
     assert_eq!(freshness(&link(Some(900), Some(950)), &record(Some(800), "Rome"), last, 1), Freshness::New, "nothing differs");
 }
 
 #[test]
 fn h6_one_stamp_with_other_content_is_read_by_id() {
-    let page = |commit_lag| Heard::Page { asked_at: 5_000, commit_lag, last: false, orders_until: None };
+    let page = |commit_lag| Heard::Page { asked_at: 5_000, commit_lag, reader: Reader::Fast, orders_until: None };
     let other = record(Some(900), "Oslo");
     for (lag, why) in [(500, "it may be what was there before"), (0, "its answer may have taken its time")] {
         assert!(matches!(freshness(&link(Some(900), None), &other, page(lag), 1_000), Freshness::Doubt(_)), "{why}");

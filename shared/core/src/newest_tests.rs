@@ -110,6 +110,7 @@ fn a_time_in_the_future_is_no_time_of_change() {
         external_key: None,
         absorbed: Vec::new(),
         version: None,
+        left_out: Vec::new(),
         values: some(&["1"]),
     };
     let ahead = Some(Ahead { by: 0, error: 0 });

@@ -8,7 +8,7 @@ use crate::base::Base;
 use crate::brake::Act;
 use crate::bug::{Bug, planted};
 use crate::delete::lifts;
-use crate::freshness::{Freshness, Heard, freshness};
+use crate::freshness::{Freshness, Heard, freshness, says_what_is_known};
 use crate::ghost::Ghosts;
 use crate::link::{LinkState, LinkView};
 use crate::meeting::{Candidate, Meeting, doubted_key, insertion, meet, says_the_same};
@@ -17,6 +17,10 @@ use crate::newest::{Ahead, Times};
 use crate::record::{Record, RemoteId, Row, RowKey, as_unlinked};
 use crate::spec::{FieldSpec, Owner, StreamSpec};
 use crate::survivor::Absorbed;
+use crate::window::Reader;
+
+/// What a list shows of a record is not enough to merge it.
+const PART: &str = "the list shows a part of it";
 
 /// A link as it was loaded, locked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,6 +173,9 @@ pub fn plan<'a>(spec: &'a StreamSpec, records: &'a [Record], known: &Known, hear
             return Step::OweRead { reason: "the link moved while the record was read" };
         }
         if let Some(link) = known.absorbed.rebound.get(&record.id) {
+            if is_part(record) {
+                return Step::OweRead { reason: PART };
+            }
             return rebind(spec, record, link, known, heard);
         }
         match (known.links.get(&record.id), known.aliases.get(&record.id)) {
@@ -195,7 +202,7 @@ fn plan_linked(
         return plan_tombstone(spec, record, link, known, heard);
     }
     if let Some(key) = link.row_key.as_ref().filter(|key| known.reborn.contains(*key)) {
-        return plan_reborn(record, link, key);
+        return if is_part(record) { Step::OweRead { reason: PART } } else { plan_reborn(record, link, key) };
     }
     // What becomes of its row is decided where the CRM is asked for it by name.
     if record.archived {
@@ -215,6 +222,9 @@ fn plan_linked(
     let Some(row) = known.rows.get(key) else { return Step::Pass };
     let ghosts = link.view.ghosts.after(heard.as_of());
     let nothing_to_write = ghosts == link.view.ghosts && knows_its_record(spec, row, record);
+    if is_part(record) {
+        return if nothing_to_write && is_no_news(link, record, heard) { Step::Pass } else { Step::OweRead { reason: PART } };
+    }
     let seen = || if record.modified > link.view.seen { Step::Seen { link: link.id } } else { Step::Pass };
     if nothing_to_write && is_at_rest(&link.view.base, row, &record.values) {
         return seen();
@@ -227,6 +237,18 @@ fn plan_linked(
         }
         Ok(merged) => Step::Merge { link: link.id, key: key.clone(), merged, ghosts },
     }
+}
+
+fn is_part(record: &Record) -> bool {
+    record.is_part() && !planted(Bug::PartIsMerged)
+}
+
+/// A record of which a list shows a part holds nothing new as far as that can be told: what is shown is known, under the very stamp that was seen. The settled reader cannot tell: two edits
+/// under one stamp may differ where the list shows nothing, and nobody comes to that stamp again.
+fn is_no_news(link: &KnownLink, record: &Record, heard: Heard) -> bool {
+    let told_again = !matches!(heard, Heard::Page { reader: Reader::Settled, .. }) || planted(Bug::ListIsTrusted);
+    let stamp_is_seen = record.modified.is_some() && record.modified == link.view.seen;
+    told_again && stamp_is_seen && says_what_is_known(&link.view.base, record)
 }
 
 /// What is owed to the row says whose it is, once it is paid or a person has spoken. Until then nothing of the record is written into it.
@@ -277,6 +299,9 @@ fn plan_unknown<'a>(
     if record.archived {
         return Step::Exclude { reason: "archived in the CRM" };
     }
+    if leaves_out_who_it_is(spec, record) {
+        return Step::OweRead { reason: PART };
+    }
     // Our key on a record whose row is gone: a create of ours came through after all.
     let own = record.external_key.as_ref().and_then(|key| known.links_by_row.get(&RowKey::new(key.as_str())));
     let orphan =
@@ -304,6 +329,7 @@ fn plan_unknown<'a>(
             cause,
             next_step: "merge or correct one of them; the record is read again by itself when it changes".into(),
         },
+        Meeting::Insert | Meeting::Bind(_) if is_part(record) => Step::OweRead { reason: PART },
         Meeting::Insert => match refers_to_strangers(spec, record).find(|(field, _)| !field.in_cycle) {
             Some((_, parent)) => Step::Await(parent),
             None => insertion(spec, &record.values).map_or_else(|error| unmergeable(&error, record), |row| Step::Insert { row }),
@@ -313,6 +339,12 @@ fn plan_unknown<'a>(
         }
         Meeting::Bind(key) => bind(spec, record, key, known, heard),
     }
+}
+
+/// By what a list shows of a record nobody can say which row it belongs to.
+fn leaves_out_who_it_is(spec: &StreamSpec, record: &Record) -> bool {
+    let told_by = |property: &String| spec.field(property).is_some_and(|(at, _)| !record.shows(at));
+    is_part(record) && (record.left_out.len() == record.values.len() || spec.match_on.iter().any(told_by))
 }
 
 /// The record names its row by the key alone, and nothing that was sent for the row can have made it.
@@ -357,3 +389,7 @@ fn rebind(spec: &StreamSpec, record: &Record, link: &KnownLink, known: &Known, h
 fn unmergeable(error: &crate::merge::Unmergeable, record: &Record) -> Step<'static> {
     Step::Park { cause: error.to_string(), next_step: format!("correct record {} in the CRM, or extend the mapping", record.id) }
 }
+
+#[cfg(test)]
+#[path = "page_tests.rs"]
+mod tests;

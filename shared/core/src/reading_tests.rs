@@ -38,6 +38,7 @@ fn record(id: u64, modified: Option<Millis>) -> Record {
         external_key: None,
         absorbed: Vec::new(),
         version: None,
+        left_out: Vec::new(),
         values: Vec::new(),
     }
 }

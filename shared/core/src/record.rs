@@ -73,9 +73,21 @@ pub struct Record {
     pub version: Option<String>,
     /// Aligned with `StreamSpec::fields`; a reference holds the other record's remote id, `None` until read.
     pub values: Vec<Value>,
+    /// The places of `values` that this answer does not show at all: a list may show a part of each record, and only a read by id all of it.
+    pub left_out: Vec<usize>,
 }
 
 impl Record {
+    /// Of the mapped values some are not known by this answer. Nothing is merged from it.
+    pub fn is_part(&self) -> bool {
+        !self.left_out.is_empty()
+    }
+
+    /// The value of this place is what the record holds.
+    pub fn shows(&self, at: usize) -> bool {
+        !self.left_out.contains(&at)
+    }
+
     /// Its own id, and those of the records that were merged into it.
     pub fn ids(&self) -> impl Iterator<Item = &RemoteId> {
         std::iter::once(&self.id).chain(&self.absorbed)

@@ -69,10 +69,11 @@ impl Schema {
 /// The mapped properties that none of these records fills, those that are archived left aside.
 pub fn blank_in_all<'a>(spec: &'a StreamSpec, records: &'a [Record]) -> impl Iterator<Item = &'a str> {
     // Of one that is gone a CRM may tell no more than the id.
-    let living = || records.iter().filter(|record| !record.archived);
-    let blank = move |at: usize| living().all(|record| is_blank(record.values.get(at).and_then(Option::as_deref)));
+    let living = move || records.iter().filter(|record| !record.archived);
+    let showing = move |at: usize| living().filter(move |record| record.shows(at));
+    let blank = move |at: usize| showing(at).all(|record| is_blank(record.values.get(at).and_then(Option::as_deref)));
     let fields = spec.fields.iter().enumerate().filter(|(_, field)| field.references.is_none());
-    fields.filter(move |(at, _)| living().next().is_some() && blank(*at)).map(|(_, field)| field.property.as_str())
+    fields.filter(move |(at, _)| showing(*at).next().is_some() && blank(*at)).map(|(_, field)| field.property.as_str())
 }
 
 fn is_mapped(spec: &StreamSpec, property: &str) -> bool {
@@ -136,6 +137,7 @@ mod tests {
             external_key: None,
             absorbed: Vec::new(),
             version: None,
+            left_out: Vec::new(),
             values: values.map(|value| value.map(str::to_owned)).to_vec(),
         }
     }

@@ -11,8 +11,9 @@ use crate::meeting::Candidate;
 use crate::merge::tests::spec;
 use crate::page::{Step, plan};
 use crate::record::{Row, Value};
+use crate::window::Reader;
 
-const PAGE: Heard = Heard::Page { asked_at: 10_000, commit_lag: 500, last: false, orders_until: None };
+const PAGE: Heard = Heard::Page { asked_at: 10_000, commit_lag: 500, reader: Reader::Fast, orders_until: None };
 
 fn values(phone: &str) -> Vec<Value> {
     vec![Some("Rome".into()), Some("Ana".into()), Some(phone.into())]
@@ -26,6 +27,7 @@ fn record(id: &str, phone: &str, absorbed: &[&str]) -> Record {
         external_key: None,
         absorbed: absorbed.iter().map(|id| RemoteId::new(*id)).collect(),
         version: None,
+        left_out: Vec::new(),
         values: values(phone),
     }
 }

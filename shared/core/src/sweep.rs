@@ -99,7 +99,7 @@ pub fn drift(record: &Record, link: Option<&LinkView>, step: &Step, cursors: Cur
     }
     let differs = |at: &usize| {
         let value = record.values.get(*at).and_then(Option::as_deref);
-        link.base.get(*at).is_none_or(|base| base.record.as_deref() != value)
+        record.shows(*at) && link.base.get(*at).is_none_or(|base| base.record.as_deref() != value)
     };
     let fields: Vec<usize> = (0..record.values.len()).filter(differs).collect();
     if fields.is_empty() {

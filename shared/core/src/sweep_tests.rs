@@ -10,6 +10,7 @@ use crate::merge::tests::spec;
 use crate::page::{Known, KnownLink, plan};
 use crate::record::{RemoteId, Row, RowKey, Value};
 use crate::spec::{Condition, Direction, Test};
+use crate::window::Reader;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -46,6 +47,7 @@ fn record(modified: Millis, texts: &[&str]) -> Record {
         external_key: None,
         absorbed: Vec::new(),
         version: None,
+        left_out: Vec::new(),
         values: values(texts),
     }
 }
@@ -77,7 +79,7 @@ fn found(link: &KnownLink, row: &[&str], record: &Record) -> Option<Drift> {
     let row = Row { key: RowKey::new("7"), columns: values(row) };
     let known =
         Known { links: [(record.id.clone(), link.clone())].into(), rows: [(row.key.clone(), row)].into(), ..Known::default() };
-    let heard = Heard::Page { asked_at: 1_000_000, commit_lag: 10, last: false, orders_until: None };
+    let heard = Heard::Page { asked_at: 1_000_000, commit_lag: 10, reader: Reader::Fast, orders_until: None };
     let spec = spec();
     let steps = plan(&spec, std::slice::from_ref(record), &known, heard, 1);
     drift(record, Some(&link.view), &steps[0], Cursors { fast: Some(1_000), settled: Some(500) })

@@ -268,6 +268,10 @@ pub trait Crm: Send + Sync + std::fmt::Debug {
     fn tells_deletes(&self, _object: &str) -> bool {
         false
     }
+    /// Pages and look-ups show this property. Of one that only a read by id shows, a record's place is left out ([`Record::left_out`]).
+    fn is_listed(&self, _object: &str, _property: &str) -> bool {
+        true
+    }
     /// Which bucket reading pages and non-unique look-ups draw on.
     fn search_bucket(&self) -> Bucket;
     /// True when the property can be looked up consistently (`LookUp::unique`).

@@ -371,6 +371,22 @@ fn each_wrong_file_is_refused_with_line_and_remedy() {
     assert!(CASES.len() >= 40 && wrong.is_empty(), "{wrong}");
 }
 
+#[test]
+fn a_look_up_has_to_show_what_it_found_a_record_by() {
+    let text = |trusts: &str| {
+        let text = SMALL.replacen("[object.people]\n", "[object.people]\nlisted = [\"name\", \"our_*\"]\n", 1);
+        text.replacen(
+            "[object.people.look_up]\n",
+            &format!("[object.people.look_up]\nproperties = [\"our_key\", \"mail\"]\n{trusts}"),
+            1,
+        )
+    };
+    let told = refusals(&text(""));
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.contains("look_up: a record is looked up by mail, and `listed` says that no list shows it."), "{told}");
+    assert_eq!(refusals(&text("trusts = true\n")), "");
+}
+
 /// Each line names a line of the file and ends with what to do.
 #[test]
 fn every_refusal_names_the_line_that_was_changed_or_its_table() {

@@ -215,6 +215,59 @@ async fn a_record_is_read_by_id_and_looked_up_by_its_e_mail() {
 }
 
 #[tokio::test]
+async fn what_no_list_shows_is_said_to_be_left_out_and_stands_in_a_record_by_id() {
+    let whole = json!({ "contact_id": "7", "contact_name": "C7", "notes": "new", "billing_address": { "city": "Rome" }, "cf_key": "k",
+        "last_modified_time": "2026-03-01T17:30:00+0530" });
+    let found = say(200, &json!({ "code": 0, "contact": whole }));
+    let (crm, _desk) = signed_in(vec![listed(&[contact(7, 0)], false), listed(&[contact(7, 0)], false), found]).await;
+    let properties = ["contact_name", "notes", "billing_address.city", "cf_key"].map(|name| Some(name.to_owned())).to_vec();
+    let page = PageRequest {
+        object: "contacts",
+        properties: &properties,
+        external_key: None,
+        from: NOON,
+        until: NOON + 60_000,
+        position: None,
+        rows_max: 2,
+        deletes: false,
+    };
+    let listed = crm.read_page(&page).await.result.unwrap().records.remove(0);
+    assert_eq!((listed.left_out, &listed.values[0]), (vec![1, 2], &Some("C7".to_owned())));
+    let values = ["c7@x.test".to_owned()];
+    let look_up = LookUp {
+        object: "contacts",
+        properties: &properties,
+        external_key: None,
+        property: "email",
+        values: &values,
+        unique: false,
+    };
+    assert_eq!(crm.look_up(&look_up).await.result.unwrap()[0].left_out, [1, 2]);
+    let ids = [RemoteId::new("7")];
+    let by_id = ReadIds { object: "contacts", properties: &properties, external_key: None, ids: &ids };
+    let whole = crm.read_ids(&by_id).await.result.unwrap().remove(0);
+    assert!(!whole.is_part());
+    assert_eq!(whole.values, ["C7", "new", "Rome", "k"].map(|text| Some(text.to_owned())));
+}
+
+#[tokio::test]
+async fn a_list_without_our_key_shows_nothing_that_counts() {
+    let (crm, _desk) = signed_in(vec![listed(&[contact(7, 0)], false)]).await;
+    let properties = wanted();
+    let page = PageRequest {
+        object: "contacts",
+        properties: &properties,
+        external_key: Some("our_key"),
+        from: NOON,
+        until: NOON + 60_000,
+        position: None,
+        rows_max: 2,
+        deletes: false,
+    };
+    assert_eq!(crm.read_page(&page).await.result.unwrap().records[0].left_out, [0, 1], "who it is would not be known");
+}
+
+#[tokio::test]
 async fn contacts_that_do_not_heed_the_time_end_the_window_with_an_error_that_says_so() {
     let old =
         |id: u64| json!({ "contact_id": id.to_string(), "contact_name": "C", "last_modified_time": "2020-01-01T00:00:00+0530" });

@@ -68,9 +68,9 @@ pub async fn apply_page(
 ) -> Result<PageCounts, StoreError> {
     let tx = store.begin().await?;
     let held = streams::hold(&tx, page.fence).await?;
-    let last = page.window.reader != Reader::Fast;
-    let heard = Heard::Page { asked_at: page.asked_at, commit_lag: page.commit_lag, last, orders_until: page.orders_until };
-    let sweeping = page.window.reader == Reader::Sweep;
+    let reader = page.window.reader;
+    let heard = Heard::Page { asked_at: page.asked_at, commit_lag: page.commit_lag, reader, orders_until: page.orders_until };
+    let sweeping = reader == Reader::Sweep;
     let counts_as_read = |record: &&Record| sweeping || record.modified.is_none_or(|stamp| page.window.window.contains(stamp));
     let inside = page.records.iter().filter(counts_as_read).count();
     let batch = Batch {
@@ -78,7 +78,7 @@ pub async fn apply_page(
         parents,
         records: page.records,
         heard,
-        source: Source::Window { id: page.window.id, reader: page.window.reader },
+        source: Source::Window { id: page.window.id, reader },
         precision: page.precision,
         clock: page.clock,
         read_delay: page.read_delay,
@@ -94,7 +94,7 @@ pub async fn apply_page(
         moved: HashSet::new(),
         sweep: sweeping.then_some(Sweeping { window: page.window.id, cursors: held.cursors }),
         passed: HashMap::new(),
-        measure: (page.window.reader == Reader::Settled).then_some(Measure {
+        measure: (reader == Reader::Settled).then_some(Measure {
             window: page.window.window,
             cursors: held.cursors,
             crm_asked_at: page.asked_at + page.crm_ahead,

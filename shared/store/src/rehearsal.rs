@@ -5,6 +5,7 @@ use tidemark_core::page::{Known, Step, plan};
 use tidemark_core::record::Record;
 use tidemark_core::spec::StreamSpec;
 use tidemark_core::survivor::absorb;
+use tidemark_core::window::Reader;
 
 use crate::known::{load, resolve_references};
 use crate::page::Parents;
@@ -33,7 +34,7 @@ pub async fn rehearse(
     parents: &Parents<'_>,
     mut records: Vec<Record>,
 ) -> Result<Rehearsed, StoreError> {
-    let heard = Heard::Page { asked_at: store.now().await?, commit_lag: 0, last: false, orders_until: None };
+    let heard = Heard::Page { asked_at: store.now().await?, commit_lag: 0, reader: Reader::Fast, orders_until: None };
     let tx = store.begin().await?;
     resolve_references(&tx, mapped, parents, &mut records).await?;
     let mut known = load(&tx, mapped, &records, heard, false).await?;

@@ -127,7 +127,20 @@ async fn account(crm: &Arc<dyn Crm>) -> Result<Account, Failure> {
     crm.account().await.result
 }
 
+/// What only a read by id shows costs calls.
+fn note_unlisted(crm: &Arc<dyn Crm>, spec: &StreamSpec, findings: &mut Findings) {
+    let mapped = spec.fields.iter().filter(|field| field.references.is_none()).map(|field| field.property.as_str());
+    let unlisted: Vec<&str> =
+        mapped.chain(spec.external_key.as_deref()).filter(|name| !crm.is_listed(&spec.object, name)).collect();
+    if !unlisted.is_empty() {
+        let what = format!("{} shows {} of {} by id alone, in no list", crm.connector(), unlisted.join(", "), spec.object);
+        let remedy = "each record that changes takes two calls of its own: leave out of the mapping what nobody needs, where the day is short";
+        findings.note(&spec.name, what, remedy);
+    }
+}
+
 async fn look_at_object(crm: &Arc<dyn Crm>, spec: &StreamSpec, shape: Option<&TableShape>, fix: bool, findings: &mut Findings) {
+    note_unlisted(crm, spec, findings);
     if !crm.can_describe(&spec.object) {
         let what = format!("{} says nothing of what {} are made of", crm.connector(), spec.object);
         return findings.note(

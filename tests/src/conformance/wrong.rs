@@ -3,7 +3,7 @@
 use tidemark_conformance::case_named;
 
 use super::{Change, run};
-use crate::vendor::{DATAVERSE, MAILCHIMP, PIPEDRIVE, SALESFORCE, Vendor, ZOHO_BOOKS, ZOHO_CRM};
+use crate::vendor::{DATAVERSE, MAILCHIMP, PIPEDRIVE, SALESFORCE, Vendor, ZOHO_BOOKS, ZOHO_BOOKS_NOTES, ZOHO_CRM};
 
 /// A file with a mistake in it.
 #[derive(Debug)]
@@ -20,7 +20,9 @@ const fn wrong(vendor: &'static Vendor, mistake: &'static str, caught_by: &'stat
     Wrong { vendor, mistake, changes, caught_by }
 }
 
-pub static FILES: [Wrong; 52] = [
+pub static FILES: [Wrong; 54] = [
+    wrong(&ZOHO_BOOKS_NOTES, "lists that are said to show all of a record", "parts", &[("listed = [", "always = [")]),
+    wrong(&ZOHO_BOOKS_NOTES, "a property that no list shows among the listed", "parts", &[("\"cf_*\"", "\"cf_*\", \"notes\"")]),
     wrong(
         &DATAVERSE,
         "a version that is the stamp of a record",

@@ -19,6 +19,7 @@ use tidemark_store::pace::Driver;
 use super::crm::{Author, Crm as Model, KEY, Landing, Rec, Target, Write};
 use super::driver::{JOB, Turns};
 use super::faulty::by_offset;
+use super::index::listed;
 
 pub(crate) const CALL_DEADLINE: Duration = Duration::from_millis(2_500);
 pub(crate) const PER_SECOND: f64 = 50.0;
@@ -206,6 +207,7 @@ pub(crate) fn record(id: &str, stamp: Millis, values: &BTreeMap<String, String>,
         external_key: values.get(KEY).cloned(),
         absorbed: absorbed.unwrap_or_default(),
         version: None,
+        left_out: Vec::new(),
         values: properties.iter().map(value).collect(),
     }
 }
@@ -290,8 +292,12 @@ impl Crm for Face {
                 Some((id, stamp, _)) if more => Next::More(Position(format!("{stamp}:{id}"))),
                 _ => Next::Drained,
             };
-            let records = found.iter().map(|(id, stamp, values)| record(id, *stamp, values, request.properties));
-            let page = Page { records: records.collect(), next };
+            let records: Vec<Record> = found.iter().map(|found| listed(found, &model.swarm, request.properties)).collect();
+            records
+                .iter()
+                .filter(|record| record.is_part())
+                .for_each(|_| model.coverage.count("a list showed a part of a record"));
+            let page = Page { records, next };
             let window = matches!(page.next, Next::More(_)).then_some((request.from, request.until));
             model.served_page(request.object, &found, window);
             page
@@ -348,7 +354,7 @@ impl Crm for Face {
             let matching = all.iter().filter(|(_, _, values)| {
                 values.get(request.property).is_some_and(|value| folded.contains(&value.to_lowercase()))
             });
-            matching.map(|(id, stamp, values)| record(id, *stamp, values, request.properties)).collect()
+            matching.map(|found| listed(found, &model.swarm, request.properties)).collect()
         })
         .await
     }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use tidemark_core::Millis;
+use tidemark_core::record::Record;
 
 use super::crm::{Author, Crm, Rec};
+use super::face::record;
+use super::swarm::Swarm;
 
 /// A record as one part of the CRM sees it from a moment on.
 #[derive(Debug, Clone)]
@@ -71,4 +74,19 @@ impl Crm {
             }
         }
     }
+}
+
+/// What lists leave out of a contact, in worlds where they do: a field of each owner.
+const LEFT_OUT: [&str; 3] = ["company", "firstname", "phone"];
+
+/// A version as a list shows it.
+pub(crate) fn listed(found: &(String, Millis, BTreeMap<String, String>), swarm: &Swarm, properties: &[Option<String>]) -> Record {
+    let (id, stamp, values) = found;
+    let is_left_out = |name: &Option<String>| swarm.part && name.as_deref().is_some_and(|name| LEFT_OUT.contains(&name));
+    let mut record = record(id, *stamp, values, properties);
+    record.left_out = (0..properties.len()).filter(|at| is_left_out(&properties[*at])).collect();
+    for at in &record.left_out {
+        record.values[*at] = None;
+    }
+    record
 }

@@ -69,6 +69,8 @@ pub(crate) struct Swarm {
     pub(crate) unmapped: Option<&'static str>,
     /// What is done about an old object that was saved.
     pub(crate) stale_saves: StaleSave,
+    /// Lists show a part of each contact; only a read by id shows all of it.
+    pub(crate) part: bool,
     /// Narrow brakes, and a person who answers them.
     pub(crate) brakes: bool,
     /// The order database is put back to an older state now and then.
@@ -123,10 +125,13 @@ impl Swarm {
             unmapped: None,
             stale_saves: if dice.random_bool(0.75) { StaleSave::Ours } else { StaleSave::Theirs },
             // What waits behind a brake is pushed less often: where a page may be older than a push, that race comes first.
+            part: false,
             brakes: index_lag == 0 && dice.random_bool(0.9),
             restores: sweeps && dice.random_bool(0.8),
             merges: [0, 0, 4, 16][dice.random_range(0..4)],
         };
+        // A hidden edit under the very stamp that was seen before the clock was set back is beyond any reader.
+        swarm.part = !swarm.clock_steps && StdRng::seed_from_u64(seed ^ 0x9a27).random_bool(0.3);
         if swarm.brakes {
             (swarm.archive, swarm.deletes) = (true, 8);
         }

@@ -6,7 +6,10 @@ use eyre::{WrapErr, bail, ensure};
 use futures::future::join_all;
 use tidemark_sandbox::{ForcedAnswer, Weather};
 use tidemark_store::overview;
-use tidemark_tests::vendor::{DATAVERSE, DESCRIBED, MAILCHIMP, PEOPLE, PIPEDRIVE, SALESFORCE, Vendor, ZOHO_CRM};
+use tidemark_tests::processes::{command, run};
+use tidemark_tests::vendor::{
+    DATAVERSE, DESCRIBED, MAILCHIMP, PEOPLE, PIPEDRIVE, SALESFORCE, Vendor, ZOHO_BOOKS_NOTES, ZOHO_CRM,
+};
 use tidemark_tests::{Kind, Rig, Setup, deadline, on_both_databases};
 use tidemark_worker::Outcome;
 
@@ -206,6 +209,43 @@ on_both_databases! {
         })
         .await?;
         ensure!(shop.people().await?[0][2] == "+49309" && shop.customers().await?[0][2] == "+49302", "both stand until somebody decides");
+        Ok(())
+    }
+
+    async fn what_a_list_leaves_out_is_read_by_id_once_and_blanks_nothing(kind) {
+        let shop = Shop::open(kind, &ZOHO_BOOKS_NOTES, Setup { contacts: "blanks = \"clear\"", ..Setup::default() }).await?;
+        let crm = shop.rig.crm.crm();
+        shop.vendor.add(&crm, "ana@acme.test", "Ana")?;
+        let id = shop.id_of("ana@acme.test")?;
+        crm.edit(PEOPLE, &id, &[("notes", "in the list nobody sees this")])?;
+        shop.rig.db.run("INSERT INTO customers (email, last_name, phone) VALUES ('ana@acme.test', 'Ana', NULL), ('bo@acme.test', 'Bo', 'as the shop knows')").await?;
+        let bo = ["bo@acme.test", "Bo", "as the shop knows"];
+        shop.agree_on(&[["ana@acme.test", "Ana", "in the list nobody sees this"], bo]).await?;
+        crm.edit(PEOPLE, &id, &[("notes", "nor this")])?;
+        shop.agree_on(&[["ana@acme.test", "Ana", "nor this"], bo]).await?;
+        // What the list shows goes one way, what it does not show the other.
+        shop.rig.db.run("UPDATE customers SET last_name = 'Anna' WHERE email = 'ana@acme.test'").await?;
+        crm.edit(PEOPLE, &id, &[("notes", "")])?;
+        shop.agree_on(&[["ana@acme.test", "Anna", ""], bo]).await?;
+        let by_id = || crm.calls().iter().filter(|call| call.method == "GET" && call.path.contains("/contacts/")).count();
+        let before = by_id();
+        shop.rig.sweep_alone(&shop.stream).await?;
+        shop.rig.read(&shop.stream).await?;
+        ensure!(by_id() == before, "a sweep reads nobody by id whose list says nothing new");
+        ensure!(shop.rig.drift().await?.is_empty(), "{:?}", shop.rig.drift().await?);
+        let compared = shop.rig.agree().await?;
+        ensure!(compared.iter().all(|stream| stream.pairs == 2 && stream.agree == 6 && stream.differ == 0), "{compared:?}");
+        ensure!(by_id() == before + 2, "a report says nothing of what it did not read");
+        shop.agree_on(&[["ana@acme.test", "Anna", ""], bo]).await
+    }
+
+    async fn a_check_says_which_properties_take_calls_of_their_own(kind) {
+        let rig = Rig::with(kind, Setup { vendor: Some(&ZOHO_BOOKS_NOTES), ..Setup::default() }).await?;
+        let here = tempfile::TempDir::new()?;
+        std::fs::write(here.path().join("tidemark.toml"), &rig.text)?;
+        let ended = run(command(here.path(), &[("CRM_TOKEN", tidemark_tests::TOKEN)], &["check"])?, Duration::from_secs(60)).await?;
+        let note = "note  crm.contacts: zoho-books shows notes of contacts by id alone, in no list";
+        ensure!(ended.code == Some(0) && ended.stdout.contains(note), "{ended:?}");
         Ok(())
     }
 

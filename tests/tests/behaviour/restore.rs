@@ -158,6 +158,7 @@ on_both_databases! {
             external_key: Some("2".into()),
             absorbed: Vec::new(),
 version: None,
+            left_out: Vec::new(),
             values: mapped.spec.fields.iter().map(|field| said.get(&field.property).cloned().filter(|text| !text.is_empty())).collect(),
         };
         backup.restore(&rig.db).await?;

@@ -29,6 +29,8 @@ use crate::{Account, Answer, LookUp, PageRequest, Property, ReadIds};
 struct Wanted<'a> {
     properties: &'a [Option<String>],
     external_key: Option<&'a str>,
+    /// The answer shows all of each record, where a list may show a part.
+    whole: bool,
 }
 
 /// A list that is read in pages.
@@ -74,7 +76,7 @@ impl Engine {
             reading: &object.reading,
             traits: &object.traits,
             fields: object.shape.asked(request.properties, request.external_key),
-            record: &|row| object.shape.record(row, request.properties, request.external_key),
+            record: &|row| object.shape.listed(row, request.properties, request.external_key),
             tried: format!("reading a page of {}", request.object),
         };
         let mut answer = self.page_of(list, request, request.position).await;
@@ -155,7 +157,7 @@ impl Engine {
             return refuse(tried, Failure::new(Class::Schema, format!("{} shows no archive of {name}", self.connector.vendor)));
         };
         let ids: Vec<&str> = request.ids.iter().map(RemoteId::as_str).collect();
-        let wanted = Wanted { properties: request.properties, external_key: request.external_key };
+        let wanted = Wanted { properties: request.properties, external_key: request.external_key, whole: true };
         let values = Values { ids: &ids, ..self.values(name) };
         let alone = ids.len() == 1;
         let mut answer = self.ask(asking, values, object, &wanted, tried).await;
@@ -188,7 +190,7 @@ impl Engine {
             return refuse(tried, Failure::new(Class::Rejected, what));
         }
         let texts: Vec<&str> = request.values.iter().map(String::as_str).collect();
-        let wanted = Wanted { properties: request.properties, external_key: request.external_key };
+        let wanted = Wanted { properties: request.properties, external_key: request.external_key, whole: false };
         let values = Values { values: &texts, property: Some(request.property), ..self.values(request.object) };
         let mut answer = self.ask(&looking.asking, values, object, &wanted, tried).await;
         // What is looked up by itself and is not there is an answer, too.
@@ -216,7 +218,10 @@ impl Engine {
         let built = named(&names).and_then(|()| asking.form.build(&Values { fields: &fields, ..values }));
         let taken = asking.rows.empty_status.clone();
         let exchange = self.call(Question { intent: Intent::Read, built, taken, tried }).await;
-        let record = |row: &Json| object.shape.record(row, wanted.properties, wanted.external_key);
+        let record = |row: &Json| match wanted.whole {
+            true => object.shape.record(row, wanted.properties, wanted.external_key),
+            false => object.shape.listed(row, wanted.properties, wanted.external_key),
+        };
         exchange.settle(|reply| read_rows(&reply, &asking.rows, &record).map(|(_, records)| without_repeats(records)))
     }
 

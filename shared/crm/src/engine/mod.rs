@@ -227,6 +227,10 @@ impl Crm for Engine {
         self.object(object).is_ok_and(|object| object.deletes.is_some())
     }
 
+    fn is_listed(&self, object: &str, property: &str) -> bool {
+        self.object(object).is_ok_and(|object| object.shape.is_listed(property))
+    }
+
     fn search_bucket(&self) -> Bucket {
         let own = self.limits.iter().any(|limit| limit.bucket == Bucket::Search);
         if own { Bucket::Search } else { Bucket::General }

@@ -124,6 +124,9 @@ impl Object {
             );
         }
         let look_up = fields.get("look_up").and_then(|node| LookingUp::read(node, scope, findings));
+        if let (Some(node), Some(shape), Some(look_up)) = (fields.get("look_up"), &shape, &look_up) {
+            look_up.prove_shown(shape, &node.at, findings);
+        }
         let mut write = |key, verb| fields.get(key).and_then(|node| Writing::read(verb, node, scope, findings));
         let create = write("create", Verb::Create);
         let update = write("update", Verb::Update);
@@ -288,6 +291,16 @@ impl LookingUp {
             needs(Some(&asking.form), &[Source::Property], at, findings);
         }
         Some(Self { asking, properties, trusts })
+    }
+}
+
+impl LookingUp {
+    /// What is found has to show what it was found by, unless the CRM's word is taken for it.
+    fn prove_shown(&self, shape: &Shape, at: &At, findings: &Findings) {
+        for name in self.properties.iter().filter(|name| !self.trusts && !shape.is_listed(name)) {
+            let problem = format!("a record is looked up by {name}, and `listed` says that no list shows it.");
+            findings.add(at, problem, "Write `trusts = true` where the CRM finds that value alone, or name it in `listed`.");
+        }
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Shape {
     merged: Option<(Place, Option<String>)>,
     /// Asked for with every record.
     always: Vec<String>,
+    /// What lists show of a record; `None`: all of it. One that ends in `*` stands for all that begin so.
+    listed: Option<Vec<String>>,
     properties: BTreeMap<String, Property>,
 }
 
@@ -67,7 +69,7 @@ const PRECISIONS: [(&str, u32); 3] = [("millisecond", 1), ("second", 1_000), ("m
 const ID_ORDERS: [(&str, IdOrder); 2] = [("number", IdOrder::Number), ("bytes", IdOrder::Bytes)];
 
 impl Shape {
-    /// Reads `id`, `id_order`, `modified`, `version`, `archived`, `merged`, `always` and `property` of an object.
+    /// Reads `id`, `id_order`, `modified`, `version`, `archived`, `merged`, `always`, `listed` and `property` of an object.
     pub(super) fn read(fields: &mut Fields<'_>, scope: &Scope<'_>, findings: &Findings) -> Option<Self> {
         let id = fields.need("id", "Write where a row's id stands, such as id = \"/id\".");
         let id = id.and_then(|node| place(node, findings));
@@ -91,12 +93,13 @@ impl Shape {
         });
         let always = fields.get("always").map(|node| node.texts(findings)).unwrap_or_default();
         let always = always.into_iter().map(str::to_owned).collect();
+        let listed = fields.get("listed").map(|node| node.texts(findings).into_iter().map(str::to_owned).collect());
         let mut properties = BTreeMap::new();
         let declared = fields.get("property").and_then(|node| node.entries(findings)).unwrap_or_default();
         for (name, node) in declared {
             properties.extend(Property::read(name, node, scope, findings).map(|property| (name.clone(), property)));
         }
-        Some(Self { id: id?, id_order, modified, version, archived, merged, always, properties })
+        Some(Self { id: id?, id_order, modified, version, archived, merged, always, listed, properties })
     }
 
     /// The shape of a row that tells of a delete: a record's own id and stamp, unless they stand elsewhere.
@@ -115,6 +118,19 @@ impl Shape {
         self.properties.iter().map(|(name, property)| (name.as_str(), property))
     }
 
+    /// Lists show this property of each record.
+    pub(super) fn is_listed(&self, name: &str) -> bool {
+        let stands_for = |listed: &String| listed.strip_suffix('*').map_or(listed == name, |start| name.starts_with(start));
+        self.listed.as_ref().is_none_or(|listed| listed.iter().any(stands_for))
+    }
+
+    /// The places of these properties that a list does not fill. Without the external key nobody knows who a record is: then it fills none.
+    fn left_out(&self, properties: &[Option<String>], external_key: Option<&str>) -> Vec<usize> {
+        let keyless = external_key.is_some_and(|name| !self.is_listed(name));
+        let left = |name: &Option<String>| keyless || name.as_deref().is_some_and(|name| !self.is_listed(name));
+        properties.iter().enumerate().filter(|(_, name)| left(name)).map(|(at, _)| at).collect()
+    }
+
     /// The names to ask for, so that the row holds these properties and what every record needs. Each once, in order.
     pub(super) fn asked<'a>(&'a self, properties: &'a [Option<String>], external_key: Option<&'a str>) -> Vec<&'a str> {
         let own = |name: &'a str| match self.properties.get(name) {
@@ -128,7 +144,7 @@ impl Shape {
         names
     }
 
-    /// The record of a row; `None` when it carries no id.
+    /// The record of a whole row; `None` when it carries no id.
     pub(super) fn record(&self, row: &Json, properties: &[Option<String>], external_key: Option<&str>) -> Option<Record> {
         let archived = self.archived.as_ref().is_some_and(|(at, is)| at.find(row).and_then(scalar).as_ref() == Some(is));
         Some(Record {
@@ -139,7 +155,14 @@ impl Shape {
             absorbed: self.absorbed(row),
             version: self.version.as_ref().and_then(|at| at.find(row).and_then(scalar)),
             values: properties.iter().map(|name| self.value(row, name.as_deref()?)).collect(),
+            left_out: Vec::new(),
         })
+    }
+
+    /// The record of a list's row, which may show a part of it.
+    pub(super) fn listed(&self, row: &Json, properties: &[Option<String>], external_key: Option<&str>) -> Option<Record> {
+        let record = self.record(row, properties, external_key)?;
+        Some(Record { left_out: self.left_out(properties, external_key), ..record })
     }
 
     pub(super) fn id_of(&self, row: &Json) -> Option<RemoteId> {

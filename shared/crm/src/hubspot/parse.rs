@@ -189,6 +189,7 @@ impl<'de> Visitor<'de> for RecordSeed<'_> {
             external_key: None,
             absorbed: Vec::new(),
             version: None,
+            left_out: Vec::new(),
             values: vec![None; self.0.places],
         };
         let mut updated_at = Stamp::default();
