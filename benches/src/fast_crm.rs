@@ -196,6 +196,7 @@ mod tests {
                 position: position.as_ref(),
                 rows_max: config.streams[0].poll.page_rows_max,
                 deletes: false,
+                feed: None,
             };
             let page = crm.read_page(&request).await.result.unwrap();
             assert!(page.records.iter().all(|record| record.modified.is_some() && record.values.iter().all(Option::is_some)));

@@ -159,17 +159,7 @@ impl Comparing<'_> {
                 LinkState::Double => Standing::Differs(tidemark_core::survivor::REASON.into()),
                 LinkState::Linked | LinkState::Creating => Standing::Differs("the record is gone from the CRM".into()),
             };
-            let record = Record {
-                id,
-                modified: None,
-                archived: true,
-                external_key: None,
-                absorbed: Vec::new(),
-                version: None,
-                left_out: Vec::new(),
-                values: Vec::new(),
-            };
-            self.count(standing, None, Some(&record), None);
+            self.count(standing, None, Some(&Record::gone(id, 0)), None);
         }
         Ok(())
     }

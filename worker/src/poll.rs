@@ -116,7 +116,7 @@ async fn poll(purpose: &Purpose<'_>, fence: Fence, stream: &Stream) -> Result<En
         return Ok(Ended::Yielded { fresh_at: None, pages: 0 });
     }
     let until = purpose.ctx.slice_end();
-    let mut reading = Reading { purpose, fence, traits, until, pages: 0 };
+    let mut reading = Reading { purpose, fence, traits, until, pages: 0, feed: stream.feed.clone() };
     let started = purpose.ctx.store.now().await?;
     if spec.is_one_way() {
         return compare_rows(&reading, stream, started).await;
@@ -190,6 +190,8 @@ pub(crate) struct Reading<'a> {
     /// End of the slice, on this process's clock.
     pub(crate) until: Millis,
     pub(crate) pages: usize,
+    /// Where the CRM's own feed of changes was left.
+    pub(crate) feed: Option<String>,
 }
 
 /// A page with the moment it was asked for, database clock.
@@ -292,6 +294,7 @@ impl Reading<'_> {
                 // The batch is as old as its oldest page.
                 batch.page.records.extend(more.page.records);
                 batch.page.next = more.page.next;
+                batch.page.feed = more.page.feed.or(batch.page.feed);
                 together += 1;
             }
             let position = match &batch.page.next {
@@ -351,6 +354,7 @@ impl Reading<'_> {
             rows_max: spec.poll.page_rows_max.min(self.traits.page_rows_max),
             // Calls are counted: a delete may be seen a few minutes later than an edit.
             deletes: window.reader == Reader::Settled,
+            feed: self.feed.as_deref(),
         };
         let asked_at = self.purpose.ctx.store.now().await?;
         let crm = &self.purpose.connection.crm;
@@ -381,6 +385,7 @@ impl Reading<'_> {
             pages,
             records: fetched.page.records,
             next,
+            feed: fetched.page.feed.as_deref(),
             asked_at: fetched.asked_at,
             commit_lag,
             precision,

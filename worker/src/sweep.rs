@@ -98,7 +98,7 @@ async fn sweep(purpose: &Purpose<'_>, fence: Fence, held_at: Option<Millis>) -> 
     let crm_now = purpose.connection.crm_now(ctx.now());
     let open = sweeps::resume(&ctx.store, fence, &mapped.spec.digest(), crm_now).await?;
     let window = open.window.id;
-    let mut reading = Reading { purpose, fence, traits, until: ctx.slice_end(), pages: 0 };
+    let mut reading = Reading { purpose, fence, traits, until: ctx.slice_end(), pages: 0, feed: None };
     if !open.drained {
         match reading.read_pages(open.window).await? {
             Read::Drained => {}

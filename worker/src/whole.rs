@@ -94,6 +94,7 @@ impl<'a> EveryRecord<'a> {
             position: position.as_ref(),
             rows_max,
             deletes: false,
+            feed: None,
         };
         let ask = || purpose.call(crm.search_bucket(), usize::from(rows_max), crm.read_page(&request));
         let page = answered(purpose, ask).await?;

@@ -259,6 +259,8 @@ pub(crate) async fn told(bench: &Bench) -> eyre::Result<Verdict> {
     bench.moment(0).await?;
     let all = bench.make_each(["p0", "p1", "p2"]).await?;
     let made = bench.stamps(&all).await?;
+    // A feed of changes tells what comes behind the place where it was left.
+    bench.window_and_deletes(around(&made, step)).await?;
     bench.moment(20).await?;
     bench.archive(&all[0]).await?;
     bench.archive(&all[1]).await?;

@@ -39,6 +39,8 @@ pub struct Bench {
     mark: String,
     made: Mutex<Vec<RemoteId>>,
     left: Mutex<Vec<RemoteId>>,
+    /// Where the CRM's feed of changes was left.
+    feed: Mutex<Option<String>>,
     pace: Pace,
 }
 
@@ -46,7 +48,7 @@ impl Bench {
     /// `mark` is how whatever is made here is known.
     pub fn new(crm: Arc<dyn Crm>, subject: Arc<Subject>, practice: Option<Practice>, mark: String) -> Self {
         let pace = Pace::of(&crm.limits());
-        Self { crm, subject, practice, mark, made: Mutex::default(), left: Mutex::default(), pace }
+        Self { crm, subject, practice, mark, made: Mutex::default(), left: Mutex::default(), feed: Mutex::default(), pace }
     }
 
     pub fn practice(&self) -> Option<&Practice> {
@@ -123,7 +125,7 @@ impl Bench {
         position: Option<&'a Position>,
     ) -> PageRequest<'a> {
         let (object, external_key) = (self.subject.object.as_str(), self.subject.external_key.as_deref());
-        PageRequest { object, properties: wanted, external_key, from, until, position, rows_max, deletes: false }
+        PageRequest { object, properties: wanted, external_key, from, until, position, rows_max, deletes: false, feed: None }
     }
 
     /// One page; and where the next one begins.
@@ -143,9 +145,12 @@ impl Bench {
         position: Option<&Position>,
         deletes: bool,
     ) -> Result<(Vec<Record>, Next), Failure> {
-        let wanted = self.wanted();
-        let request = PageRequest { deletes, ..self.asking(&wanted, window, rows_max, position) };
+        let (wanted, feed) = (self.wanted(), self.feed.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let request = PageRequest { deletes, feed: feed.as_deref(), ..self.asking(&wanted, window, rows_max, position) };
         let page = self.asked(self.crm.search_bucket(), || self.crm.read_page(&request)).await?;
+        if let Some(feed) = page.feed {
+            *self.feed.lock().unwrap_or_else(PoisonError::into_inner) = Some(feed);
+        }
         Ok((page.records, page.next))
     }
 

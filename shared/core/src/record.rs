@@ -78,6 +78,20 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whom a feed names as gone, and nothing more of them.
+    pub fn gone(id: RemoteId, places: usize) -> Self {
+        Self {
+            id,
+            modified: None,
+            archived: true,
+            external_key: None,
+            absorbed: Vec::new(),
+            version: None,
+            values: vec![None; places],
+            left_out: Vec::new(),
+        }
+    }
+
     /// Of the mapped values some are not known by this answer. Nothing is merged from it.
     pub fn is_part(&self) -> bool {
         !self.left_out.is_empty()

@@ -146,4 +146,6 @@ pub enum Next {
 pub struct Page {
     pub records: Vec<Record>,
     pub next: Next,
+    /// Where the CRM's own feed of changes is gone on with later: the place to keep, once this page is applied.
+    pub feed: Option<String>,
 }

@@ -118,6 +118,8 @@ pub struct PageRequest<'a> {
     pub rows_max: u16,
     /// Where the CRM keeps a list of deletes, those of the window are told behind its last record: archived records of an id and a time alone.
     pub deletes: bool,
+    /// Where the CRM's own feed of changes was left ([`Page::feed`]).
+    pub feed: Option<&'a str>,
 }
 
 /// Records by their ids, at most `read_rows_max`. Ids without a record, and of archived ones, are simply absent from the answer. Of an id that was merged away the answer may hold the

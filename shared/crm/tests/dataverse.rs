@@ -50,9 +50,19 @@ fn item(fields: &[(&str, Option<&str>)], id: Option<&str>, key: Option<&str>) ->
 async fn page(crm: &Arc<dyn Crm>, position: Option<&Position>) -> Result<Page, Failure> {
     let (object, properties, external_key) = ("contacts", &[Some("lastname".to_owned())], None);
     let (from, until) = (NOON, NOON + 60_000);
-    crm.read_page(&PageRequest { object, properties, external_key, from, until, position, rows_max: 1, deletes: false })
-        .await
-        .result
+    crm.read_page(&PageRequest {
+        object,
+        properties,
+        external_key,
+        from,
+        until,
+        position,
+        rows_max: 1,
+        deletes: false,
+        feed: None,
+    })
+    .await
+    .result
 }
 
 #[tokio::test]
@@ -90,6 +100,101 @@ async fn a_second_that_fills_a_page_is_read_by_its_links_and_the_rest_by_stamp()
     assert!(asked[5].path.contains(&between("00%3A01", "00%3A02")), "{}", asked[5].path);
     assert_eq!(asked[6].path, "/api/data/v9.2/contacts?$skiptoken=x%2B1");
     assert!(asked[3..].iter().all(|asked| asked.headers["prefer"] == "odata.maxpagesize=1"));
+}
+
+fn deleted(id: &str) -> Value {
+    json!({ "@odata.context": "$metadata#contacts/$deletedEntity", "id": id, "reason": "deleted" })
+}
+
+/// The feed of changes, as it is read behind a window whose place is kept.
+async fn changes(crm: &Arc<dyn Crm>, position: &Position, feed: Option<&str>) -> Result<Page, Failure> {
+    let (object, properties, external_key) = ("contacts", &[Some("lastname".to_owned())], None);
+    let (from, until, position) = (NOON, NOON + 60_000, Some(position));
+    let request = PageRequest { object, properties, external_key, from, until, position, rows_max: 200, deletes: true, feed };
+    crm.read_page(&request).await.result
+}
+
+fn more(page: Page) -> Position {
+    let Next::More(position) = page.next else { panic!("{page:?}") };
+    position
+}
+
+#[tokio::test]
+async fn change_tracking_tells_who_is_gone_page_by_page_and_where_it_goes_on() {
+    let base = "/api/data/v9.2/contacts";
+    let link = |name: &str, token: &str| json!({ "value": [contact(1), deleted("g1")], name: format!("{base}?{token}") });
+    let (desk, crm) = signed_in(vec![
+        say(200, &json!({ "value": [] })),
+        say(200, &link("@odata.nextLink", "$skiptoken=2")),
+        say(200, &link("@odata.deltaLink", "$deltatoken=9")),
+        say(200, &link("@odata.deltaLink", "$deltatoken=10")),
+    ])
+    .await;
+    let (object, properties, external_key) = ("contacts", &[Some("lastname".to_owned())], None);
+    let window = PageRequest {
+        object,
+        properties,
+        external_key,
+        from: NOON,
+        until: NOON + 60_000,
+        position: None,
+        rows_max: 200,
+        deletes: true,
+        feed: None,
+    };
+    let start = more(crm.read_page(&window).await.result.unwrap());
+    let first = changes(&crm, &start, None).await.unwrap();
+    assert_eq!(first.records.iter().map(|one| (one.id.as_str(), one.archived)).collect::<Vec<_>>(), [("g1", true)]);
+    assert_eq!(first.feed, None);
+    let last = changes(&crm, &more(first), None).await.unwrap();
+    assert_eq!((&last.next, last.feed.as_deref()), (&Next::Drained, Some("/api/data/v9.2/contacts?$deltatoken=9")));
+    let later = changes(&crm, &start, last.feed.as_deref()).await.unwrap();
+    assert_eq!(later.feed.as_deref(), Some("/api/data/v9.2/contacts?$deltatoken=10"));
+    let paths: Vec<String> = desk.asked().into_iter().skip(3).map(|asked| asked.path).collect();
+    assert_eq!(paths, [format!("{base}?%24select=contactid"), format!("{base}?$skiptoken=2"), format!("{base}?$deltatoken=9")]);
+    assert!(desk.asked()[3..].iter().all(|asked| asked.headers["prefer"] == "odata.track-changes,odata.maxpagesize=5000"));
+}
+
+#[tokio::test]
+async fn a_place_that_is_refused_begins_anew_and_a_table_that_is_not_tracked_is_asked_once() {
+    let refusal = |text: &str| say(400, &json!({ "error": { "code": "0x0", "message": text } }));
+    let throttle = say(429, &json!({ "error": { "code": "0x80072321", "message": "execution time" } }));
+    let empty = || say(200, &json!({ "value": [] }));
+    let (desk, crm) = signed_in(vec![throttle, refusal("too old"), refusal("not tracked"), empty()]).await;
+    let start = Position("deletes ".to_owned());
+    let kept = Some("/api/data/v9.2/contacts?$deltatoken=1");
+    assert_eq!(changes(&crm, &start, kept).await.unwrap_err().class, Class::Throttled, "what passes by itself loses no place");
+    let anew = changes(&crm, &start, kept).await.unwrap();
+    assert_eq!((anew.records.len(), &anew.feed), (0, &None));
+    let refused = changes(&crm, &more(anew), kept).await.unwrap();
+    assert_eq!((refused.next, refused.feed), (Next::Drained, None));
+    assert!(desk.asked()[4].path.contains("select=contactid"), "{}", desk.asked()[4].path);
+    // Behind a window nothing follows any more.
+    let (object, properties, external_key) = ("contacts", &[Some("lastname".to_owned())], None);
+    let (from, until) = (NOON, NOON + 60_000);
+    let request =
+        PageRequest { object, properties, external_key, from, until, position: None, rows_max: 200, deletes: true, feed: kept };
+    assert_eq!(crm.read_page(&request).await.result.unwrap().next, Next::Drained);
+}
+
+#[tokio::test]
+async fn an_answer_of_change_tracking_that_cannot_be_followed_is_no_end_of_it() {
+    let other = json!({ "value": [], "@odata.deltaLink": "http://other.test/contacts?$deltatoken=2" });
+    let same = json!({ "value": [], "@odata.nextLink": "/api/data/v9.2/contacts?$deltatoken=1" });
+    let nameless = json!({ "value": [{ "reason": "deleted" }], "@odata.deltaLink": "/x" });
+    let cases = [
+        (other, "another host"),
+        (same, "this one again"),
+        (nameless, "carries no id"),
+        (json!({ "value": [] }), "neither where it goes on"),
+        (json!({}), "no rows where they are promised"),
+    ];
+    for (body, expect) in cases {
+        let (_desk, crm) = signed_in(vec![say(200, &body)]).await;
+        let start = Position("deletes ".to_owned());
+        let failure = changes(&crm, &start, Some("/api/data/v9.2/contacts?$deltatoken=1")).await.unwrap_err();
+        assert!(failure.class == Class::Malformed && failure.message.contains(expect), "{failure}");
+    }
 }
 
 #[tokio::test]

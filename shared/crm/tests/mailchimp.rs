@@ -51,6 +51,7 @@ async fn read_all(crm: &Arc<dyn Crm>, rows_max: u16) -> Vec<Page> {
             position: position.as_ref(),
             rows_max,
             deletes: false,
+            feed: None,
         };
         let page = crm.read_page(&request).await.result.unwrap();
         pages.push(page.clone());

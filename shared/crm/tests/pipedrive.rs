@@ -64,6 +64,7 @@ async fn page(crm: &Arc<dyn Crm>, names: &[&str], position: Option<&Next>, rows_
         position,
         rows_max,
         deletes: false,
+        feed: None,
     };
     crm.read_page(&request).await
 }
@@ -114,6 +115,7 @@ async fn deleted_deals_are_told_behind_the_window_and_persons_have_no_such_list(
         position: None,
         rows_max: 2,
         deletes: true,
+        feed: None,
     };
     let Next::More(position) = crm.read_page(&request).await.result.unwrap().next else { panic!("the deletes are to follow") };
     let told = crm.read_page(&PageRequest { position: Some(&position), ..request }).await.result.unwrap();
@@ -141,7 +143,10 @@ async fn an_answer_without_its_list_is_no_empty_page() {
         assert_eq!(failure.class, Class::Malformed, "{body}");
     }
     let desk = Desk::saying(vec![listed(&[], None)]).await;
-    assert_eq!(page(&crm(&desk), &["name"], None, 9).await.result.unwrap(), Page { records: vec![], next: Next::Drained });
+    assert_eq!(
+        page(&crm(&desk), &["name"], None, 9).await.result.unwrap(),
+        Page { records: vec![], next: Next::Drained, feed: None }
+    );
 }
 
 #[tokio::test]

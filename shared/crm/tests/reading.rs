@@ -56,6 +56,7 @@ async fn a_page_is_asked_by_id_inside_the_closed_window() {
         position: Some(&position),
         rows_max: 1000,
         deletes: false,
+        feed: None,
         ..page_of("contacts", &places)
     };
     let page = server.crm.read_page(&request).await.result.unwrap();

@@ -109,6 +109,7 @@ fn page<'a>(properties: &'a [Option<String>], next: Option<&'a Next>, rows_max: 
         position,
         rows_max,
         deletes: false,
+        feed: None,
     }
 }
 

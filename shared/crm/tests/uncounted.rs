@@ -104,6 +104,7 @@ async fn read_all(list: List, ends: &str) -> (Result<Vec<Vec<u64>>, Failure>, Li
             position: position_now,
             rows_max: 4,
             deletes: false,
+            feed: None,
         };
         match crm.read_page(&request).await.result {
             Err(failure) => {

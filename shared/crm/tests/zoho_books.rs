@@ -56,6 +56,7 @@ async fn read_all(crm: &Arc<dyn Crm>, rows_max: u16) -> Result<Vec<Vec<String>>,
             position: position.as_ref(),
             rows_max,
             deletes: false,
+            feed: None,
         };
         let page = crm.read_page(&request).await.result?;
         pages.push(page.records.iter().map(|record| record.id.0.clone()).collect());
@@ -230,6 +231,7 @@ async fn what_no_list_shows_is_said_to_be_left_out_and_stands_in_a_record_by_id(
         position: None,
         rows_max: 2,
         deletes: false,
+        feed: None,
     };
     let listed = crm.read_page(&page).await.result.unwrap().records.remove(0);
     assert_eq!((listed.left_out, &listed.values[0]), (vec![1, 2], &Some("C7".to_owned())));
@@ -263,6 +265,7 @@ async fn a_list_without_our_key_shows_nothing_that_counts() {
         position: None,
         rows_max: 2,
         deletes: false,
+        feed: None,
     };
     assert_eq!(crm.read_page(&page).await.result.unwrap().records[0].left_out, [0, 1], "who it is would not be known");
 }

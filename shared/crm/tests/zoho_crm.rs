@@ -85,6 +85,7 @@ fn page<'a>(properties: &'a [Option<String>], next: Option<&'a Next>) -> PageReq
         position,
         rows_max: 2,
         deletes: false,
+        feed: None,
     }
 }
 

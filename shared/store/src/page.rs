@@ -45,6 +45,8 @@ pub struct WindowPage<'a> {
     pub records: Vec<Record>,
     /// `None` when the window is drained.
     pub next: Option<&'a Position>,
+    /// Where the CRM's own feed of changes is gone on with, if a page told.
+    pub feed: Option<&'a str>,
     /// Database clock when the page was asked for.
     pub asked_at: Millis,
     pub commit_lag: Millis,
@@ -104,6 +106,9 @@ pub async fn apply_page(
     let mut counts = apply(&tx, batch).await?.counts;
     counts.records = i64::try_from(inside).unwrap_or(0);
     windows::advance(&tx, page.fence, page.window, page.next, page.pages, counts).await?;
+    if let Some(feed) = page.feed {
+        streams::keep_feed(&tx, page.fence, feed).await?;
+    }
     tx.commit().await?;
     Ok(counts)
 }

@@ -27,10 +27,12 @@ pub struct Stream {
     pub loaded_at: Option<Millis>,
     pub poll_attempts: i32,
     pub walk_owed: bool,
+    /// Where the CRM's own feed of changes was left, in the vendor's words.
+    pub feed: Option<String>,
 }
 
 const COLUMNS: &str =
-    "id, name, connection, state, fast_until, settled_until, settled_due_at, loaded_at, poll_attempts, walk_owed";
+    "id, name, connection, state, fast_until, settled_until, settled_due_at, loaded_at, poll_attempts, walk_owed, feed";
 
 fn read(row: &QueryResult) -> Result<Stream, StoreError> {
     Ok(Stream {
@@ -44,6 +46,7 @@ fn read(row: &QueryResult) -> Result<Stream, StoreError> {
         loaded_at: get(row, 7)?,
         poll_attempts: get(row, 8)?,
         walk_owed: get::<i64>(row, 9)? > 0,
+        feed: get(row, 10)?,
     })
 }
 
@@ -226,7 +229,12 @@ pub async fn claim_poll(
         values.push(mapped.spec.digest().into());
     }
     let Some(row) = one(&store.db, &sql, values).await? else { return Ok(None) };
-    Ok(Some((Fence { stream, number: get(&row, 10)?, lease, beats: most_seen(store) }, read(&row)?)))
+    Ok(Some((Fence { stream, number: get(&row, 11)?, lease, beats: most_seen(store) }, read(&row)?)))
+}
+
+/// Keeps where the CRM's own feed of changes is gone on with.
+pub(crate) async fn keep_feed(db: &impl ConnectionTrait, fence: Fence, feed: &str) -> Result<(), StoreError> {
+    run(db, "UPDATE tidemark_stream SET feed = $2 WHERE id = $1", vec![fence.stream.into(), feed.into()]).await.map(drop)
 }
 
 /// Proves inside a transaction that the fence still stands, and renews its lease. Everything the transaction then does is ours to do. In a database that was put back to an older

@@ -20,7 +20,14 @@ const fn wrong(vendor: &'static Vendor, mistake: &'static str, caught_by: &'stat
     Wrong { vendor, mistake, changes, caught_by }
 }
 
-pub static FILES: [Wrong; 54] = [
+pub static FILES: [Wrong; 56] = [
+    wrong(&DATAVERSE, "another word for who is gone", "told", &[("is = \"deleted\"", "is = \"removed\"")]),
+    wrong(
+        &DATAVERSE,
+        "the place of later changes looked for elsewhere",
+        "told",
+        &[("again = \"/@odata.deltaLink\"", "again = \"/@odata.delta\"")],
+    ),
     wrong(&ZOHO_BOOKS_NOTES, "lists that are said to show all of a record", "parts", &[("listed = [", "always = [")]),
     wrong(&ZOHO_BOOKS_NOTES, "a property that no list shows among the listed", "parts", &[("\"cf_*\"", "\"cf_*\", \"notes\"")]),
     wrong(

@@ -297,7 +297,7 @@ impl Crm for Face {
                 .iter()
                 .filter(|record| record.is_part())
                 .for_each(|_| model.coverage.count("a list showed a part of a record"));
-            let page = Page { records, next };
+            let page = Page { records, next, feed: None };
             let window = matches!(page.next, Next::More(_)).then_some((request.from, request.until));
             model.served_page(request.object, &found, window);
             page

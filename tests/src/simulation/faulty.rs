@@ -14,7 +14,7 @@ pub(crate) fn by_offset(model: &Model, request: &PageRequest<'_>) -> Page {
     let next = if found.len() > offset + rows { Next::More(Position((offset + rows).to_string())) } else { Next::Drained };
     let page = found.iter().skip(offset).take(rows);
     let records = page.map(|(id, stamp, values)| record(id, *stamp, values, request.properties));
-    Page { records: records.collect(), next }
+    Page { records: records.collect(), next, feed: None }
 }
 
 impl Face {

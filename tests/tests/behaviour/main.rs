@@ -55,4 +55,5 @@ mod schema;
 mod stale;
 mod sweep;
 mod tide;
+mod tracking;
 mod unfit;

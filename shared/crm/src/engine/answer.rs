@@ -101,7 +101,7 @@ impl Reading {
 const LAST: Millis = 253_402_300_799_999;
 
 /// Path and query of an address, which must be the same host's: credentials go to no other.
-fn below(host: &Url, text: &str) -> Result<String, String> {
+pub(super) fn below(host: &Url, text: &str) -> Result<String, String> {
     let url = host.join(text).map_err(|_| "the next page's address is none".to_owned())?;
     if url.origin() != host.origin() {
         return Err("the next page's address is another host's".to_owned());

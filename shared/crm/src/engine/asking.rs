@@ -16,7 +16,7 @@ use super::Engine;
 use super::answer::{Behind, without_repeats};
 use super::calling::{Question, json_of};
 use super::connector::is_name;
-use super::feed::Feed;
+use super::feed::{Feed, OfTime};
 use super::hole::Values;
 use super::object::{Asking, Object};
 use super::place::scalar;
@@ -67,10 +67,13 @@ impl Engine {
             Ok(object) => object,
             Err(failure) => return refuse(format!("reading a page of {}", request.object), failure),
         };
-        let feed = object.deletes.as_ref().filter(|_| request.deletes);
+        let feed = object.deletes.as_ref().filter(|_| request.deletes && self.is_tracked(request.object));
         let reached = request.position.and_then(Feed::reached);
         if let Some((feed, position)) = feed.zip(reached) {
-            return self.deletes(request, object, feed, position.as_ref()).await;
+            return match feed {
+                Feed::OfTime(feed) => self.deletes(request, object, feed, position.as_ref()).await,
+                Feed::Delta(delta) => self.changes(request, delta, position.as_ref()).await,
+            };
         }
         let list = List {
             reading: &object.reading,
@@ -90,7 +93,7 @@ impl Engine {
         &self,
         request: &PageRequest<'_>,
         object: &Object,
-        feed: &Feed,
+        feed: &OfTime,
         position: Option<&Position>,
     ) -> Answer<Page> {
         let list = List {
@@ -130,12 +133,12 @@ impl Engine {
             };
             let behind = behind.map_err(|what| reply.malformed(&what))?;
             let next = concluded(&reply, traits, window, &place, question, &records, &behind, now)?;
-            Ok(Page { records, next })
+            Ok(Page { records, next, feed: None })
         })
     }
 
     /// Where pages come from, to compare addresses with.
-    fn host_of_pages(&self) -> Option<Url> {
+    pub(super) fn host_of_pages(&self) -> Option<Url> {
         let kept = self.constants_with_token();
         match self.host(&kept) {
             Ok(Some(url)) => Some(url),

@@ -6,6 +6,7 @@ mod auth;
 mod body;
 mod calling;
 mod connector;
+mod delta;
 mod feed;
 mod filter;
 mod findings;
@@ -72,6 +73,8 @@ pub struct Engine {
     learned: RwLock<BTreeMap<String, Learned>>,
     /// `(object, property)` that `describe` found to be unique, beyond those the file declares.
     unique: RwLock<BTreeSet<(String, String)>>,
+    /// Objects whose feed of changes was refused.
+    untracked: RwLock<BTreeSet<String>>,
 }
 
 impl Engine {
@@ -137,6 +140,7 @@ impl Engine {
             request_life: spec.request_life,
             learned: RwLock::default(),
             unique: RwLock::default(),
+            untracked: RwLock::default(),
         })
     }
 

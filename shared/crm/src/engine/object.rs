@@ -337,7 +337,7 @@ impl Describing {
 }
 
 impl Mark {
-    fn read(node: &Node, findings: &Findings) -> Option<Self> {
+    pub(super) fn read(node: &Node, findings: &Findings) -> Option<Self> {
         let mut fields = Fields::of(node, findings);
         let mark = Self::of(&mut fields, findings);
         fields.end();

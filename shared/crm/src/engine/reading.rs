@@ -29,6 +29,13 @@ impl Listed {
             Self::Deletes => &["from", "until", "rows_max"],
         }
     }
+
+    fn kinds(self) -> &'static [(&'static str, Kind)] {
+        match self {
+            Self::Records => &KINDS,
+            Self::Deletes => &FEEDS,
+        }
+    }
 }
 
 /// How pages of an object are asked for and recognised.
@@ -101,9 +108,13 @@ enum Kind {
     Window,
     Keyset,
     Sweep,
+    /// Spoken of elsewhere.
+    Delta,
 }
 
 const KINDS: [(&str, Kind); 3] = [("window", Kind::Window), ("keyset", Kind::Keyset), ("sweep", Kind::Sweep)];
+const FEEDS: [(&str, Kind); 4] =
+    [("window", Kind::Window), ("keyset", Kind::Keyset), ("sweep", Kind::Sweep), ("delta", Kind::Delta)];
 const ORDERS: [(&str, Order); 4] =
     [("time_id", Order::TimeThenId), ("id", Order::IdOnly), ("time", Order::TimeOnly), ("none", Order::None)];
 const LOWERS: [(&str, bool); 3] = [("closed", false), ("open", true), ("unknown", true)];
@@ -151,7 +162,7 @@ impl Reading {
         if fields.get("kind").is_none() {
             findings.add(at, "`kind` is missing.", "Write kind = \"window\", \"keyset\" or \"sweep\".");
         }
-        let kind = fields.word("kind", &KINDS);
+        let kind = fields.word("kind", listed.kinds());
         let order = fields.word("order", &ORDERS);
         let page_node = fields.need("page", "Write how a query goes on, such as page = { kind = \"none\" }.");
         let page = page_node.and_then(|node| Page::read(node, findings));
@@ -351,7 +362,7 @@ struct Told {
 }
 
 impl Page {
-    fn read(node: &Node, findings: &Findings) -> Option<Self> {
+    pub(super) fn read(node: &Node, findings: &Findings) -> Option<Self> {
         let words = ["keyset", "token", "next_url", "link_header", "number", "offset", "none"];
         let words: Vec<(&str, usize)> = words.into_iter().enumerate().map(|(at, word)| (word, at)).collect();
         let mut fields = Fields::of(node, findings);

@@ -85,7 +85,7 @@ fn believed(
         }
         Err(fault) => return Err(reply.malformed(&fault.to_string())),
     };
-    Ok(Page { records: parsed.records, next })
+    Ok(Page { records: parsed.records, next, feed: None })
 }
 
 /// Of an id that was merged away HubSpot answers the survivor, under the survivor's id, or nothing.

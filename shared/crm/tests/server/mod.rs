@@ -203,7 +203,17 @@ pub(crate) fn properties() -> Vec<Option<String>> {
 }
 
 pub(crate) fn page_of<'a>(object: &'a str, properties: &'a [Option<String>]) -> PageRequest<'a> {
-    PageRequest { object, properties, external_key: None, from: 1_000, until: 2_000, position: None, rows_max: 3, deletes: false }
+    PageRequest {
+        object,
+        properties,
+        external_key: None,
+        from: 1_000,
+        until: 2_000,
+        position: None,
+        rows_max: 3,
+        deletes: false,
+        feed: None,
+    }
 }
 
 pub(crate) fn ids_of<'a>(properties: &'a [Option<String>], ids: &'a [tidemark_core::record::RemoteId]) -> ReadIds<'a> {
