@@ -51,8 +51,7 @@ pub(super) fn concurrent(turn: &Turn<'_>) -> Answer {
 }
 
 pub(super) fn time(turn: &Turn<'_>) -> Answer {
-    let text =
-        "Combined execution time of incoming requests exceeded limit of 1,200,000 milliseconds over time window of 300 seconds.";
+    let text = "Combined execution time of incoming requests exceeded limit of 1,200,000 milliseconds over time window of 300 seconds. Decrease number of concurrent requests or reduce the duration of requests and try again later.";
     waiting(turn, "0x80072321", text)
 }
 

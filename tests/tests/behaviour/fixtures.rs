@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use tidemark_conformance::Bench;
 use tidemark_core::failure::Class;
+use tidemark_core::source::Next;
 use tidemark_core::sweep::EVERY_STAMP;
 use tidemark_sandbox::{ForcedAnswer, Sandbox};
 use tidemark_tests::conformance::open;
@@ -26,6 +27,19 @@ struct Fixture {
     shape: String,
     /// Places whose values mean something; elsewhere only the kind of value is compared.
     meaning: Vec<String>,
+}
+
+/// A page with one record.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageFixture {
+    vendor: String,
+    source: String,
+    body: Json,
+    id: String,
+    modified: String,
+    /// E-mail, name, phone.
+    values: [Option<String>; 3],
 }
 
 fn fixtures() -> eyre::Result<Vec<Fixture>> {
@@ -69,6 +83,24 @@ async fn connectors_understand_what_vendors_say() -> eyre::Result<()> {
         let answer = ForcedAnswer { status: fixture.status, body: fixture.body.clone(), ..ForcedAnswer::default() };
         let understood = format!("{:?}", class((&sandbox, &bench), answer).await?);
         ensure!(understood == fixture.class, "{} ({}) is {understood}", fixture.body, fixture.source);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connectors_read_the_pages_of_vendors() -> eyre::Result<()> {
+    let pages: Vec<PageFixture> = serde_json::from_str(include_str!("../../fixtures/pages.json"))?;
+    for PageFixture { vendor, source, body, id, modified, values } in pages {
+        let vendor = EVERY.into_iter().find(|own| own.connector == vendor).ok_or_eyre("no such vendor")?;
+        let (sandbox, bench) = open(vendor, &[], "fixture").await?;
+        bench.page(WINDOW, 10, None).await?;
+        sandbox.crm().force_next(ForcedAnswer { status: 200, body, ..ForcedAnswer::default() });
+        let (records, next) = bench.page(WINDOW, 10, None).await?;
+        let stamp = chrono::DateTime::parse_from_rfc3339(&modified)?.timestamp_millis();
+        let [record] = records.as_slice() else { eyre::bail!("{} records of {source}", records.len()) };
+        ensure!((record.id.as_str(), record.modified) == (id.as_str(), Some(stamp)), "{record:?} of {source}");
+        ensure!(record.values == values && !record.archived && !record.is_part(), "{record:?} of {source}");
+        ensure!(next == Next::Drained, "{next:?} behind {source}");
     }
     Ok(())
 }
