@@ -127,7 +127,9 @@ async fn poll(purpose: &Purpose<'_>, fence: Fence, stream: &Stream) -> Result<En
         Read::Failed(no) => return Ok(Ended::Failed(no)),
     }
     let fresh_at = Some(started - Reader::Fast.lag(&spec.poll));
-    if started >= stream.settled_due_at && stream.loaded_at.is_some() && !planted(Bug::NoSettledReader) {
+    // Without stamps the fast reader has read everything already.
+    let settled = reading.traits.stamped && stream.loaded_at.is_some() && !planted(Bug::NoSettledReader);
+    if settled && started >= stream.settled_due_at {
         match reading.read(Reader::Settled, stream.settled_until, stream).await? {
             Read::Drained => {
                 streams::set_settled_due(&purpose.ctx.store, fence, started + millis(spec.poll.settled_every)).await?;

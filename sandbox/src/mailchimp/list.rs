@@ -103,7 +103,7 @@ fn time(turn: &Turn<'_>, call: &Call, name: &str) -> Result<Option<i64>, Refusal
     }
 }
 
-fn number(call: &Call, name: &str, default: u64) -> Result<u64, Refusal> {
+pub(super) fn number(call: &Call, name: &str, default: u64) -> Result<u64, Refusal> {
     let Some(text) = call.parameter(name) else { return Ok(default) };
     text.parse().map_err(|_| wrong(name, "Schema describes integer, string found instead"))
 }

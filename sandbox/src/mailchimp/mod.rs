@@ -1,9 +1,10 @@
-//! Mailchimp: what this vendor decides, and which endpoint a call reaches. One audience and its members.
+//! Mailchimp: what this vendor decides, and which endpoint a call reaches. One audience and its members, one store and its orders.
 
 mod batch;
 mod list;
 mod members;
 mod merge_fields;
+mod orders;
 mod quota;
 mod refuse;
 mod render;
@@ -21,7 +22,7 @@ use crate::{
     vendor::{ObjectName, Vendor},
 };
 
-const OBJECTS: [ObjectName; 1] = [(ObjectType::Contacts, "members")];
+const OBJECTS: [ObjectName; 2] = [(ObjectType::Contacts, "members"), (ObjectType::Deals, "orders")];
 
 /// The id of the one audience.
 const LIST: &str = "a1b2c3d4e5";
@@ -64,11 +65,18 @@ impl Vendor for Mailchimp {
     }
 
     fn properties(&self, object: ObjectType, now_ms: i64) -> Vec<Property> {
-        if object == ObjectType::Contacts { stock::properties(now_ms) } else { Vec::new() }
+        match object {
+            ObjectType::Contacts => stock::properties(now_ms),
+            ObjectType::Deals => stock::of_orders(now_ms),
+            ObjectType::Companies => Vec::new(),
+        }
     }
 
-    fn columns(&self, _object: ObjectType) -> &'static [&'static str] {
-        &["email_address", "status", "FNAME", "LNAME", "PHONE"]
+    fn columns(&self, object: ObjectType) -> &'static [&'static str] {
+        match object {
+            ObjectType::Deals => &[stock::CUSTOMER, "order_total", "financial_status"],
+            _ => &["email_address", "status", "FNAME", "LNAME", "PHONE"],
+        }
     }
 
     fn sample(&self, at: u32) -> Vec<(&'static str, String)> {
@@ -77,13 +85,13 @@ impl Vendor for Mailchimp {
         vec![("email_address", email), ("status", status), ("FNAME", "Contact".to_owned()), ("LNAME", at.to_string())]
     }
 
-    fn id(&self, _object: ObjectType, number: u64) -> String {
-        render::contact_id(number)
+    fn id(&self, object: ObjectType, number: u64) -> String {
+        if object == ObjectType::Deals { orders::id(number) } else { render::contact_id(number) }
     }
 
     /// The id by the address is no help here: it changes with the address.
-    fn number(&self, _object: ObjectType, id: &str) -> Option<u64> {
-        render::contact_number(id)
+    fn number(&self, object: ObjectType, id: &str) -> Option<u64> {
+        if object == ObjectType::Deals { orders::of_id(id) } else { render::contact_number(id) }
     }
 
     fn switches(&self) -> Vec<&'static Switch> {
@@ -120,7 +128,9 @@ impl Vendor for Mailchimp {
         let parts = call.segments();
         let named = parts.iter().enumerate().map(|(at, part)| match at {
             2 if parts.get(1).is_some_and(|part| part == "lists") => "{list}",
-            4 => "{id}",
+            3 if parts.get(2).is_some_and(|part| part == "stores") => "{store}",
+            4 if parts.get(1).is_some_and(|part| part == "lists") => "{id}",
+            5 => "{id}",
             _ => part.as_str(),
         });
         format!("{} /{}", call.method, named.collect::<Vec<_>>().join("/"))
@@ -224,6 +234,8 @@ fn route(turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Refusal> {
                 _ => Err(refuse::missing()),
             }
         }
+        ("GET", ["3.0", "ecommerce", "stores", orders::STORE, "orders"]) => orders::list(turn, call),
+        ("GET", ["3.0", "ecommerce", "stores", orders::STORE, "orders", id]) => orders::get(turn, id, call),
         _ => Err(refuse::missing()),
     }
 }

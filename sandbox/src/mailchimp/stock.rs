@@ -6,6 +6,17 @@ const TAG_CHARS_MAX: usize = 10;
 
 pub(super) const STATUSES: [&str; 6] = ["subscribed", "unsubscribed", "cleaned", "pending", "transactional", "archived"];
 
+/// The customer's address, which stands inside the order.
+pub(super) const CUSTOMER: &str = "email_address";
+pub(super) const ORDER_TEXTS: [&str; 4] = ["financial_status", "fulfillment_status", "currency_code", "tracking_code"];
+
+pub(super) fn of_orders(now_ms: i64) -> Vec<Property> {
+    let of = |name: &str, label: &str, kind| Property::stock(name, label, kind, now_ms);
+    let texts = ORDER_TEXTS.iter().map(|name| of(name, name, Kind::Text));
+    let own = [of(CUSTOMER, "Customer", Kind::Email), of("order_total", "Order total", Kind::Number)];
+    own.into_iter().chain(texts).collect()
+}
+
 pub(super) fn properties(now_ms: i64) -> Vec<Property> {
     let of = |name: &str, label: &str, kind| Property::stock(name, label, kind, now_ms);
     let statuses = STATUSES.map(|status| (status, status));

@@ -17,6 +17,7 @@ fn traits(order: Order, paging: Paging) -> SourceTraits {
         id_order: IdOrder::Number,
         result_cap: None,
         token_life: None,
+        stamped: true,
         precision_ms: 1_000,
         commit_lag: Duration::ZERO,
         fast_lag: Duration::ZERO,

@@ -67,6 +67,9 @@ pub struct SourceTraits {
     /// How long a token is taken.
     #[serde(default, with = "maybe_secs")]
     pub token_life: Option<Duration>,
+    /// Records carry a stamp of their last change. Without one nothing is told by time: each reading reads everything.
+    #[serde(default = "yes")]
+    pub stamped: bool,
     /// Smallest step of a modified stamp, milliseconds.
     pub precision_ms: u32,
     /// Longest time a commit or the search index may stay behind its stamp: the settled reader's default lag.
@@ -91,6 +94,10 @@ pub struct SourceTraits {
     pub guarded: bool,
     /// Whether archived records can be read by id, as such: what is neither there nor archived is then no plain delete.
     pub archive_view: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> u32 {

@@ -288,6 +288,7 @@ impl ObjectText {
                 .or(base.map(|t| t.request_life))
                 .ok_or_else(|| missing("request_life_secs"))?,
             guarded: self.guarded.or(base.map(|t| t.guarded)).ok_or_else(|| missing("guarded"))?,
+            stamped: true,
             page_cost: 1,
             archive_view: self.archive_view.or(base.map(|t| t.archive_view)).ok_or_else(|| missing("archive_view"))?,
         };

@@ -231,6 +231,7 @@ impl Crm for Face {
             id_order: IdOrder::Number,
             result_cap: None,
             token_life: None,
+            stamped: true,
             precision_ms: u32::try_from(swarm.precision).unwrap_or(1),
             commit_lag: duration(swarm.commit_lag + swarm.index_lag),
             fast_lag: Duration::ZERO,

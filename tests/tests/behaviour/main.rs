@@ -57,3 +57,4 @@ mod sweep;
 mod tide;
 mod tracking;
 mod unfit;
+mod unstamped;

@@ -222,6 +222,7 @@ fn traits_of(
         id_order: shape.id_order,
         result_cap: reading.result_cap,
         token_life: reading.token_life(),
+        stamped: shape.modified.is_some(),
         precision_ms: shape.modified.as_ref().map_or(1_000, |modified| modified.precision_ms),
         commit_lag,
         fast_lag,

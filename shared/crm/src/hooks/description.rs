@@ -69,6 +69,7 @@ impl HookDescription {
             id_order: IdOrder::Bytes,
             result_cap: None,
             token_life: None,
+            stamped: true,
             precision_ms: 1,
             commit_lag: Duration::ZERO,
             fast_lag: Duration::ZERO,
