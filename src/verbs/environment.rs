@@ -177,7 +177,13 @@ pub(crate) async fn adopt(house: &House, anyway: bool, reason: Option<&str>, jso
         let held = holds::list_held(store).await?;
         // A stream that does not run is not swept: it stays as it is until it runs.
         let (running, resting): (Vec<&Held>, Vec<&Held>) = held.iter().partition(|one| one.state == "running");
-        let waiting: Vec<&str> = running.iter().filter(|one| !one.is_ready()).map(|one| one.stream.as_str()).collect();
+        // A stream that only reads has nothing to send.
+        let sends = |one: &&&Held| {
+            let spec = house.config.streams.iter().find(|spec| spec.name == one.stream);
+            spec.is_none_or(|spec| spec.direction.writes_records())
+        };
+        let waiting = running.iter().filter(|one| !one.is_ready()).filter(sends);
+        let waiting: Vec<&str> = waiting.map(|one| one.stream.as_str()).collect();
         if !waiting.is_empty() && !anyway {
             bail!(
                 "not everything was read again yet: {} still to be read, compared or swept, as `tidemark environment` says; scheduler and workers have to run meanwhile. With --anyway what is owed goes out without that",

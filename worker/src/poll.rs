@@ -127,8 +127,9 @@ async fn poll(purpose: &Purpose<'_>, fence: Fence, stream: &Stream) -> Result<En
         Read::Failed(no) => return Ok(Ended::Failed(no)),
     }
     let fresh_at = Some(started - Reader::Fast.lag(&spec.poll));
-    // Without stamps the fast reader has read everything already.
-    let settled = reading.traits.stamped && stream.loaded_at.is_some() && !planted(Bug::NoSettledReader);
+    // Without stamps the fast reader has read everything already, but who was deleted.
+    let told = reading.traits.stamped || purpose.connection.crm.tells_deletes(&spec.object);
+    let settled = told && stream.loaded_at.is_some() && !planted(Bug::NoSettledReader);
     if settled && started >= stream.settled_due_at {
         match reading.read(Reader::Settled, stream.settled_until, stream).await? {
             Read::Drained => {

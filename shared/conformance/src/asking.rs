@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use eyre::{OptionExt, WrapErr, ensure, eyre};
+use tidemark_core::failure::Class;
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::Next;
 use tidemark_crm::WriteKind;
@@ -11,6 +12,8 @@ use crate::Verdict;
 use crate::bench::{BASE, Bench, INSIDE, MAKING, set_clock};
 use crate::likely::{Asked, BEGINNING, EDITED, FOLLOWING};
 
+/// Nobody calls a property so.
+const UNHEARD: &str = "tidemark_unheard";
 /// Pages in the midst of which records are edited.
 const PAGES_MAX: usize = 500;
 
@@ -228,6 +231,27 @@ pub(crate) async fn parts(bench: &Bench) -> eyre::Result<Verdict> {
             here == there,
             "by its id a record says of {name} {there:?}, in a list {here:?}: name in `listed` what lists show"
         );
+    }
+    Ok(Verdict::Holds)
+}
+
+pub(crate) async fn drift(bench: &Bench) -> eyre::Result<Verdict> {
+    let made = bench.make("ana").await?;
+    match bench.by_ids_with(&[Some(UNHEARD.to_owned())], std::slice::from_ref(&made)).await {
+        Ok(records) => {
+            let value = records.first().ok_or_eyre("what was made is not read by its id")?.values[0].as_deref();
+            ensure!(value.is_none(), "{UNHEARD}, which is no property, is read as {value:?}");
+        }
+        Err(failure) => {
+            let class = failure.class.word();
+            ensure!(failure.class == Class::Schema, "a property that is not there is told to be {class}: {failure}");
+        }
+    }
+    let Some(described) = bench.described().await? else { return Ok(Verdict::Holds) };
+    let names: BTreeSet<&str> = described.iter().map(|property| property.name.as_str()).collect();
+    ensure!(!names.contains(UNHEARD), "{UNHEARD}, which is no property, is described");
+    for name in bench.wanted().iter().flatten() {
+        ensure!(names.contains(name.as_str()), "{name} is mapped and not described: nobody would notice that it goes");
     }
     Ok(Verdict::Holds)
 }

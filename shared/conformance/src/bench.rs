@@ -8,7 +8,7 @@ use serde_json::json;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::record::{Record, RemoteId, Value};
 use tidemark_core::source::{Bucket, Next, Position, SourceTraits};
-use tidemark_crm::{Answer, Crm, LookUp, PageRequest, ReadIds, WriteBatch, WriteItem, WriteKind, Written};
+use tidemark_crm::{Answer, Crm, LookUp, PageRequest, Property, ReadIds, WriteBatch, WriteItem, WriteKind, Written};
 use tokio::time::Instant;
 
 use crate::likely::Asked;
@@ -191,6 +191,20 @@ impl Bench {
             found.extend(self.asked(Bucket::General, || self.crm.read_ids(&request)).await.wrap_err(BY_ID)?);
         }
         Ok(found)
+    }
+
+    /// Other properties than usual, of so few that one call asks for them.
+    pub(crate) async fn by_ids_with(&self, wanted: &[Option<String>], ids: &[RemoteId]) -> Result<Vec<Record>, Failure> {
+        let request = self.ids(wanted, ids);
+        self.asked(Bucket::General, || self.crm.read_ids(&request)).await
+    }
+
+    /// What the CRM says of the object's properties; `None` where it says nothing.
+    pub(crate) async fn described(&self) -> Result<Option<Vec<Property>>, Failure> {
+        if !self.crm.can_describe(&self.subject.object) {
+            return Ok(None);
+        }
+        self.asked(Bucket::General, || self.crm.describe(&self.subject.object)).await.map(Some)
     }
 
     pub(crate) async fn archived(&self, ids: &[RemoteId]) -> Result<Vec<Record>, Failure> {

@@ -56,7 +56,7 @@ const fn case(name: &'static str, says: &'static str, places: &'static [&'static
     Case { name, says, places, makes, run }
 }
 
-pub static CASES: [Case; 25] = [
+pub static CASES: [Case; 26] = [
     case("windows", "Windows that meet leave no record between them.", &["read.lower", "read"], 8, |bench| {
         asking::windows(bench).boxed()
     }),
@@ -78,6 +78,13 @@ pub static CASES: [Case; 25] = [
         &["listed", "read"],
         1,
         |bench| asking::parts(bench).boxed(),
+    ),
+    case(
+        "drift",
+        "A property that is not there is refused as such or blank, and described nowhere; those that are there are described.",
+        &["describe"],
+        1,
+        |bench| asking::drift(bench).boxed(),
     ),
     case("archive", "What was deleted is known as such.", &["archived", "read_archived"], 3, |bench| {
         asking::archive(bench).boxed()

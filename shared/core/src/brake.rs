@@ -141,6 +141,7 @@ pub fn act_on_row(step: &Step<'_>, row: Option<&Row>) -> Option<Act> {
         | Step::Seen { .. }
         | Step::Exclude { .. }
         | Step::OweRead { .. }
+        | Step::ReadWhole
         | Step::Await(_)
         | Step::Redirect { .. }
         | Step::Park { .. }

@@ -145,6 +145,7 @@ impl FirstMeeting {
             }
             Step::Exclude { reason } => *self.tally.excluded.entry((*reason).to_owned()).or_default() += 1,
             Step::OweRead { reason } => self.case("undecided", None, Some(record), reason),
+            Step::ReadWhole => self.case("undecided", None, Some(record), "only a part of it was read"),
             Step::Await(parent) => {
                 self.case(
                     "undecided",

@@ -10,8 +10,8 @@ use crate::window::Reader;
 /// How a record was heard of. Times are the database's clock at the moment of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// In a page, from an index that may be `commit_lag` behind. `reader`: who read it; behind the settled one nobody comes to this stamp again before the next sweep. `orders_until`: larger stamps do not tell a
-    /// later version, by the CRM's clock; `None` where its time is not known.
+    /// In a page, from an index that may be `commit_lag` behind. `reader`: who read it; behind the settled one nobody comes to this stamp again before the next sweep.
+    /// `orders_until`: larger stamps do not tell a later version, by the CRM's clock; `None` where its time is not known.
     Page { asked_at: Millis, commit_lag: Millis, reader: Reader, orders_until: Option<Millis> },
     /// By id, and the link did not change since it was asked.
     ById { asked_at: Millis },
@@ -92,7 +92,7 @@ pub fn freshness(link: &LinkView, record: &Record, heard: Heard, precision: Mill
 /// What the record shows is what it is known to hold.
 pub fn says_what_is_known(base: &Base, record: &Record) -> bool {
     let known = |(at, (base, value)): (usize, (&Option<FieldBase>, &Value))| {
-        base.as_ref().is_some_and(|base| base.record == *value) || !record.shows(at)
+        base.as_ref().is_some_and(|base| base.record == *value || !record.shows(at))
     };
     base.fields.iter().zip(&record.values).enumerate().all(known)
 }

@@ -19,9 +19,6 @@ use crate::spec::{FieldSpec, Owner, StreamSpec};
 use crate::survivor::Absorbed;
 use crate::window::Reader;
 
-/// What a list shows of a record is not enough to merge it.
-const PART: &str = "the list shows a part of it";
-
 /// A link as it was loaded, locked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownLink {
@@ -94,6 +91,8 @@ pub enum Step<'a> {
     OweRead {
         reason: &'static str,
     },
+    /// News of which the list shows a part: all of it is read, and that counts like a page that shows it.
+    ReadWhole,
     /// What it refers to has no row yet: it becomes a row after that one.
     Await(Parent),
     /// The record of a row was merged into this one: the row's link goes on with it.
@@ -174,7 +173,7 @@ pub fn plan<'a>(spec: &'a StreamSpec, records: &'a [Record], known: &Known, hear
         }
         if let Some(link) = known.absorbed.rebound.get(&record.id) {
             if is_part(record) {
-                return Step::OweRead { reason: PART };
+                return Step::ReadWhole;
             }
             return rebind(spec, record, link, known, heard);
         }
@@ -202,7 +201,7 @@ fn plan_linked(
         return plan_tombstone(spec, record, link, known, heard);
     }
     if let Some(key) = link.row_key.as_ref().filter(|key| known.reborn.contains(*key)) {
-        return if is_part(record) { Step::OweRead { reason: PART } } else { plan_reborn(record, link, key) };
+        return if is_part(record) { Step::ReadWhole } else { plan_reborn(record, link, key) };
     }
     // What becomes of its row is decided where the CRM is asked for it by name.
     if record.archived {
@@ -223,7 +222,7 @@ fn plan_linked(
     let ghosts = link.view.ghosts.after(heard.as_of());
     let nothing_to_write = ghosts == link.view.ghosts && knows_its_record(spec, row, record);
     if is_part(record) {
-        return if nothing_to_write && is_no_news(link, record, heard) { Step::Pass } else { Step::OweRead { reason: PART } };
+        return if nothing_to_write && is_no_news(link, record, heard) { Step::Pass } else { Step::ReadWhole };
     }
     let seen = || if record.modified > link.view.seen { Step::Seen { link: link.id } } else { Step::Pass };
     if nothing_to_write && is_at_rest(&link.view.base, row, &record.values) {
@@ -300,7 +299,7 @@ fn plan_unknown<'a>(
         return Step::Exclude { reason: "archived in the CRM" };
     }
     if leaves_out_who_it_is(spec, record) {
-        return Step::OweRead { reason: PART };
+        return Step::ReadWhole;
     }
     // Our key on a record whose row is gone: a create of ours came through after all.
     let own = record.external_key.as_ref().and_then(|key| known.links_by_row.get(&RowKey::new(key.as_str())));
@@ -329,7 +328,7 @@ fn plan_unknown<'a>(
             cause,
             next_step: "merge or correct one of them; the record is read again by itself when it changes".into(),
         },
-        Meeting::Insert | Meeting::Bind(_) if is_part(record) => Step::OweRead { reason: PART },
+        Meeting::Insert | Meeting::Bind(_) if is_part(record) => Step::ReadWhole,
         Meeting::Insert => match refers_to_strangers(spec, record).find(|(field, _)| !field.in_cycle) {
             Some((_, parent)) => Step::Await(parent),
             None => insertion(spec, &record.values).map_or_else(|error| unmergeable(&error, record), |row| Step::Insert { row }),

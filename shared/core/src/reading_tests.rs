@@ -326,6 +326,20 @@ fn a_count_that_grew_begins_the_part_again_but_not_for_ever() {
 }
 
 #[test]
+fn a_count_that_grows_ends_no_reading_of_everything() {
+    let numbers = SourceTraits { stamped: false, ..traits(Order::None, Paging::Numbers) };
+    let mut place = place(At::Page { number: 9, counted: 18, rows: 2 });
+    for grown in 19..27 {
+        let answered = Answered { records: &[], total: Some(grown), more: false, token: None };
+        let Ok(Course::More(next)) = conclude(&numbers, WINDOW, &place, ask(&numbers, &place, 2), answered) else {
+            panic!("{place:?}")
+        };
+        place = next;
+    }
+    assert_eq!(place.at, At::Page { number: 1, counted: 26, rows: 2 });
+}
+
+#[test]
 fn a_position_of_another_version_begins_the_window_again() {
     let old = Place::of(WINDOW, Some(&Position("501".into())));
     assert_eq!(old, place(At::Start));

@@ -80,7 +80,9 @@ pub struct Drift {
 pub fn drift(record: &Record, link: Option<&LinkView>, step: &Step, cursors: Cursors) -> Option<Drift> {
     let repair = match step {
         Step::Pass | Step::Seen { .. } | Step::Exclude { .. } => return None,
-        Step::OweRead { .. } => "read owed",
+        // Whether it is any of the stream's business is not known yet.
+        Step::ReadWhole if link.is_none() => return None,
+        Step::OweRead { .. } | Step::ReadWhole => "read owed",
         Step::Await(_) => "waits for its parent",
         Step::Park { .. } => "parked",
         Step::Held { .. } => "held back",

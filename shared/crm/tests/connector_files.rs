@@ -385,6 +385,8 @@ fn a_look_up_has_to_show_what_it_found_a_record_by() {
     assert_eq!(told.lines().count(), 1, "{told}");
     assert!(told.contains("look_up: a record is looked up by mail, and `listed` says that no list shows it."), "{told}");
     assert_eq!(refusals(&text("trusts = true\n")), "");
+    let any = SMALL.replacen("[object.people]\n", "[object.people]\nlisted = [\"name\"]\n", 1);
+    assert!(refusals(&any).contains("any may be looked up: what is found would not show it"), "{}", refusals(&any));
 }
 
 /// Each line names a line of the file and ends with what to do.

@@ -178,17 +178,33 @@ async fn a_place_that_is_refused_begins_anew_and_a_table_that_is_not_tracked_is_
 }
 
 #[tokio::test]
+async fn a_page_behind_the_first_that_is_refused_or_one_too_many_ends_the_feed_until_the_next_window() {
+    let refused = say(400, &json!({ "error": { "code": "0x0", "message": "The paging cookie is not valid." } }));
+    let circle = say(200, &json!({ "value": [], "@odata.nextLink": "/api/data/v9.2/contacts?$skiptoken=1" }));
+    let (_desk, crm) = signed_in(vec![refused, circle]).await;
+    for place in ["2 /api/data/v9.2/contacts?$skiptoken=1", "20000 /api/data/v9.2/contacts?$skiptoken=1"] {
+        let page = changes(&crm, &Position(format!("deletes {place}")), Some("/kept")).await.unwrap();
+        assert_eq!((page.next, page.feed), (Next::Drained, None), "{place}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_answers_as_if_nobody_had_asked_for_changes_is_not_asked_again() {
+    let (_desk, crm) = signed_in(vec![say(200, &json!({ "value": [contact(1)] })), say(200, &json!({ "value": [] }))]).await;
+    let page = changes(&crm, &Position("deletes ".to_owned()), None).await.unwrap();
+    assert_eq!((page.records.len(), page.next, page.feed), (0, Next::Drained, None));
+    let (object, properties, external_key) = ("contacts", &[Some("lastname".to_owned())], None);
+    let (from, until) = (NOON, NOON + 60_000);
+    let window =
+        PageRequest { object, properties, external_key, from, until, position: None, rows_max: 200, deletes: true, feed: None };
+    assert_eq!(crm.read_page(&window).await.result.unwrap().next, Next::Drained, "nothing follows behind a window");
+}
+
+#[tokio::test]
 async fn an_answer_of_change_tracking_that_cannot_be_followed_is_no_end_of_it() {
     let other = json!({ "value": [], "@odata.deltaLink": "http://other.test/contacts?$deltatoken=2" });
-    let same = json!({ "value": [], "@odata.nextLink": "/api/data/v9.2/contacts?$deltatoken=1" });
     let nameless = json!({ "value": [{ "reason": "deleted" }], "@odata.deltaLink": "/x" });
-    let cases = [
-        (other, "another host"),
-        (same, "this one again"),
-        (nameless, "carries no id"),
-        (json!({ "value": [] }), "neither where it goes on"),
-        (json!({}), "no rows where they are promised"),
-    ];
+    let cases = [(other, "another host"), (nameless, "carries no id"), (json!({}), "no rows where they are promised")];
     for (body, expect) in cases {
         let (_desk, crm) = signed_in(vec![say(200, &body)]).await;
         let start = Position("deletes ".to_owned());

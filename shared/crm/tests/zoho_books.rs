@@ -42,22 +42,28 @@ fn listed(rows: &[Value], more: bool) -> Say {
     say(200, &json!({ "code": 0, "message": "success", "contacts": rows, "page_context": { "has_more_page": more } }))
 }
 
+/// A minute, in pages of two.
+fn minute<'a>(properties: &'a [Option<String>], external_key: Option<&'a str>) -> PageRequest<'a> {
+    let (from, until) = (NOON, NOON + 60_000);
+    PageRequest {
+        object: "contacts",
+        properties,
+        external_key,
+        from,
+        until,
+        position: None,
+        rows_max: 2,
+        deletes: false,
+        feed: None,
+    }
+}
+
 /// Reads a minute to its end: the ids page by page.
 async fn read_all(crm: &Arc<dyn Crm>, rows_max: u16) -> Result<Vec<Vec<String>>, Failure> {
     let properties = wanted();
     let (mut pages, mut position) = (Vec::new(), None);
     loop {
-        let request = PageRequest {
-            object: "contacts",
-            properties: &properties,
-            external_key: None,
-            from: NOON,
-            until: NOON + 60_000,
-            position: position.as_ref(),
-            rows_max,
-            deletes: false,
-            feed: None,
-        };
+        let request = PageRequest { position: position.as_ref(), rows_max, ..minute(&properties, None) };
         let page = crm.read_page(&request).await.result?;
         pages.push(page.records.iter().map(|record| record.id.0.clone()).collect());
         match page.next {
@@ -222,17 +228,7 @@ async fn what_no_list_shows_is_said_to_be_left_out_and_stands_in_a_record_by_id(
     let found = say(200, &json!({ "code": 0, "contact": whole }));
     let (crm, _desk) = signed_in(vec![listed(&[contact(7, 0)], false), listed(&[contact(7, 0)], false), found]).await;
     let properties = ["contact_name", "notes", "billing_address.city", "cf_key"].map(|name| Some(name.to_owned())).to_vec();
-    let page = PageRequest {
-        object: "contacts",
-        properties: &properties,
-        external_key: None,
-        from: NOON,
-        until: NOON + 60_000,
-        position: None,
-        rows_max: 2,
-        deletes: false,
-        feed: None,
-    };
+    let page = minute(&properties, None);
     let listed = crm.read_page(&page).await.result.unwrap().records.remove(0);
     assert_eq!((listed.left_out, &listed.values[0]), (vec![1, 2], &Some("C7".to_owned())));
     let values = ["c7@x.test".to_owned()];
@@ -256,17 +252,7 @@ async fn what_no_list_shows_is_said_to_be_left_out_and_stands_in_a_record_by_id(
 async fn a_list_without_our_key_shows_nothing_that_counts() {
     let (crm, _desk) = signed_in(vec![listed(&[contact(7, 0)], false)]).await;
     let properties = wanted();
-    let page = PageRequest {
-        object: "contacts",
-        properties: &properties,
-        external_key: Some("our_key"),
-        from: NOON,
-        until: NOON + 60_000,
-        position: None,
-        rows_max: 2,
-        deletes: false,
-        feed: None,
-    };
+    let page = minute(&properties, Some("our_key"));
     assert_eq!(crm.read_page(&page).await.result.unwrap().records[0].left_out, [0, 1], "who it is would not be known");
 }
 

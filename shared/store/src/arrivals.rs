@@ -40,6 +40,7 @@ fn late(records: &[Record], known: &Known, steps: &[Step<'_>], measure: Measure)
             Step::Pass
             | Step::Exclude { .. }
             | Step::OweRead { .. }
+            | Step::ReadWhole
             | Step::Await(_)
             | Step::Park { .. }
             | Step::Held { .. }
@@ -62,7 +63,10 @@ pub(crate) async fn count(
     measure: Measure,
 ) -> Result<(), StoreError> {
     let from = measure.cursors.settled.unwrap_or(measure.window.from);
-    let is_new = |record: &&Record| record.modified.is_some_and(|stamp| (from..measure.window.until).contains(&stamp));
+    // When a part came to be known whole is not told by a page.
+    let is_new = |record: &&Record| {
+        !record.is_part() && record.modified.is_some_and(|stamp| (from..measure.window.until).contains(&stamp))
+    };
     let versions = i64::try_from(records.iter().filter(is_new).count()).unwrap_or(0);
     let late = late(records, known, steps, measure);
     if versions == 0 && late.is_empty() {

@@ -82,7 +82,7 @@ pub struct Held {
     pub state: String,
     pub since: Millis,
     pub why: String,
-    /// Its window was read to the present.
+    /// Its window was read to the present, and whatever had to be read by its id.
     pub read: bool,
     /// Every row was compared.
     pub compared: bool,
@@ -103,7 +103,8 @@ impl Held {
 
 /// The streams that are held, by name.
 pub async fn list_held(store: &Store) -> Result<Vec<Held>, StoreError> {
-    let sql = "SELECT s.id, s.name, s.state, s.held_at, COALESCE(s.held_why, ''), COALESCE(s.fresh_at >= s.held_at, false), s.walk_owed = 0,
+    let sql = "SELECT s.id, s.name, s.state, s.held_at, COALESCE(s.held_why, ''), COALESCE(s.fresh_at >= s.held_at, false) AND NOT EXISTS (
+                SELECT 1 FROM tidemark_debt d WHERE d.stream_id = s.id AND d.kind = 'read' AND d.state = 'waiting'), s.walk_owed = 0,
             s.one_way = 1 OR EXISTS (
                 SELECT 1 FROM tidemark_window w WHERE w.stream_id = s.id AND w.reader = 'sweep' AND w.started_at >= s.held_at AND w.seal = 'sealed' AND w.state = 'completed'),
             (SELECT w.seal FROM tidemark_window w WHERE w.stream_id = s.id AND w.reader = 'sweep' AND w.started_at >= s.held_at AND w.seal IS NOT NULL ORDER BY w.id DESC LIMIT 1),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
+use tidemark_core::brake::GO;
 
 use crate::StoreError;
 use crate::debts::Kind;
@@ -34,6 +35,30 @@ pub(crate) async fn owe<'a>(
     subjects.sort_unstable();
     subjects.dedup();
     owe_sorted(db, stream, kind, &subjects, delay, why).await
+}
+
+/// Owes the reads of records of which a page shows a part. A record that was changed frees the read that was parked, as a page does that shows all of it; a sweep shows those too that were not.
+/// What a first load finds passes the brakes, as in its pages.
+pub(crate) async fn owe_whole(
+    db: &impl ConnectionTrait,
+    stream: i64,
+    records: &[&str],
+    delay: Millis,
+    sweeping: bool,
+) -> Result<(), StoreError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let why = if sweeping { Owing::Doubt } else { Owing::Freed };
+    owe(db, stream, Kind::Read, records.iter().copied(), delay, why).await?;
+    let backend = db.get_database_backend();
+    let sql = format!(
+        "UPDATE tidemark_debt SET passed = $2 WHERE stream_id = $1 AND kind = 'read' AND state <> 'parked' AND passed IS NULL
+            AND EXISTS (SELECT 1 FROM tidemark_stream s WHERE s.id = $1 AND s.braked_at IS NULL) AND subject {}",
+        in_list(backend, 3, "text")
+    );
+    run(db, &sql, vec![stream.into(), GO.into(), list(backend, records.iter().copied())]).await?;
+    Ok(())
 }
 
 /// Owes pushes for rows that changed, with when each last did.

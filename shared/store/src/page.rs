@@ -308,6 +308,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     work.parked.extend(again.into_iter().map(|(id, again)| (id, erasure::CLASS, again.cause, again.next_step)));
     let mut returns = Returns::default();
     let (mut redirected, mut freed): (Vec<RemoteId>, Vec<RowKey>) = (Vec::new(), Vec::new());
+    let mut parts: Vec<&str> = Vec::new();
     for (record, step) in batch.records.iter().zip(steps) {
         match step {
             Step::Pass | Step::Await(_) => {}
@@ -323,6 +324,7 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
             }
             Step::Exclude { .. } => applied.counts.excluded += 1,
             Step::OweRead { .. } => work.owed_reads.push(record.id.as_str()),
+            Step::ReadWhole => parts.push(record.id.as_str()),
             Step::Redirect { survivor } => redirected.push(survivor),
             Step::Park { cause, next_step } => work.parked.push((record.id.as_str(), "rejected", cause, next_step)),
             Step::Held { act } => {
@@ -387,8 +389,9 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
     }
     let others = written.lost.iter().chain(&redirected).map(RemoteId::as_str);
     let owed: Vec<&str> = work.owed_reads.iter().copied().chain(others).collect();
-    applied.counts.owed_reads = i64::try_from(owed.len()).unwrap_or(0);
+    applied.counts.owed_reads = i64::try_from(owed.len() + parts.len()).unwrap_or(0);
     owing::owe(tx, mapped.id, Kind::Read, owed.into_iter(), batch.read_delay, Owing::Doubt).await?;
+    owing::owe_whole(tx, mapped.id, &parts, batch.read_delay, batch.sweep.is_some()).await?;
     for (id, until) in &written.haunted {
         let delay = until - batch.heard.asked_at();
         owing::owe(tx, mapped.id, Kind::Read, std::iter::once(id.as_str()), delay, Owing::Doubt).await?;
@@ -421,6 +424,7 @@ fn waits_for(mapped: &Mapped, record: &Record, step: &Step<'_>, known: &Known) -
         Step::Pass
         | Step::Exclude { .. }
         | Step::OweRead { .. }
+        | Step::ReadWhole
         | Step::Redirect { .. }
         | Step::Park { .. }
         | Step::Held { .. } => None,

@@ -20,7 +20,19 @@ const fn wrong(vendor: &'static Vendor, mistake: &'static str, caught_by: &'stat
     Wrong { vendor, mistake, changes, caught_by }
 }
 
-pub static FILES: [Wrong; 56] = [
+pub static FILES: [Wrong; 58] = [
+    wrong(
+        &PIPEDRIVE,
+        "another name for what a property is called",
+        "drift",
+        &[("name = \"/field_code\"", "name = \"/field_name\"")],
+    ),
+    wrong(
+        &MAILCHIMP,
+        "merge fields that are described without their prefix",
+        "drift",
+        &[("prefix = { text = \"merge_fields.\" }\n", "")],
+    ),
     wrong(&DATAVERSE, "another word for who is gone", "told", &[("is = \"deleted\"", "is = \"removed\"")]),
     wrong(
         &DATAVERSE,

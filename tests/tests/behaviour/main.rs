@@ -43,6 +43,7 @@ mod lost_triggers;
 mod merged;
 mod newest;
 mod own_writes;
+mod parts;
 mod places;
 mod politeness;
 mod recordings;

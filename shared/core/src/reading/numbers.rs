@@ -22,7 +22,8 @@ pub(super) fn counted(
             return Ok(Course::More(place.at(At::Page { number: pages, counted: total, rows: ask.rows_max })));
         }
     };
-    if total > counted {
+    // Without stamps nobody reads a part of it: whoever moved past us meanwhile is met by the next reading of everything.
+    if total > counted && traits.stamped {
         return place.once_more().map(Course::More);
     }
     Ok(match number {

@@ -1,7 +1,8 @@
 //! Decides what a file says about a feed of changes whose place only the vendor knows (a delta link), and asks it for whom it names as gone.
 //!
 //! Failure cases. The place is lost, worn out or from before a restore: the feed is begun anew, and who went in between is the sweep's to find. The vendor keeps no such feed for this
-//! table: it is told once, not asked again, and the sweep finds all. It names somebody who lives: they are read by id, and nothing changes.
+//! table: it is told once, not asked again, and the sweep finds all. A page behind the first is refused, or they go in circles: the window ends without it, and the next one tries again.
+//! It names somebody who lives: they are read by id, and nothing changes.
 
 use std::sync::PoisonError;
 
@@ -29,6 +30,8 @@ use crate::{Answer, PageRequest};
 
 /// The place that stands for the beginning, whatever is kept.
 const ANEW: &str = "anew";
+/// More pages than any table has: they go in circles.
+const PAGES_MAX: u32 = 20_000;
 
 #[derive(Debug, Clone)]
 pub(super) struct Delta {
@@ -79,7 +82,7 @@ impl Delta {
         })
     }
 
-    fn page(&self, reply: &Reply, host: Option<&Url>, asked: Option<&str>, places: usize) -> Result<Page, Failure> {
+    fn page(&self, reply: &Reply, host: Option<&Url>, number: u32, places: usize) -> Result<Page, Failure> {
         let body: Json = serde_json::from_str(reply.json_text()?).map_err(|error| reply.broken_json(&error))?;
         let rows = self.rows.of(&body).ok_or_else(|| reply.malformed("it has no rows where they are promised"))?;
         let gone = |row: &Json| {
@@ -91,10 +94,14 @@ impl Delta {
         let address = |at: &Place| at.find(&body).and_then(scalar).map(|text| below(host, &text)).transpose();
         let malformed = |what: String| reply.malformed(&what);
         match (address(&self.next).map_err(malformed)?, address(&self.again).map_err(malformed)?) {
-            (Some(next), _) if Some(next.as_str()) == asked => Err(reply.malformed("the next page is this one again")),
-            (Some(next), _) => Ok(Page { records, next: Next::More(Feed::position(Some(&Position(next)))), feed: None }),
+            (Some(_), _) if number >= PAGES_MAX => Err(endless(reply)),
+            (Some(next), _) => {
+                let place = Position(format!("{} {next}", number + 1));
+                Ok(Page { records, next: Next::More(Feed::position(Some(&place))), feed: None })
+            }
             (None, Some(again)) => Ok(Page { records, next: Next::Drained, feed: Some(again) }),
-            (None, None) => Err(reply.malformed("it says neither where it goes on nor where later changes are asked for")),
+            // As a server answers that knows nothing of such a feed.
+            (None, None) => Err(unplaced(reply)),
         }
     }
 }
@@ -102,30 +109,41 @@ impl Delta {
 impl Engine {
     /// A page of the feed: behind what is kept of it, or from its beginning, which names whoever is there and nobody who is gone.
     pub(super) async fn changes(&self, request: &PageRequest<'_>, delta: &Delta, place: Option<&Position>) -> Answer<Page> {
-        let address = place.map(|place| place.0.as_str()).or(request.feed).filter(|address| *address != ANEW);
+        let within =
+            place.and_then(|place| place.0.split_once(' ')).and_then(|(number, next)| Some((number.parse().ok()?, next)));
+        let (number, address) = match (within, place) {
+            (Some((number, next)), _) => (number, Some(next)),
+            (None, Some(_)) => (1, None),
+            (None, None) => (1, request.feed),
+        };
         let tried = format!("reading what was changed of {}", request.object);
         let built = delta.request(address, self.values(request.object));
         let host = self.host_of_pages();
         let exchange = self.call(Question { intent: Intent::Read, built, taken: Vec::new(), tried }).await;
-        let answer = exchange.settle(|reply| delta.page(&reply, host.as_ref(), address, request.properties.len()));
+        let answer = exchange.settle(|reply| delta.page(&reply, host.as_ref(), number, request.properties.len()));
         let result = match answer.result {
-            Err(failure) if is_final(failure.class) => Ok(self.give_up(request.object, address, &failure)),
+            Err(failure) if is_final(failure.class) => Ok(self.give_up(request.object, number, address.is_some(), &failure)),
             result => result,
         };
         Answer { result, callout: answer.callout }
     }
 
     /// What is left where the feed is refused.
-    fn give_up(&self, object: &str, address: Option<&str>, failure: &Failure) -> Page {
-        if address.is_some() {
+    fn give_up(&self, object: &str, number: u32, kept: bool, failure: &Failure) -> Page {
+        let ended = Page { records: Vec::new(), next: Next::Drained, feed: None };
+        if number > 1 {
+            tracing::warn!("the feed of changes of {object} was not read to its end: {failure}");
+            return ended;
+        }
+        if kept {
             tracing::warn!(
                 "the feed of changes of {object} is begun anew; who was deleted meanwhile is found by the sweep: {failure}"
             );
-            return Page { records: Vec::new(), next: Next::More(Feed::position(Some(&Position(ANEW.to_owned())))), feed: None };
+            return Page { next: Next::More(Feed::position(Some(&Position(ANEW.to_owned())))), ..ended };
         }
         tracing::warn!("{object} have no feed of changes here, and deletes are found by the sweep alone: {failure}");
         self.untracked.write().unwrap_or_else(PoisonError::into_inner).insert(object.to_owned());
-        Page { records: Vec::new(), next: Next::Drained, feed: None }
+        ended
     }
 
     /// The feed of this object can be asked, as far as is known.
@@ -136,5 +154,14 @@ impl Engine {
 
 /// Asking once more in the same way changes nothing.
 fn is_final(class: Class) -> bool {
-    matches!(class, Class::Rejected | Class::Schema | Class::Gone | Class::Scope)
+    matches!(class, Class::Rejected | Class::Schema | Class::Gone | Class::Scope | Class::Conflict | Class::Duplicate)
+}
+
+fn unplaced(reply: &Reply) -> Failure {
+    let what = "it says neither where it goes on nor where later changes are asked for";
+    Failure::new(Class::Rejected, format!("{}: {what}", reply.tried))
+}
+
+fn endless(reply: &Reply) -> Failure {
+    Failure::new(Class::Rejected, format!("{}: page {PAGES_MAX} is not the last", reply.tried))
 }

@@ -111,6 +111,10 @@ impl Object {
         let timing = Timing::read(&mut fields).or(usual);
         let reading = fields.need("read", "Write a table `read` that says how pages are asked for.");
         let reading = reading.and_then(|node| Reading::read(node, shape.as_ref(), scope, findings));
+        if shape.as_ref().is_some_and(|shape| shape.leaves_out() && shape.modified.is_none()) {
+            let problem = "without stamps every record would be read by its id each time, because `listed` leaves something out.";
+            findings.add(fields.at, problem, "Take `listed` out and map what lists show, or write `modified`.");
+        }
         let deletes = fields.get("deletes").and_then(|node| Feed::read(node, shape.as_ref(), scope, findings));
         let read_ids = fields.need("read_ids", "Write a table `read_ids`: whatever is doubtful is read again by its id.");
         let read_ids = read_ids.and_then(|node| Asking::by_ids(node, scope, findings));
@@ -298,6 +302,10 @@ impl LookingUp {
 impl LookingUp {
     /// What is found has to show what it was found by, unless the CRM's word is taken for it.
     fn prove_shown(&self, shape: &Shape, at: &At, findings: &Findings) {
+        if shape.leaves_out() && self.properties.is_empty() && !self.trusts {
+            let problem = "`listed` leaves properties out, and any may be looked up: what is found would not show it.";
+            findings.add(at, problem, "Write in `properties` what is looked up, or `trusts = true`.");
+        }
         for name in self.properties.iter().filter(|name| !self.trusts && !shape.is_listed(name)) {
             let problem = format!("a record is looked up by {name}, and `listed` says that no list shows it.");
             findings.add(at, problem, "Write `trusts = true` where the CRM finds that value alone, or name it in `listed`.");

@@ -118,6 +118,11 @@ impl Shape {
         self.properties.iter().map(|(name, property)| (name.as_str(), property))
     }
 
+    /// Lists show a part of each record.
+    pub(super) fn leaves_out(&self) -> bool {
+        self.listed.is_some()
+    }
+
     /// Lists show this property of each record.
     pub(super) fn is_listed(&self, name: &str) -> bool {
         let stands_for = |listed: &String| listed.strip_suffix('*').map_or(listed == name, |start| name.starts_with(start));
