@@ -77,6 +77,17 @@ const CHIMP: Vendor = Vendor {
     lists: "/members",
 };
 
+pub static MAILCHIMP: Vendor = CHIMP;
+
+/// Orders of a store, which carry no stamp.
+pub static MAILCHIMP_ORDERS: Vendor = Vendor {
+    object: "orders",
+    email: Property { mapped: "customer.email_address", kept: "email_address" },
+    name: same("financial_status"),
+    phone: same("tracking_code"),
+    ..CHIMP
+};
+
 pub static SALESFORCE: Vendor = Vendor {
     connector: "salesforce",
     file: include_str!("../../connectors/salesforce.toml"),
@@ -160,17 +171,6 @@ const BOOKS: Vendor = Vendor {
     says_no_with_200: Some(r#"{ "code": 1000, "message": "Internal error", "contacts": [] }"#),
     makes: ("POST", "/books/v3/contacts"),
     lists: "/books/v3/contacts",
-};
-
-pub static MAILCHIMP: Vendor = CHIMP;
-
-/// Orders of a store, which carry no stamp.
-pub static MAILCHIMP_ORDERS: Vendor = Vendor {
-    object: "orders",
-    email: Property { mapped: "customer.email_address", kept: "email_address" },
-    name: same("financial_status"),
-    phone: same("tracking_code"),
-    ..CHIMP
 };
 
 pub static ZOHO_BOOKS: Vendor = BOOKS;

@@ -130,7 +130,7 @@ impl Vendor for Mailchimp {
             2 if parts.get(1).is_some_and(|part| part == "lists") => "{list}",
             3 if parts.get(2).is_some_and(|part| part == "stores") => "{store}",
             4 if parts.get(1).is_some_and(|part| part == "lists") => "{id}",
-            5 => "{id}",
+            5 if parts.get(2).is_some_and(|part| part == "stores") => "{id}",
             _ => part.as_str(),
         });
         format!("{} /{}", call.method, named.collect::<Vec<_>>().join("/"))

@@ -33,10 +33,9 @@ pub(super) fn list(turn: &Turn<'_>, call: &Call) -> Result<Answer, Refusal> {
         return Err(refuse::not_valid(&[("count", "Must be less than or equal to 1000".to_owned())]));
     }
     let offset = number(call, "offset", 0)?;
-    let rows: Vec<Value> = there(turn).map(|(record, version)| order(record, version)).collect();
-    let total = rows.len();
+    let total = there(turn).count();
     let (start, limit) = (usize::try_from(offset).unwrap_or(usize::MAX), usize::try_from(count).unwrap_or(usize::MAX));
-    let page: Vec<Value> = rows.into_iter().skip(start).take(limit).collect();
+    let page: Vec<Value> = there(turn).skip(start).take(limit).map(|(record, version)| order(record, version)).collect();
     let body = json!({ "store_id": STORE, "orders": page, "total_items": total, "_links": [] });
     Ok(Answer::json(200, &render::pruned(call, body)))
 }

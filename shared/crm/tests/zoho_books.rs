@@ -58,6 +58,10 @@ fn minute<'a>(properties: &'a [Option<String>], external_key: Option<&'a str>) -
     }
 }
 
+fn by_e_mail<'a>(properties: &'a [Option<String>], values: &'a [String]) -> LookUp<'a> {
+    LookUp { object: "contacts", properties, external_key: None, property: "email", values, unique: false }
+}
+
 /// Reads a minute to its end: the ids page by page.
 async fn read_all(crm: &Arc<dyn Crm>, rows_max: u16) -> Result<Vec<Vec<String>>, Failure> {
     let properties = wanted();
@@ -207,14 +211,7 @@ async fn a_record_is_read_by_id_and_looked_up_by_its_e_mail() {
     assert!(by_id("7").await.is_empty());
     assert_eq!(by_id("8").await[0].modified, Some(NOON));
     let values = ["c7+a@x.test".to_owned()];
-    let request = LookUp {
-        object: "contacts",
-        properties: &properties,
-        external_key: None,
-        property: "email",
-        values: &values,
-        unique: false,
-    };
+    let request = by_e_mail(&properties, &values);
     assert_eq!(crm.look_up(&request).await.result.unwrap().len(), 1);
     assert!(desk.asked()[3].path.contains("email=c7%2Ba%40x.test"), "{}", desk.asked()[3].path);
     let request = LookUp { property: "contact_name", ..request };
@@ -232,14 +229,7 @@ async fn what_no_list_shows_is_said_to_be_left_out_and_stands_in_a_record_by_id(
     let listed = crm.read_page(&page).await.result.unwrap().records.remove(0);
     assert_eq!((listed.left_out, &listed.values[0]), (vec![1, 2], &Some("C7".to_owned())));
     let values = ["c7@x.test".to_owned()];
-    let look_up = LookUp {
-        object: "contacts",
-        properties: &properties,
-        external_key: None,
-        property: "email",
-        values: &values,
-        unique: false,
-    };
+    let look_up = by_e_mail(&properties, &values);
     assert_eq!(crm.look_up(&look_up).await.result.unwrap()[0].left_out, [1, 2]);
     let ids = [RemoteId::new("7")];
     let by_id = ReadIds { object: "contacts", properties: &properties, external_key: None, ids: &ids };

@@ -124,8 +124,8 @@ impl Swarm {
             remapped: remapped.filter(|_| !clock_steps || sweeps),
             unmapped: None,
             stale_saves: if dice.random_bool(0.75) { StaleSave::Ours } else { StaleSave::Theirs },
-            // What waits behind a brake is pushed less often: where a page may be older than a push, that race comes first.
             part: false,
+            // What waits behind a brake is pushed less often: where a page may be older than a push, that race comes first.
             brakes: index_lag == 0 && dice.random_bool(0.9),
             restores: sweeps && dice.random_bool(0.8),
             merges: [0, 0, 4, 16][dice.random_range(0..4)],

@@ -127,10 +127,11 @@ impl Object {
                 "Write `archived` at the object, such as archived = { at = \"/is_deleted\", is = \"true\" }.",
             );
         }
-        let look_up = fields.get("look_up").and_then(|node| LookingUp::read(node, scope, findings));
-        if let (Some(node), Some(shape), Some(look_up)) = (fields.get("look_up"), &shape, &look_up) {
-            look_up.prove_shown(shape, &node.at, findings);
-        }
+        let look_up = fields.get("look_up").and_then(|node| {
+            let look_up = LookingUp::read(node, scope, findings)?;
+            shape.iter().for_each(|shape| look_up.prove_shown(shape, &node.at, findings));
+            Some(look_up)
+        });
         let mut write = |key, verb| fields.get(key).and_then(|node| Writing::read(verb, node, scope, findings));
         let create = write("create", Verb::Create);
         let update = write("update", Verb::Update);
@@ -297,9 +298,7 @@ impl LookingUp {
         }
         Some(Self { asking, properties, trusts })
     }
-}
 
-impl LookingUp {
     /// What is found has to show what it was found by, unless the CRM's word is taken for it.
     fn prove_shown(&self, shape: &Shape, at: &At, findings: &Findings) {
         if shape.leaves_out() && self.properties.is_empty() && !self.trusts {
