@@ -165,6 +165,7 @@ impl Crm {
             "throttles": vendor.throttles(),
             "day": vendor.day(),
             "quotas": vendor.quotas(),
+            "caps": vendor.caps(),
             "merges": vendor.merges(),
         })
     }
@@ -225,9 +226,12 @@ impl Crm {
 
     /// An administrator adds a property or brings a removed one back.
     pub(crate) fn add_made_property(&self, object: ObjectType, property: Property) -> Result<String, Refusal> {
-        let name = self.vendor().property_name(&property.name);
-        let property = Property { name: name.clone(), ..property };
-        if self.look().0.store.table_mut(object).schema.add(property) {
+        let mut world = self.look().0;
+        let made = world.vendor.property_name(&property.name);
+        let schema = &mut world.store.table_mut(object).schema;
+        // One that was taken away comes back under the name that it had.
+        let name = if schema.all().any(|known| known.name == property.name) { property.name.clone() } else { made };
+        if schema.add(Property { name: name.clone(), ..property }) {
             return Ok(name);
         }
         Err(Refusal::new(409, "CONFLICT", format!("A property named {name} is already there")))

@@ -123,6 +123,11 @@ pub(crate) trait Vendor: fmt::Debug + Sync {
         &[]
     }
 
+    /// Those of its switches that say how many records a query reaches, whatever its pages hold.
+    fn caps(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// People there can be merged.
     fn merges(&self) -> bool {
         true

@@ -43,7 +43,7 @@ const fn same(name: &'static str) -> Property {
     Property { mapped: name, kept: name }
 }
 
-pub static PIPEDRIVE: Vendor = Vendor {
+const PIPE: Vendor = Vendor {
     connector: "pipedrive",
     file: include_str!("../../connectors/pipedrive.toml"),
     dialect: Dialect::Pipedrive,
@@ -58,6 +58,17 @@ pub static PIPEDRIVE: Vendor = Vendor {
     says_no_with_200: Some(r#"{ "success": false, "data": [] }"#),
     makes: ("POST", "/api/v2/persons"),
     lists: "/api/v2/persons",
+};
+
+pub static PIPEDRIVE: Vendor = PIPE;
+
+/// With a field of the account's own, which has to be added there first.
+pub static PIPEDRIVE_OWN: Vendor = Vendor {
+    phone: Property {
+        mapped: "custom_fields.5f2c8d9e0b7a4c3d8e1f60a9b4c7d2e35f8a1b0c",
+        kept: "5f2c8d9e0b7a4c3d8e1f60a9b4c7d2e35f8a1b0c",
+    },
+    ..PIPE
 };
 
 const CHIMP: Vendor = Vendor {
@@ -139,7 +150,7 @@ pub static DATAVERSE: Vendor = Vendor {
     lists: "/contacts",
 };
 
-pub static HUBSPOT: Vendor = Vendor {
+const HUB: Vendor = Vendor {
     connector: "hubspot",
     file: include_str!("../../connectors/hubspot.toml"),
     dialect: Dialect::Hubspot,
@@ -154,6 +165,20 @@ pub static HUBSPOT: Vendor = Vendor {
     says_no_with_200: None,
     makes: ("POST", "/batch/upsert"),
     lists: "/search",
+};
+
+pub static HUBSPOT: Vendor = HUB;
+
+/// HubSpot's contacts without its module: by a file that goes through one search from page to page.
+pub static HUBSPOT_PAGED: Vendor = Vendor {
+    connector: "paged",
+    file: include_str!("conformance/paged.toml"),
+    email: Property { mapped: "properties.email", kept: "email" },
+    name: Property { mapped: "properties.lastname", kept: "lastname" },
+    phone: Property { mapped: "properties.phone", kept: "phone" },
+    external_key: None,
+    makes: ("POST", "/contacts"),
+    ..HUB
 };
 
 const BOOKS: Vendor = Vendor {

@@ -150,6 +150,10 @@ impl Vendor for Hubspot {
         Some("429 daily")
     }
 
+    fn caps(&self) -> &'static [&'static str] {
+        &["search_results_max"]
+    }
+
     fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         let throttled = |policy: Policy| policy.answer(turn.correlation, turn.weather.retry_after_secs);
         let refused = |status, category, text| refuse::whole(&Refusal::new(status, category, text), turn.correlation);

@@ -6,7 +6,7 @@ use super::{LIST, members, refuse, render, stock};
 use crate::{
     ObjectType, Refusal,
     call::{Answer, Call},
-    schema::{Kind, Property},
+    schema::{Choice, Kind, Property},
     turn::Turn,
 };
 
@@ -26,11 +26,15 @@ pub(super) fn create(turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Refusal
         "number" => Kind::Number,
         "phone" => Kind::Phone,
         "date" => Kind::Date,
+        "dropdown" | "radio" => Kind::Enumeration,
         other => return Err(refuse::not_valid(&[("type", format!("{other} is not offered by this practice CRM"))])),
     };
     let name = text("name");
     let tag = stock::tag(if text("tag").is_empty() { name } else { text("tag") });
-    let property = Property { stock: false, ..Property::stock(&tag, name, kind, turn.crm_ms()) };
+    let choices = sent.get("options").and_then(|options| options["choices"].as_array()).into_iter().flatten();
+    let choice = |value: &str| Choice { value: value.to_owned(), label: value.to_owned(), hidden: false };
+    let options = choices.filter_map(Value::as_str).map(choice).collect();
+    let property = Property { options, stock: false, ..Property::stock(&tag, name, kind, turn.crm_ms()) };
     if !turn.store.table_mut(KIND).schema.add(property) {
         let text = format!("A Merge Field with the tag \"{tag}\" already exists for this list.");
         return Err(Refusal::new(400, "Invalid Resource", text));
@@ -61,7 +65,12 @@ fn described(id: u64, property: &Property) -> Value {
         Kind::Number => "number",
         Kind::Phone => "phone",
         Kind::Date | Kind::DateTime => "date",
-        Kind::Text | Kind::Email | Kind::Boolean | Kind::Enumeration => "text",
+        Kind::Enumeration => "dropdown",
+        Kind::Text | Kind::Email | Kind::Boolean => "text",
+    };
+    let options = match property.kind {
+        Kind::Enumeration => json!({ "choices": property.options.iter().map(|choice| &choice.value).collect::<Vec<_>>() }),
+        _ => json!({ "size": 25 }),
     };
     json!({
         "merge_id": id,
@@ -71,7 +80,7 @@ fn described(id: u64, property: &Property) -> Value {
         "required": false,
         "default_value": "",
         "public": false,
-        "options": { "size": 25 },
+        "options": options,
         "list_id": LIST,
     })
 }

@@ -191,6 +191,10 @@ impl Vendor for Salesforce {
         &["daily_calls_max"]
     }
 
+    fn caps(&self) -> &'static [&'static str] {
+        &["offset_max"]
+    }
+
     fn shaped(&self, _turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         let refused = |status, code, text: &str| refuse::whole(&Refusal::new(status, code, text));
         Some(match shape {

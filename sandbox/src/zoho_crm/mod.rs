@@ -183,6 +183,10 @@ impl Vendor for ZohoCrm {
         &["credits_max", "concurrent_max", "grants_max"]
     }
 
+    fn caps(&self) -> &'static [&'static str] {
+        &["paged_rows_max", "token_rows_max"]
+    }
+
     fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         let refused = |status, code, text: &str| refuse::whole(&Refusal::new(status, code, text));
         Some(match shape {

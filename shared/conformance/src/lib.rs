@@ -5,6 +5,7 @@
 
 mod asking;
 mod bench;
+mod drifting;
 mod likely;
 mod pace;
 mod practice;
@@ -56,13 +57,20 @@ const fn case(name: &'static str, says: &'static str, places: &'static [&'static
     Case { name, says, places, makes, run }
 }
 
-pub static CASES: [Case; 26] = [
+pub static CASES: [Case; 27] = [
     case("windows", "Windows that meet leave no record between them.", &["read.lower", "read"], 8, |bench| {
         asking::windows(bench).boxed()
     }),
     case("ties", "More records of one stamp than a page holds are all read.", &["read.page", "read"], 9, |bench| {
         asking::ties(bench).boxed()
     }),
+    case(
+        "caps",
+        "More records than a query reaches are all read, or it is said that they are not.",
+        &["read.result_cap", "read.page", "read"],
+        21,
+        |bench| asking::caps(bench).boxed(),
+    ),
     case("edits", "Edits between two pages hide no other record.", &["read.order", "read"], 9, |bench| {
         asking::edits(bench).boxed()
     }),
@@ -81,10 +89,10 @@ pub static CASES: [Case; 26] = [
     ),
     case(
         "drift",
-        "A property that is not there is refused as such or blank, and described nowhere; those that are there are described.",
+        "A property that is not there is refused as such or blank, and described nowhere; what is added, retyped or taken away shows in how the object is described.",
         &["describe"],
         1,
-        |bench| asking::drift(bench).boxed(),
+        |bench| drifting::drift(bench).boxed(),
     ),
     case("archive", "What was deleted is known as such.", &["archived", "read_archived"], 3, |bench| {
         asking::archive(bench).boxed()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eyre::{WrapErr, ensure, eyre};
+use eyre::{OptionExt, WrapErr, ensure, eyre};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -18,6 +18,8 @@ pub struct Practice {
     /// The weather and the quotas that stood before.
     weather: Value,
     quotas: Map<String, Value>,
+    /// How many records a query of this vendor reaches at most; `None` where it is any number.
+    pub reach: Option<u64>,
 }
 
 /// What a practice CRM says of itself.
@@ -30,6 +32,8 @@ pub struct About {
     pub throttles: Vec<String>,
     pub day: Option<String>,
     quotas: Vec<String>,
+    /// Of its switches those that say how many records a query reaches.
+    caps: Vec<String>,
     pub merges: bool,
 }
 
@@ -56,14 +60,14 @@ impl Practice {
         }
         let named = about.objects.iter().find(|known| *known == object).or_else(|| about.objects.first());
         let object = named.cloned().ok_or_else(|| eyre!("the practice CRM keeps no records"))?;
-        let mut practice = Self { client, base, about, object, weather: Value::Null, quotas: Map::new() };
+        let mut practice = Self { client, base, about, object, weather: Value::Null, quotas: Map::new(), reach: None };
         practice.weather = practice.ask(Method::GET, "weather", None).await?;
         let quirks = practice.ask(Method::GET, "quirks", None).await?;
-        let quotas = quirks.as_array().into_iter().flatten().filter_map(|quirk| Some((quirk["name"].as_str()?, &quirk["value"])));
-        practice.quotas = quotas
-            .filter(|(name, _)| practice.about.quotas.iter().any(|quota| quota == name))
-            .map(|(name, value)| (name.to_owned(), value.clone()))
-            .collect();
+        let named = |which| move |quirk: &Value| Some((quirk["name"].as_str()?.to_owned(), quirk[which].clone()));
+        let quirks = |which| quirks.as_array().into_iter().flatten().filter_map(named(which));
+        let is_cap = |name: &String| practice.about.caps.contains(name);
+        practice.reach = quirks("normal").filter(|(name, _)| is_cap(name)).filter_map(|(_, value)| value.as_u64()).max();
+        practice.quotas = quirks("value").filter(|(name, _)| practice.about.quotas.iter().any(|quota| quota == name)).collect();
         Ok(Some(practice))
     }
 
@@ -94,6 +98,29 @@ impl Practice {
     pub async fn restore(&self) -> eyre::Result<()> {
         self.ask(Method::PUT, "quirks", Some(self.quotas.clone().into())).await?;
         self.weather(self.weather.clone()).await
+    }
+
+    /// A query reaches no more records than this, or as many as with this vendor.
+    pub async fn cap(&self, records_max: Option<u32>) -> eyre::Result<()> {
+        let caps: Map<String, Value> = self.about.caps.iter().map(|name| (name.clone(), json!(records_max))).collect();
+        self.ask(Method::PUT, "quirks", Some(caps.into())).await.map(drop)
+    }
+
+    /// An administrator adds a property, of one of the kinds of the control API; its name there.
+    pub async fn add_property(&self, kind: &str, options: &[&str]) -> eyre::Result<String> {
+        let new = json!({ "name": "tidemark_tries", "kind": kind, "options": options });
+        let answer = self.ask(Method::POST, &format!("properties/{}", self.object), Some(new)).await?;
+        answer["name"].as_str().map(str::to_owned).ok_or_eyre("a property that was added has no name")
+    }
+
+    pub async fn remove_property(&self, name: &str) -> eyre::Result<()> {
+        self.ask(Method::DELETE, &format!("properties/{}/{name}", self.object), None).await.map(drop)
+    }
+
+    /// Somebody at the CRM changes one value.
+    pub async fn edit(&self, id: &str, name: &str, value: &str) -> eyre::Result<()> {
+        let edit = json!({ "id": id, "properties": { name: value } });
+        self.ask(Method::POST, &format!("records/{}", self.object), Some(edit)).await.map(drop)
     }
 
     /// What the next call gets in place of an answer.

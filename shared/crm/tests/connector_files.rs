@@ -212,6 +212,11 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "page = { kind = \"token\", next = \"/next\" }",
+        "result_cap = 9\npage = { kind = \"token\", next = \"/next\" }",
+        "read: where nobody counts, a cap looks like the end.",
+    ),
+    (
+        "page = { kind = \"token\", next = \"/next\" }",
         "end = \"empty_page\"\npage = { kind = \"token\", next = \"/next\" }",
         "read: `end` is for pages by number or offset that nobody counts. Take it out.",
     ),

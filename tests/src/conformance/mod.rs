@@ -14,7 +14,7 @@ use tidemark_crm::{Catalog, Crm};
 use tidemark_sandbox::{Sandbox, Weather};
 
 use crate::rig::TOKEN;
-use crate::vendor::Vendor;
+use crate::vendor::{HUBSPOT, Vendor};
 
 /// What stands otherwise in a connector's file.
 pub type Change = (&'static str, &'static str);
@@ -29,17 +29,17 @@ pub async fn open(vendor: &'static Vendor, changes: &[Change], mark: &str) -> ey
     let env = [("CRM_TOKEN".to_owned(), TOKEN.to_owned())];
     let config = Config::parse(&text, "tidemark.toml", env.into_iter()).map_err(|errors| eyre!("{errors}"))?;
     let (spec, secrets) = config.connections.first().ok_or_else(|| eyre!("no connection"))?;
-    let crm: Arc<dyn Crm> = match changes {
-        [] => Catalog::default().connect(spec, secrets)?,
-        changes => {
-            let mut file = vendor.file.to_owned();
-            for (stands, instead) in changes {
-                ensure!(file.contains(stands), "{} does not say {stands:?}", vendor.connector);
-                file = file.replace(stands, instead);
-            }
-            let connector = Connector::load(vendor.connector, "changed.toml", &file)?;
-            Arc::new(Engine::connect(spec, secrets, connector)?)
+    let crm: Arc<dyn Crm> = if vendor.connector == HUBSPOT.connector {
+        // Spoken by a module: its file is no description.
+        Catalog::default().connect(spec, secrets)?
+    } else {
+        let mut file = vendor.file.to_owned();
+        for (stands, instead) in changes {
+            ensure!(file.contains(stands), "{} does not say {stands:?}", vendor.connector);
+            file = file.replace(stands, instead);
         }
+        let connector = Connector::load(vendor.connector, "changed.toml", &file)?;
+        Arc::new(Engine::connect(spec, secrets, connector)?)
     };
     let practice = Practice::find(&sandbox.base_url(), vendor.object).await?.ok_or_else(|| eyre!("there is no practice CRM"))?;
     Ok((sandbox, Bench::new(crm, Arc::new(vendor.subject()), Some(practice), mark.to_owned())))

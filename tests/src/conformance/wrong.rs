@@ -3,7 +3,7 @@
 use tidemark_conformance::case_named;
 
 use super::{Change, run};
-use crate::vendor::{DATAVERSE, MAILCHIMP, PIPEDRIVE, SALESFORCE, Vendor, ZOHO_BOOKS, ZOHO_BOOKS_NOTES, ZOHO_CRM};
+use crate::vendor::{DATAVERSE, HUBSPOT_PAGED, MAILCHIMP, PIPEDRIVE, SALESFORCE, Vendor, ZOHO_BOOKS, ZOHO_BOOKS_NOTES, ZOHO_CRM};
 
 /// A file with a mistake in it.
 #[derive(Debug)]
@@ -20,7 +20,30 @@ const fn wrong(vendor: &'static Vendor, mistake: &'static str, caught_by: &'stat
     Wrong { vendor, mistake, changes, caught_by }
 }
 
-pub static FILES: [Wrong; 58] = [
+pub static FILES: [Wrong; 63] = [
+    wrong(&HUBSPOT_PAGED, "a search that is said to reach everything", "caps", &[("result_cap = 6\n", "")]),
+    wrong(&HUBSPOT_PAGED, "a search that is said to reach further", "caps", &[("result_cap = 6", "result_cap = 60000")]),
+    wrong(
+        &SALESFORCE,
+        "a window that is read to its end by offsets",
+        "caps",
+        &[
+            ("kind = \"keyset\"\nlower", "kind = \"window\"\nlower"),
+            ("order = \"time_id\"", "order = \"none\""),
+            ("done = \"/done\"\npage = { kind = \"keyset\" }", "end = \"empty_page\"\npage = { kind = \"offset\" }"),
+            (
+                "AND (SystemModstamp > {after_time|rfc3339_secs} OR (SystemModstamp = {after_time|rfc3339_secs} AND Id > {after_id|soql})) ORDER BY SystemModstamp ASC, Id ASC LIMIT {rows_max}",
+                "ORDER BY SystemModstamp ASC, Id ASC LIMIT {rows_max} OFFSET {offset}",
+            ),
+        ],
+    ),
+    wrong(
+        &MAILCHIMP,
+        "the choices of a merge field looked for elsewhere",
+        "drift",
+        &[("options = { at = \"/options/choices\"", "options = { at = \"/options\"")],
+    ),
+    wrong(&ZOHO_CRM, "numbers described as texts", "drift", &[("double = \"number\"", "double = \"text\"")]),
     wrong(
         &PIPEDRIVE,
         "another name for what a property is called",

@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use tidemark_conformance::{CASES, Verdict, case_named, places};
 use tidemark_crm::engine::said;
 use tidemark_tests::conformance::{Change, document, run, table, wrong};
-use tidemark_tests::vendor::{EVERY, MAILCHIMP, Vendor, ZOHO_BOOKS, ZOHO_BOOKS_NOTES};
+use tidemark_tests::vendor::{EVERY, HUBSPOT_PAGED, MAILCHIMP, Vendor, ZOHO_BOOKS, ZOHO_BOOKS_NOTES};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_connector_does_what_the_table_says() -> eyre::Result<()> {
@@ -35,6 +35,14 @@ async fn a_list_that_shows_a_part_fails_no_case() -> eyre::Result<()> {
     let came = table(&[&ZOHO_BOOKS_NOTES]).await?;
     let failed: Vec<&String> = came.values().filter_map(|cell| cell.as_ref().err()).collect();
     ensure!(failed.is_empty(), "{failed:?}");
+    Ok(())
+}
+
+/// A search that reaches six records, in a file that says so: its windows are halved, and a tie that is larger ends in words.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cap_that_a_file_declares_is_met_by_halving_the_window() -> eyre::Result<()> {
+    let verdict = run(case_named("caps")?, &HUBSPOT_PAGED, &[]).await?;
+    ensure!(verdict == Verdict::Holds, "{verdict:?}");
     Ok(())
 }
 

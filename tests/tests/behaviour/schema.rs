@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use eyre::{WrapErr, ensure};
+use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 use tidemark_sandbox::ObjectType::Contacts;
 use tidemark_store::streams;
 use tidemark_tests::deadline::until;
+use tidemark_tests::vendor::{DATAVERSE, MAILCHIMP, PEOPLE, PIPEDRIVE_OWN, SALESFORCE, Vendor, ZOHO_CRM};
 use tidemark_tests::{Kind, Otherwise, Rig, Setup, TOKEN, on_both_databases};
 use tidemark_worker::look_at_schemas;
 
@@ -47,7 +50,63 @@ fn looks(rig: &Rig) -> u64 {
     rig.crm.crm().counters().by_endpoint.get("GET /crm/v3/properties/contacts").copied().unwrap_or_default()
 }
 
+/// Polls until the stream stops; why it did.
+async fn stops(rig: &Rig, stream: &str) -> eyre::Result<String> {
+    let stopped = async || {
+        rig.poll(stream).await?;
+        look_at_schemas(&rig.ctx).await?;
+        let (now, reason) = state(rig, stream).await?;
+        Ok((now == "paused").then_some(reason))
+    };
+    until("the stream stops", Duration::from_secs(20), stopped).await
+}
+
+/// The phone of customers, under whatever name a vendor has for it: taken away, and brought back as a number.
+async fn drifts(kind: Kind, vendor: &'static Vendor) -> eyre::Result<()> {
+    let instead: Otherwise =
+        &[("column = \"phone\", owner = \"hold\" }", "column = \"phone\", owner = \"crm\", blanks = \"clear\" }")];
+    let rig = Rig::with(kind, Setup { vendor: Some(vendor), instead, ..Setup::default() }).await?;
+    let (crm, stream, phone) = (rig.crm.crm(), vendor.stream(), vendor.phone);
+    if vendor.phone.mapped.starts_with("custom_fields.") {
+        crm.add_property(PEOPLE, phone.kept, "phone", false)?;
+    }
+    let ana = vendor.add(&crm, "ana@acme.test", "Ana")?;
+    crm.edit(PEOPLE, &ana, &[(phone.kept, "+49301")])?;
+    rig.settle().await?;
+    look_at_schemas(&rig.ctx).await?;
+    a_while_passes(&rig).await?;
+    crm.remove_property(PEOPLE, phone.kept)?;
+    crm.edit(PEOPLE, &ana, &[(vendor.name.kept, "Anna")])?;
+    let reason = stops(&rig, &stream).await?;
+    let gone = format!("{} is no property of {} any more.", phone.mapped, vendor.object);
+    ensure!(reason.starts_with(&gone), "{reason}");
+    let kept = rig.db.one("SELECT phone FROM customers").await?;
+    ensure!(kept.as_deref() == Some("+49301"), "the row has {kept:?}");
+    // As it was.
+    crm.add_property(PEOPLE, phone.kept, "phone", false)?;
+    streams::set_state(&rig.store, &stream, "running", None).await?;
+    rig.settle().await?;
+    a_while_passes(&rig).await?;
+    look_at_schemas(&rig.ctx).await?;
+    let (now, reason) = state(&rig, &stream).await?;
+    ensure!(now == "running", "{reason}");
+    crm.remove_property(PEOPLE, phone.kept)?;
+    crm.add_property(PEOPLE, phone.kept, "number", false)?;
+    a_while_passes(&rig).await?;
+    let (reason, retyped) =
+        (stops(&rig, &stream).await?, format!("{} of {} was a text and is a number now.", phone.mapped, vendor.object));
+    ensure!(reason.starts_with(&retyped), "{reason}");
+    Ok(())
+}
+
 on_both_databases! {
+    async fn with_every_vendor_that_describes_a_property_that_drifts_stops_its_stream(kind) {
+        let each = [&DATAVERSE, &MAILCHIMP, &PIPEDRIVE_OWN, &SALESFORCE, &ZOHO_CRM].map(async |vendor| drifts(kind, vendor).await.wrap_err(vendor.connector));
+        let wrong: Vec<String> = join_all(each).await.into_iter().filter_map(|one| Some(format!("{:?}", one.err()?))).collect();
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+        Ok(())
+    }
+
     async fn a_property_that_is_removed_stops_its_stream_before_a_row_loses_its_value(kind) {
         let (rig, ana) = shop(kind).await?;
         rig.crm.crm().remove_property(Contacts, "phone")?;

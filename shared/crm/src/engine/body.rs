@@ -41,6 +41,24 @@ impl Body {
         }
     }
 
+    /// A table is laid over a table: its entries replace those of the same name, and an empty text takes one away. Anything else is replaced as a whole.
+    pub(super) fn under(self, overlay: &Self) -> Self {
+        let (Self::Object(mut entries), Self::Object(others)) = (self, overlay) else { return overlay.clone() };
+        for (name, other) in others {
+            let at = entries.iter().position(|(known, _)| known == name);
+            let known = at.map(|at| entries.remove(at).1);
+            if !other.is_empty_text() {
+                let laid = known.map_or_else(|| other.clone(), |known| known.under(other));
+                entries.insert(at.unwrap_or(entries.len()), (name.clone(), laid));
+            }
+        }
+        Self::Object(entries)
+    }
+
+    fn is_empty_text(&self) -> bool {
+        matches!(self, Self::Text(template) if template.constant() == Some(""))
+    }
+
     pub(super) fn build(&self, values: &Values<'_>) -> Result<Json, String> {
         Ok(match self {
             Self::Text(template) => template.json(values)?,
@@ -60,5 +78,37 @@ impl Body {
             Self::List(items) => items.iter().flat_map(Self::holes).collect(),
             Self::Object(entries) => entries.iter().flat_map(|(_, body)| body.holes()).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::node::parse;
+    use super::*;
+
+    fn body(toml: &str) -> Body {
+        let findings = Findings::default();
+        let scope = Scope { plain: &["token"], object: false, settings: &[], secrets: &[], signed_in: &[] };
+        Body::read(&parse(toml, &findings).unwrap(), &scope, &findings).unwrap()
+    }
+
+    fn check(below: &str, over: &str, expect: Json) {
+        let built = body(below).under(&body(over)).build(&Values { token: Some("t7"), ..Values::default() });
+        assert_eq!(built, Ok(expect), "{over} over {below}");
+    }
+
+    #[test]
+    fn a_table_is_laid_over_a_table_entry_by_entry() {
+        let below = "limit = 3\nfilter = { by = \"stamp\", more = [1, 2] }";
+        check(below, "after = \"{token}\"", json!({ "limit": 3, "filter": { "by": "stamp", "more": [1, 2] }, "after": "t7" }));
+        check(
+            below,
+            "limit = \"\"\nfilter = { more = [3], at = \"{token}\" }",
+            json!({ "filter": { "by": "stamp", "more": [3], "at": "t7" } }),
+        );
+        check(below, "filter = { by = \"\", more = \"\" }", json!({ "limit": 3, "filter": {} }));
+        check(below, "filter = \"all\"\nother = \"\"", json!({ "limit": 3, "filter": "all" }));
     }
 }

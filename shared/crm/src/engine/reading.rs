@@ -273,7 +273,7 @@ impl Reading {
         if self.paging() != Paging::Uncounted && self.more.as_ref().is_some_and(More::goes_by_rows) {
             refuse("`end` is for pages by number or offset that nobody counts.", "Take it out.");
         }
-        if self.paging() == Paging::Uncounted && self.result_cap.is_some() {
+        if self.paging() != Paging::Queries && self.total.is_none() && self.result_cap.is_some() {
             refuse(
                 "where nobody counts, a cap looks like the end.",
                 "Write where the count stands, such as total = \"/total\", or take result_cap out.",

@@ -80,8 +80,8 @@ impl Form {
         }
         lay_over(&mut form.query, &overlay.query);
         lay_over(&mut form.headers, &overlay.headers);
-        if overlay.body.is_some() {
-            form.body.clone_from(&overlay.body);
+        if let Some(body) = &overlay.body {
+            form.body = Some(form.body.map_or_else(|| body.clone(), |below| below.under(body)));
         }
         form
     }
