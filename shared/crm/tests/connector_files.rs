@@ -211,6 +211,31 @@ const CASES: &[(&str, &str, &str)] = &[
         "read: where nobody counts, a cap looks like the end.",
     ),
     (
+        "[config.list]\nabout = \"the list\"\n",
+        "[config.list]\nabout = \"the list\"\none_of = [\"a\", \"b\"]\n[config.other]\nabout = \"what follows\"\nof = \"list\"\n",
+        "config.other: `of` and `words` go together. Write which setting it follows from, and its word for each value of that.",
+    ),
+    (
+        "[config.list]\nabout = \"the list\"\n",
+        "[config.list]\nabout = \"the list\"\n[config.other]\nabout = \"what follows\"\nof = \"list\"\nwords = { a = \"1\" }\n",
+        "config.other: `list` is no setting with `one_of`. Name one whose values are listed.",
+    ),
+    (
+        "[config.list]\nabout = \"the list\"\n",
+        "[config.list]\nabout = \"the list\"\none_of = [\"a\", \"b\"]\n[config.other]\nabout = \"what follows\"\nof = \"list\"\nwords = { a = \"1\" }\n",
+        "config.other: there is no word for b. Write one for each value of `list`.",
+    ),
+    (
+        "[config.list]\nabout = \"the list\"\n",
+        "[config.list]\nabout = \"the list\"\none_of = [\"a\"]\n[config.other]\nabout = \"what follows\"\nof = \"list\"\nwords = { a = \"1\", c = \"2\" }\n",
+        "config.other: `c` is no value of `list`. Correct one of them.",
+    ),
+    (
+        "[config.list]\nabout = \"the list\"\n",
+        "[config.list]\nabout = \"the list\"\none_of = [\"a\"]\n[config.other]\nabout = \"what follows\"\ndefault = \"x\"\nof = \"list\"\nwords = { a = \"1\" }\n",
+        "config.other.default: what follows from another setting is not said by a connection. Take it out.",
+    ),
+    (
         "page = { kind = \"token\", next = \"/next\" }",
         "result_cap = 9\npage = { kind = \"token\", next = \"/next\" }",
         "read: where nobody counts, a cap looks like the end.",

@@ -136,7 +136,7 @@ impl World {
         let parked = "SELECT CAST(id AS TEXT), kind, subject, cause FROM tidemark_debt WHERE state = 'parked' AND cause LIKE '%since a restore%' ORDER BY id";
         for debt in self.orders.texts(parked, 4).await? {
             let [Some(id), Some(kind), Some(subject), Some(cause)] = debt.as_slice() else { continue };
-            let in_the_way = cause.strip_prefix("record ").and_then(|text| text.split(' ').next());
+            let in_the_way = cause.strip_prefix("record ").and_then(|text| text.split([' ', ',']).next());
             let record = if kind == "read" { Some(subject.as_str()) } else { in_the_way };
             if let Some(record) = record {
                 self.note(|| format!("a person takes the key from record {record}"));

@@ -13,6 +13,7 @@ use super::node::{Fields, Node, Value, parse};
 use super::object::{Object, Timing, texts_of};
 use super::place::{Place, scalar};
 use super::request::{Form, header_name};
+use super::setting::{self, Settings};
 use super::shape::place;
 use super::template::{Position, Scope, Template};
 use crate::description::BudgetText;
@@ -26,7 +27,7 @@ pub struct Connector {
     pub(super) vendor: String,
     pub(super) archive_leaves: Option<String>,
     pub(super) quota_header: Option<HeaderName>,
-    pub(super) settings: BTreeMap<String, Setting>,
+    pub(super) settings: Settings,
     pub(super) secrets: BTreeMap<String, String>,
     /// By environment; `any` for those that are not named.
     pub(super) hosts: BTreeMap<String, Template>,
@@ -48,14 +49,6 @@ struct Refused {
     words: Vec<String>,
     /// The words are those of a success: any other is a refusal.
     not: bool,
-}
-
-/// What a connection has to say beside its secrets.
-#[derive(Debug, Clone)]
-pub(super) struct Setting {
-    pub(super) about: String,
-    pub(super) one_of: Vec<String>,
-    pub(super) usual: Option<String>,
 }
 
 /// How the account behind the credentials is told.
@@ -113,7 +106,7 @@ impl Connector {
         let mut fields = Fields::of(root, findings);
         let head = fields.need("connector", "Write [connector] with name and vendor.");
         let head = head.and_then(|node| Head::read(name, node, findings));
-        let settings = fields.get("config").map(|node| settings(node, findings)).unwrap_or_default();
+        let settings = fields.get("config").map(|node| setting::read(node, findings)).unwrap_or_default();
         let secrets = fields.get("secret").map(|node| secrets(node, findings)).unwrap_or_default();
         let setting_names: Vec<String> = settings.keys().cloned().collect();
         let secret_names: Vec<String> = secrets.keys().cloned().collect();
@@ -216,27 +209,6 @@ impl Head {
         fields.end();
         Some(Self { name: name?, vendor: vendor?, archive_leaves, quota_header })
     }
-}
-
-fn settings(node: &Node, findings: &Findings) -> BTreeMap<String, Setting> {
-    let entry = |(name, node): &(String, Node)| {
-        let mut fields = Fields::of(node, findings);
-        let about = fields.need("about", "Say in words what is to be written there.");
-        let about = about.and_then(|node| node.text(findings)).map(str::to_owned);
-        let one_of = fields.get("one_of").map(|node| node.texts(findings)).unwrap_or_default();
-        let one_of: Vec<String> = one_of.into_iter().map(str::to_owned).collect();
-        let usual = fields.get("default");
-        let text = usual.and_then(|node| node.text(findings)).map(str::to_owned);
-        if let (Some(node), Some(text)) = (usual, &text)
-            && !one_of.is_empty()
-            && !one_of.contains(text)
-        {
-            findings.add(&node.at, "the default is none of one_of.", "Correct one of them.");
-        }
-        fields.end();
-        Some((name.clone(), Setting { about: about?, one_of, usual: text }))
-    };
-    node.entries(findings).unwrap_or_default().iter().filter_map(entry).collect()
 }
 
 fn secrets(node: &Node, findings: &Findings) -> BTreeMap<String, String> {

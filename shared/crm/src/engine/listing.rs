@@ -9,13 +9,14 @@ use crate::catalog::{Entry, ObjectEntry};
 impl Connector {
     pub(crate) fn entry(&self, file: Option<String>) -> Entry {
         let named = self.listed().map(|(name, object)| (name.to_owned(), object.entry()));
+        let said = self.settings.iter().filter(|(_, setting)| setting.is_said());
         Entry {
             name: self.name.clone(),
             vendor: self.vendor.clone(),
             file,
             one_way: false,
             secrets: self.secrets.clone(),
-            settings: self.settings.iter().map(|(name, setting)| (name.clone(), setting.about.clone())).collect(),
+            settings: said.map(|(name, setting)| (name.clone(), setting.about.clone())).collect(),
             objects: named.collect::<BTreeMap<_, _>>(),
         }
     }

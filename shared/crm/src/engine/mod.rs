@@ -24,6 +24,7 @@ mod request;
 mod row;
 mod sending;
 mod session;
+mod setting;
 mod shape;
 mod signing;
 mod statement;
@@ -84,12 +85,12 @@ impl Engine {
         secrets: &BTreeMap<String, SecretString>,
         connector: Connector,
     ) -> Result<Self, ConnectError> {
+        let wrong = |what: String| ConnectError::Setting { connection: spec.name.clone(), what };
         let constants = Constants {
-            settings: settings(spec, &connector)?,
+            settings: setting::chosen(&connector.name, &connector.settings, &spec.settings).map_err(wrong)?,
             secrets: needed(spec, secrets, &connector)?,
             signed_in: BTreeMap::new(),
         };
-        let wrong = |what: String| ConnectError::Setting { connection: spec.name.clone(), what };
         let host = connector.hosts.get(&spec.environment).or_else(|| connector.hosts.get("any"));
         let host = host.ok_or_else(|| {
             let known: Vec<&str> = connector.hosts.keys().map(String::as_str).collect();
@@ -157,26 +158,6 @@ impl Engine {
     fn signed_in(&self) -> bool {
         !matches!(self.connector.auth, Auth::Token(_)) || self.session.current(Instant::now()).is_some()
     }
-}
-
-/// What the file asks a connection for, checked.
-fn settings(spec: &ConnectionSpec, connector: &Connector) -> Result<BTreeMap<String, String>, ConnectError> {
-    let wrong = |what: String| ConnectError::Setting { connection: spec.name.clone(), what };
-    if let Some(name) = spec.settings.keys().find(|name| !connector.settings.contains_key(*name)) {
-        let known: Vec<&str> = connector.settings.keys().map(String::as_str).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        return Err(wrong(format!("settings.{name} is not known to {}; known are {known}", connector.name)));
-    }
-    let mut settings = BTreeMap::new();
-    for (name, setting) in &connector.settings {
-        let text = spec.settings.get(name).or(setting.usual.as_ref());
-        let text = text.ok_or_else(|| wrong(format!("settings.{name} is missing: {}", setting.about)))?;
-        if !setting.one_of.is_empty() && !setting.one_of.contains(text) {
-            return Err(wrong(format!("settings.{name} is `{text}`; write one of {}", setting.one_of.join(", "))));
-        }
-        settings.insert(name.clone(), text.clone());
-    }
-    Ok(settings)
 }
 
 /// A key that cannot sign is told before anything is sent.
