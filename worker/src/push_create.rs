@@ -96,14 +96,12 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
                 None => make.push(going),
             }
         } else {
-            let left = found.get(&claim.id).into_iter().flatten().filter_map(|record| known.get(&record.id));
-            let left = left.filter(|link| link.view.state == LinkState::Tombstone).count() > 0;
-            let (cause, next_step) = if left {
-                (
-                    "a record in the CRM still carries the key of a row that was deleted",
-                    "archive that record, or clear the key in it, then retry",
-                )
-            } else if taken {
+            let buried = |record: &&Record| known.get(&record.id).is_some_and(|link| link.view.state == LinkState::Tombstone);
+            if let Some(left) = found.get(&claim.id).into_iter().flatten().find(buried) {
+                settlements.push(Settlement::Unpaid { claim, unpaid: left_behind(&key, &left.id) });
+                continue;
+            }
+            let (cause, next_step) = if taken {
                 (
                     "the record with the same match key belongs to another row",
                     "merge the doubles, or correct the match key, then retry",
@@ -175,6 +173,17 @@ fn key_given_twice(push: &Push<'_>, key: &RowKey, record: &Record, linked: bool)
         class: "duplicate",
         cause: format!("record {}{whose} is in the way: {}", record.id, doubted_key(key)),
         next_step: format!("{act} if both are the same thing, else clear {property} in record {}; then retry", record.id),
+    }
+}
+
+/// The record of a row that was deleted was left in the CRM, and what it carries leads to this row.
+fn left_behind(key: &RowKey, record: &RemoteId) -> Unpaid<'static> {
+    Unpaid::ParkedOwned {
+        class: "duplicate",
+        cause: format!(
+            "record {record}, whose row was deleted, is in the way: it still carries the key of row {key}, or a match key"
+        ),
+        next_step: format!("archive record {record}, or clear the key in it, then retry"),
     }
 }
 

@@ -11,7 +11,7 @@ use tidemark_crm::{Bucket, ReadIds};
 use tidemark_store::debts::{self, Claim, Kind, Unpaid, Which};
 use tidemark_store::page::{OwedReads, apply_reads};
 use tidemark_store::rows::Mapped;
-use tidemark_store::{StoreError, links, push};
+use tidemark_store::{StoreError, aliases, links, push};
 
 use crate::ask_again;
 use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
@@ -89,9 +89,11 @@ async fn read(
         }
         Err(no) => return Ok(Err(no)),
     }
-    let is_known =
-        |id: &&RemoteId| links.contains_key(*id) && records.iter().flat_map(Record::ids).all(|answered| answered != *id);
-    let missing: Vec<RemoteId> = ids.iter().filter(is_known).cloned().collect();
+    let is_silent = |id: &&RemoteId| records.iter().flat_map(Record::ids).all(|answered| answered != *id);
+    let (known, strange): (Vec<RemoteId>, Vec<RemoteId>) =
+        ids.iter().filter(is_silent).cloned().partition(|id| links.contains_key(id));
+    // Of what no link holds only those matter that a row waits for.
+    let missing = [known, aliases::waited_for(&ctx.store, purpose.stream.id, &strange).await?].concat();
     let round = match ask_again::round(purpose, &missing, &ids, traits).await? {
         Ok(round) => round,
         Err(no) => return Ok(Err(no)),

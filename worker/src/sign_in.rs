@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
@@ -13,10 +13,10 @@ use tidemark_crm::{Bucket, Crm, Grant, Need, Token};
 use tidemark_store::credentials::{self, Credential};
 use tidemark_store::{Store, StoreError};
 
-use crate::calls::{NoAnswer, Purpose, waiting};
+use crate::calls::{ASKED_MS, NoAnswer, Purpose, waiting};
 
-/// What another process needs to have asked for a token, usually.
-const ASKED_MS: Millis = 1_000;
+/// How soon a token that could not be kept is kept again.
+const KEPT_AGAIN: Duration = Duration::from_millis(250);
 
 /// One connection's part in the token that all processes share.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ pub(crate) async fn sign_in(purpose: &Purpose<'_>, sharing: &Sharing) -> Result<
     };
     Purpose { word: "sign in", ..*purpose }.record(1, &mut answer);
     let failure = match answer.result {
-        Ok(token) => return keep(purpose, sharing, &seen, &token).await,
+        Ok(token) => return keep(purpose, sharing, &seen, &token, lease).await,
         Err(failure) => failure,
     };
     if failure.class != Class::Auth {
@@ -146,23 +146,30 @@ pub(crate) async fn sign_in(purpose: &Purpose<'_>, sharing: &Sharing) -> Result<
     refused(purpose, sharing, &seen, failure).await
 }
 
-/// The answer is kept before it is used. Where another was kept meanwhile, that one is used.
+/// The answer is kept before it is used. Where another was kept meanwhile, that one is used. It may be the only good one: a database that fails for a moment is asked again while
+/// the claim lasts.
 async fn keep(
     purpose: &Purpose<'_>,
     sharing: &Sharing,
     seen: &Credential,
     token: &Token,
+    lease: Millis,
 ) -> Result<Result<(), NoAnswer>, StoreError> {
     let (crm, name, store) = (purpose.connection.crm.as_ref(), &purpose.connection.spec.name, &purpose.ctx.store);
     let sealed = match sharing.sealer.seal(name, &token.text) {
         Ok(sealed) => sealed,
         Err(error) => return Ok(Err(NoAnswer::Failed(Failure::new(Class::Retry, error.to_string())))),
     };
-    let adopted = if credentials::keep(store, name, seen.version, &sealed, token.lives.map(millis)).await? {
-        sharing.adopt(crm, token, seen.version + 1, true)
-    } else {
-        newer(sharing, store, crm, name).await?
+    let until = Instant::now() + Duration::from_millis(lease.unsigned_abs());
+    let is_kept = loop {
+        match credentials::keep(store, name, seen.version, &sealed, token.lives.map(millis)).await {
+            Err(error) if Instant::now() < until => tracing::warn!("the token of {name} could not be kept yet: {error}"),
+            kept => break kept?,
+        }
+        tokio::time::sleep(KEPT_AGAIN).await;
     };
+    let adopted =
+        if is_kept { sharing.adopt(crm, token, seen.version + 1, true) } else { newer(sharing, store, crm, name).await? };
     Ok(adopted.map_err(NoAnswer::Failed))
 }
 

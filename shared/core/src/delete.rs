@@ -159,6 +159,16 @@ fn doubt(case: &Case<'_>) -> Option<Conclusion> {
     silent.then_some(Conclusion::Wait("a record that is known to live did not answer either"))
 }
 
+/// Whether a record that no link holds any more is over for the rows that wait for it: theirs was merged into it, and its own row went.
+pub fn is_over(word: Word, witness: Witness, approved: bool) -> bool {
+    match word {
+        Word::Archived { .. } => true,
+        Word::Absent => approved || witness != Witness::Silent,
+        // Whoever took it in tells so, and they wait for that one then.
+        Word::Merged => false,
+    }
+}
+
 fn row_act(spec: &StreamSpec, case: &Case<'_>, row: &Row) -> RowAct {
     if !flows(spec) || case.approved {
         return follow(spec);

@@ -53,6 +53,14 @@ pub async fn contested(store: &Store, stream: i64, records: &[Record]) -> Result
     Ok(contested)
 }
 
+/// Those of the records that a row waits for: its own was merged into them.
+pub async fn waited_for(store: &Store, stream: i64, ids: &[RemoteId]) -> Result<Vec<RemoteId>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(awaited(&store.db, stream, ids.iter().map(RemoteId::as_str)).await?.into_keys().collect())
+}
+
 /// Rows that have no record, by the record that carries their key although it is another row's, which `own` says: a record of theirs that was made and not heard of was merged
 /// into it.
 pub async fn heirs_by_key(

@@ -6,7 +6,7 @@ use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::brake::{Act, Direction, Item, Ruling, names, passes};
 use tidemark_core::bug::{Bug, planted};
-use tidemark_core::delete::{Case, Conclusion, Gone, Question, RowAct, Witness, Word, conclude};
+use tidemark_core::delete::{Case, Conclusion, Gone, Question, RowAct, Witness, Word, conclude, is_over};
 use tidemark_core::lineage::What;
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{RemoteId, Row, RowKey};
@@ -14,7 +14,7 @@ use tidemark_core::spec::InboundDelete;
 
 use crate::debts::{Claim, Kind};
 use crate::lineage::Notes;
-use crate::links::{self, Buried};
+use crate::links::{self, Buried, By};
 use crate::owing::{self, Parking};
 use crate::rows::{self, Lock, Mapped};
 use crate::session::Tx;
@@ -107,6 +107,12 @@ pub(crate) async fn settle(
         }
     }
     acts.carry_out(tx, mapped, &mut concluded).await?;
+    let over =
+        round.missing.iter().filter(|missing| is_over(missing.word, round.witness, approved.contains(missing.id.as_str())));
+    let over: Vec<&str> = over.map(|missing| missing.id.as_str()).collect();
+    let held = links::free(tx, mapped, By::Remote, over.iter().copied()).await?;
+    ended
+        .extend(over.into_iter().filter(|id| held.iter().all(|link| link.remote_id.as_ref().map(RemoteId::as_str) != Some(*id))));
     aliases::end(tx, mapped.id, &ended).await?;
     Ok(concluded)
 }

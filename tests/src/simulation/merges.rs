@@ -11,7 +11,7 @@ use super::world::World;
 /// What is shown of a row whose record belongs to another row.
 pub(crate) const TWO_ROWS: &str = "two rows, one record";
 /// What is shown of a row whose namesake went, and left its record behind.
-const LEFT: &str = "a record in the CRM still carries the key";
+pub(crate) const LEFT: &str = "whose row was deleted, is in the way";
 /// What is shown of a row that was made for somebody whose record another row had taken by then.
 const TAKEN: &str = "belongs to another row";
 
@@ -100,7 +100,7 @@ impl World {
         }
         let tag = self.orders.customers.get(subject).and_then(|row| row["tag"].as_deref());
         // A record that was merged before the row it was made for heard of it belongs to the other's row.
-        let two_rows = cause.starts_with(TWO_ROWS) || cause.ends_with(TAKEN) || cause.starts_with(LEFT);
+        let two_rows = cause.starts_with(TWO_ROWS) || cause.ends_with(TAKEN) || cause.contains(LEFT);
         two_rows && tag.is_some_and(is_part)
     }
 
@@ -111,6 +111,16 @@ impl World {
         let namesakes = unsent
             .filter(|(_, row)| row["tag"].as_deref().is_some_and(|tag| self.ledger.merged_at.contains_key(tag) && taken(tag)));
         namesakes.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Whose row it is: of a row that went on with a survivor the survivor's, whatever its own tag says so far.
+    pub(crate) fn person_of(&self, row: &str) -> Option<String> {
+        let cells = self.orders.customers.get(row)?;
+        let tag = cells["tag"].clone()?;
+        let person = self.ledger.became(&tag);
+        let crm = self.face.model();
+        let went_on = cells["remote"].as_ref().and_then(|id| crm.records.get(id)?.get("tag")) == Some(person);
+        Some(if went_on { person.to_owned() } else { tag })
     }
 
     /// A row whose record was merged away goes on as the person of the survivor: what was written into it is theirs from now on.
@@ -169,6 +179,11 @@ impl Ledger {
         let saves: Vec<_> =
             self.stale.iter().filter(|(key, _)| theirs(key)).map(|(key, save)| (key.1.clone(), save.clone())).collect();
         self.stale.extend(saves.into_iter().map(|(property, save)| ((stays.to_owned(), property), save)));
+        let words: Vec<_> =
+            self.words.iter().filter(|(key, _)| theirs(key)).map(|(key, word)| (key.1.clone(), word.clone())).collect();
+        for (property, word) in words {
+            self.words.entry((stays.to_owned(), property)).or_insert(word);
+        }
         if let Some(touched) = self.touched.get(goes).copied() {
             let of_both = self.touched.entry(stays.to_owned()).or_insert(touched);
             *of_both = touched.max(*of_both);

@@ -11,6 +11,7 @@ use tidemark_store::{Store, StoreError, debts, environment};
 
 use super::decisions::OldField;
 use super::ledger::{Key, Ledger, Side, Word};
+use super::merges::LEFT;
 use super::orders::LOG_CLOCK;
 use super::world::World;
 use crate::backup::{OURS_ON_SQLITE, SHOP, copied, filled};
@@ -133,8 +134,10 @@ impl World {
             self.note(|| "a person adopts the restored database".into());
             self.coverage.count("a restored database was adopted");
         }
-        let parked = "SELECT CAST(id AS TEXT), kind, subject, cause FROM tidemark_debt WHERE state = 'parked' AND cause LIKE '%since a restore%' ORDER BY id";
-        for debt in self.orders.texts(parked, 4).await? {
+        let parked = format!(
+            "SELECT CAST(id AS TEXT), kind, subject, cause FROM tidemark_debt WHERE state = 'parked' AND (cause LIKE '%since a restore%' OR cause LIKE '%{LEFT}%') ORDER BY id"
+        );
+        for debt in self.orders.texts(&parked, 4).await? {
             let [Some(id), Some(kind), Some(subject), Some(cause)] = debt.as_slice() else { continue };
             let in_the_way = cause.strip_prefix("record ").and_then(|text| text.split([' ', ',']).next());
             let record = if kind == "read" { Some(subject.as_str()) } else { in_the_way };

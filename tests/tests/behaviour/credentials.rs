@@ -102,6 +102,26 @@ async fn by_hand(rig: &Rig) -> eyre::Result<String> {
     Ok(sealer(KEY)?.seal("crm", &SecretString::from(text.to_string()))?)
 }
 
+/// From now on no token can be kept, as in a database that goes over to its stand-in.
+async fn refuse_to_keep(rig: &Rig) -> eyre::Result<()> {
+    let credentials = rig.db.own("tidemark_credential");
+    match rig.db.kind {
+        Kind::Sqlite => {
+            let refuses = "BEGIN SELECT RAISE(ABORT, 'the database is going over'); END";
+            rig.db.run(&format!("CREATE TRIGGER unkept BEFORE UPDATE OF sealed ON {credentials} {refuses}")).await
+        }
+        Kind::Postgres => {
+            let refuses = "BEGIN RAISE EXCEPTION 'the database is going over'; END";
+            rig.db.run(&format!("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ {refuses} $$")).await?;
+            rig.db
+                .run(&format!(
+                    "CREATE TRIGGER unkept BEFORE UPDATE OF sealed ON {credentials} FOR EACH ROW EXECUTE FUNCTION refuse()"
+                ))
+                .await
+        }
+    }
+}
+
 on_both_databases! {
     async fn two_workers_whose_token_wore_out_ask_for_the_next_one_once(kind) {
         let rig = rotating(kind).await?;
@@ -164,6 +184,24 @@ on_both_databases! {
         let again = row(&rig).await?;
         ensure!(credentials::claim(store, "crm", &again, "quick", 60_000).await?);
         ensure!(credentials::keep(store, "crm", now.version, "slow's", None).await?, "the newest answer was thrown away");
+        Ok(())
+    }
+
+    async fn a_token_that_was_given_is_kept_although_the_database_fails_for_a_moment(kind) {
+        let rig = rotating(kind).await?;
+        polls(&rig, &rig.ctx).await?;
+        let before = (asked(&rig), row(&rig).await?.version);
+        rig.crm.crm().expire_access_tokens();
+        refuse_to_keep(&rig).await?;
+        let (outcome, mended) = tokio::join!(polls(&rig, &rig.ctx), async {
+            deadline::until("the next token was given", SOON, async || Ok((asked(&rig) > before.0).then_some(()))).await?;
+            rig.db.run(if kind == Kind::Sqlite { "DROP TRIGGER unkept" } else { "DROP TRIGGER unkept ON tidemark.tidemark_credential" }).await
+        });
+        outcome?;
+        mended?;
+        ensure!(asked(&rig) == before.0 + 1, "it was asked for again, and the only good one was lost");
+        ensure!(row(&rig).await?.version > before.1, "it was not kept");
+        ensure!(paused(&rig).await?.is_none(), "{:?}", paused(&rig).await?);
         Ok(())
     }
 

@@ -221,6 +221,31 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn h16_a_row_that_waits_for_a_record_that_no_row_holds_waits_no_more_when_it_is_gone(kind) {
+        let (rig, lost) = agreed(kind, false).await?;
+        let crm = rig.crm.crm();
+        let survivor = crm.create(Contacts, &[("email", "bo@acme.test")])?;
+        crm.create(Contacts, &[("email", "witness@acme.test")])?;
+        rig.settle().await?;
+        crm.merge(Contacts, &survivor, &lost)?;
+        rig.catch_up(CONTACTS).await?;
+        assert_eq!(parked(&rig).await?.len(), 1);
+        rig.db.run("UPDATE orders SET customer_id = NULL").await?;
+        rig.db.run(&format!("DELETE FROM customers WHERE hubspot_id = '{survivor}'")).await?;
+        // As a page leaves it that shows a part of the survivor: its own link has let go, and who goes on with it has to read it first.
+        let released = "SET remote_id = NULL, state = 'tombstone', gone = 'both'";
+        rig.db.run(&format!("UPDATE {} {released} WHERE remote_id = '{survivor}'", rig.db.own("tidemark_link"))).await?;
+        crm.delete(Contacts, &survivor)?;
+        // Whatever makes its push due again asks for the survivor, and hears that there is none.
+        rig.db.run("UPDATE customers SET first_name = 'Anna'").await?;
+        rig.settle().await?;
+        let links = format!("{} WHERE stream_id = {}", rig.db.own("tidemark_link"), rig.stream(CONTACTS)?.id);
+        let states = format!("SELECT state, gone FROM {links} AND remote_id = '{lost}'");
+        assert_eq!(rig.db.rows(&states).await?, [["tombstone", "record"].map(|text| Some(text.to_owned()))]);
+        assert!(parked(&rig).await?.is_empty());
+        Ok(())
+    }
+
     async fn h16_a_row_that_is_not_sent_takes_the_record_of_the_row_that_went(kind) {
         for redirect in [true, false] {
             let mut setup = Setup::default();
