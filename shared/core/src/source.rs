@@ -72,10 +72,10 @@ pub struct SourceTraits {
     pub stamped: bool,
     /// Smallest step of a modified stamp, milliseconds.
     pub precision_ms: u32,
-    /// Longest time a commit or the search index may stay behind its stamp: the settled reader's default lag.
+    /// Longest time a commit or the search index may stay behind its stamp. The readers stay as far behind as the stream says.
     #[serde(with = "secs")]
     pub commit_lag: Duration,
-    /// The fast reader's default lag.
+    /// How far they stay behind as a rule.
     #[serde(with = "secs")]
     pub fast_lag: Duration,
     /// Most records a page may hold.
