@@ -4,7 +4,7 @@ use tidemark_core::delete::EDITED;
 use tidemark_core::spec::Owner;
 use tidemark_store::debts;
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Word};
 use super::orders::Change;
 use super::world::World;
 
@@ -179,9 +179,10 @@ impl Ledger {
         let saves: Vec<_> =
             self.stale.iter().filter(|(key, _)| theirs(key)).map(|(key, save)| (key.1.clone(), save.clone())).collect();
         self.stale.extend(saves.into_iter().map(|(property, save)| ((stays.to_owned(), property), save)));
-        let words: Vec<_> =
-            self.words.iter().filter(|(key, _)| theirs(key)).map(|(key, word)| (key.1.clone(), word.clone())).collect();
-        for (property, word) in words {
+        // What somebody chose of one record may have been carried out; of the other it has to be asked again.
+        let chosen = self.words.iter().filter(|(key, _)| theirs(key));
+        let chosen: Vec<_> = chosen.map(|(key, word)| (key.1.clone(), Word { informed: false, ..word.clone() })).collect();
+        for (property, word) in chosen {
             self.words.entry((stays.to_owned(), property)).or_insert(word);
         }
         if let Some(touched) = self.touched.get(goes).copied() {
