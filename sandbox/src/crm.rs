@@ -1,5 +1,6 @@
 //! The handle on a running practice CRM: what humans do in its screens, and what tests look at. Reads the clock.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::Utc;
@@ -166,6 +167,7 @@ impl Crm {
             "day": vendor.day(),
             "quotas": vendor.quotas(),
             "caps": vendor.caps(),
+            "wears": vendor.wears().iter().copied().collect::<BTreeMap<_, _>>(),
             "merges": vendor.merges(),
         })
     }

@@ -128,6 +128,11 @@ pub(crate) trait Vendor: fmt::Debug + Sync {
         &[]
     }
 
+    /// Those of its switches that say how long what asks for a next page is taken, with the setting under which one from before is taken no more.
+    fn wears(&self) -> &'static [(&'static str, u64)] {
+        &[]
+    }
+
     /// People there can be merged.
     fn merges(&self) -> bool {
         true

@@ -246,6 +246,9 @@ impl Reading<'_> {
             Err(no) => return Ok(Read::Failed(no)),
         };
         self.pages += pages;
+        if let Some(NoAnswer::Failed(Failure { anew: true, .. })) = &fetched {
+            windows::begin_again(&self.purpose.ctx.store, self.fence, window.id).await?;
+        }
         match fetched {
             Some(no) => Ok(Read::Failed(no)),
             None if drained => Ok(Read::Drained),

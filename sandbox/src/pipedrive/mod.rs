@@ -168,6 +168,10 @@ impl Vendor for Pipedrive {
         &["burst_calls_max", "burst_searches_max", "daily_tokens_max"]
     }
 
+    fn wears(&self) -> &'static [(&'static str, u64)] {
+        &[("cursor_minutes", 1)]
+    }
+
     fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         Some(match shape {
             "429 burst" => quota::burst(turn),

@@ -195,6 +195,10 @@ impl Vendor for Salesforce {
         &["offset_max"]
     }
 
+    fn wears(&self) -> &'static [(&'static str, u64)] {
+        &[("locator_minutes", 0)]
+    }
+
     fn shaped(&self, _turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         let refused = |status, code, text: &str| refuse::whole(&Refusal::new(status, code, text));
         Some(match shape {

@@ -187,6 +187,10 @@ impl Vendor for ZohoCrm {
         &["paged_rows_max", "token_rows_max"]
     }
 
+    fn wears(&self) -> &'static [(&'static str, u64)] {
+        &[("page_token_hours", 0)]
+    }
+
     fn shaped(&self, turn: &Turn<'_>, shape: &str) -> Option<Answer> {
         let refused = |status, code, text: &str| refuse::whole(&Refusal::new(status, code, text));
         Some(match shape {

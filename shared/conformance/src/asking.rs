@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use eyre::{OptionExt, WrapErr, ensure, eyre};
-use tidemark_core::failure::Failure;
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::Next;
 use tidemark_crm::WriteKind;
@@ -25,7 +24,7 @@ fn list(ids: &BTreeSet<&RemoteId>) -> String {
 }
 
 /// Of those that must be there the ones that are not.
-fn missing<'a>(all: &'a [RemoteId], found: &[Record]) -> Vec<&'a RemoteId> {
+pub(crate) fn missing<'a>(all: &'a [RemoteId], found: &[Record]) -> Vec<&'a RemoteId> {
     let found = ids(found);
     all.iter().filter(|id| !found.contains(id)).collect()
 }
@@ -35,7 +34,7 @@ fn floor(stamp: i64, step: i64) -> i64 {
 }
 
 /// Around all of these stamps, with room for what a bound may do wrong.
-fn around(stamps: &[i64], step: i64) -> (i64, i64) {
+pub(crate) fn around(stamps: &[i64], step: i64) -> (i64, i64) {
     let (first, last) = (stamps.iter().min().copied().unwrap_or_default(), stamps.iter().max().copied().unwrap_or_default());
     (floor(first, step) - 5 * step, floor(last, step) + 6 * step)
 }
@@ -117,55 +116,6 @@ fn largest(all: &[RemoteId], stamps: &[i64]) -> (Vec<RemoteId>, u16) {
     let tie: Vec<RemoteId> = stamps.iter().map(|stamp| of(*stamp).collect::<Vec<_>>()).max_by_key(Vec::len).unwrap_or_default();
     let rows_max = u16::try_from(tie.len().saturating_sub(1)).unwrap_or(1).max(1);
     (tie, rows_max)
-}
-
-/// So few records a query of the practice CRM reaches while that is tried, unless a cap is declared.
-const REACHED: u32 = 6;
-/// A cap that is declared is tried up to this one.
-const REACHED_MAX: u32 = 60;
-
-pub(crate) async fn caps(bench: &Bench) -> eyre::Result<Verdict> {
-    let Some(practice) = bench.practice() else { return Ok(Verdict::NeedsPractice) };
-    let Some(reach) = practice.reach else { return Ok(Verdict::NotDeclared) };
-    let cap = bench.traits()?.result_cap.unwrap_or(REACHED);
-    ensure!(u64::from(cap) <= reach, "a query is said to reach {cap} records, and reaches {reach}");
-    if cap > REACHED_MAX {
-        return Ok(Verdict::Unseen(format!("no more than {REACHED_MAX} records are made, and a cap of {cap} is declared")));
-    }
-    practice.cap(Some(cap)).await?;
-    let read = beyond(bench, cap as usize).await;
-    practice.cap(None).await?;
-    read.map(|()| Verdict::Holds)
-}
-
-/// Reads more records than a query reaches: of many stamps, which all have to come, and of one, where a refusal that is said will do.
-async fn beyond(bench: &Bench, cap: usize) -> eyre::Result<()> {
-    let step = i64::from(bench.traits()?.precision_ms);
-    let rows_max = u16::try_from(cap / 2)?.max(1);
-    let many = made_at(bench, "p", 0..2 * cap + 1).await?;
-    let tie = made_at(bench, "q", std::iter::repeat_n(10 * cap, cap + 2)).await?;
-    bench.later().await?;
-    let found = bench.window(around(&bench.stamps(&many).await?, step), rows_max).await?;
-    let lost = missing(&many, &found).len();
-    ensure!(lost == 0, "{lost} of {} records did not come, where a query reaches {cap}", many.len());
-    match bench.window(around(&bench.stamps(&tie).await?, step), rows_max).await {
-        Ok(found) => {
-            let lost = missing(&tie, &found).len();
-            ensure!(lost == 0, "{lost} of {} records of one stamp did not come, and nothing was said of it", tie.len());
-        }
-        Err(error) => ensure!(error.downcast_ref::<Failure>().is_some(), error),
-    }
-    Ok(())
-}
-
-/// One record at each of these moments.
-async fn made_at(bench: &Bench, who: &str, moments: impl Iterator<Item = usize>) -> eyre::Result<Vec<RemoteId>> {
-    let mut made = Vec::new();
-    for (number, at) in moments.enumerate() {
-        bench.moment(at).await?;
-        made.push(bench.make(&format!("{who}{number}")).await?);
-    }
-    Ok(made)
 }
 
 pub(crate) async fn edits(bench: &Bench) -> eyre::Result<Verdict> {

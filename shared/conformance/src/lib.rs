@@ -8,6 +8,7 @@ mod bench;
 mod drifting;
 mod likely;
 mod pace;
+mod paging;
 mod practice;
 pub mod probe;
 mod refusing;
@@ -57,7 +58,7 @@ const fn case(name: &'static str, says: &'static str, places: &'static [&'static
     Case { name, says, places, makes, run }
 }
 
-pub static CASES: [Case; 27] = [
+pub static CASES: [Case; 28] = [
     case("windows", "Windows that meet leave no record between them.", &["read.lower", "read"], 8, |bench| {
         asking::windows(bench).boxed()
     }),
@@ -69,7 +70,14 @@ pub static CASES: [Case; 27] = [
         "More records than a query reaches are all read, or it is said that they are not.",
         &["read.result_cap", "read.page", "read"],
         21,
-        |bench| asking::caps(bench).boxed(),
+        |bench| paging::caps(bench).boxed(),
+    ),
+    case(
+        "worn",
+        "A window whose next page is refused, because what asks for it wore out, is read to its end.",
+        &["read.token_life_secs", "/error", "read.page"],
+        7,
+        |bench| paging::worn(bench).boxed(),
     ),
     case("edits", "Edits between two pages hide no other record.", &["read.order", "read"], 9, |bench| {
         asking::edits(bench).boxed()

@@ -1,5 +1,6 @@
 //! A practice CRM's control API: its clock, its faults, its truth. Knows nothing of connectors.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use eyre::{OptionExt, WrapErr, ensure, eyre};
@@ -15,9 +16,10 @@ pub struct Practice {
     pub about: About,
     /// The kind of record the cases are about, as the control API names it.
     object: String,
-    /// The weather and the quotas that stood before.
+    /// What stood before: the weather, the quotas, and how long what asks for a next page is taken.
     weather: Value,
     quotas: Map<String, Value>,
+    wears: Map<String, Value>,
     /// How many records a query of this vendor reaches at most; `None` where it is any number.
     pub reach: Option<u64>,
 }
@@ -34,6 +36,8 @@ pub struct About {
     quotas: Vec<String>,
     /// Of its switches those that say how many records a query reaches.
     caps: Vec<String>,
+    /// Those that say how long what asks for a next page is taken, with the setting under which one from before is taken no more.
+    wears: BTreeMap<String, u64>,
     pub merges: bool,
 }
 
@@ -60,7 +64,8 @@ impl Practice {
         }
         let named = about.objects.iter().find(|known| *known == object).or_else(|| about.objects.first());
         let object = named.cloned().ok_or_else(|| eyre!("the practice CRM keeps no records"))?;
-        let mut practice = Self { client, base, about, object, weather: Value::Null, quotas: Map::new(), reach: None };
+        let mut practice =
+            Self { client, base, about, object, weather: Value::Null, quotas: Map::new(), wears: Map::new(), reach: None };
         practice.weather = practice.ask(Method::GET, "weather", None).await?;
         let quirks = practice.ask(Method::GET, "quirks", None).await?;
         let named = |which| move |quirk: &Value| Some((quirk["name"].as_str()?.to_owned(), quirk[which].clone()));
@@ -68,6 +73,7 @@ impl Practice {
         let is_cap = |name: &String| practice.about.caps.contains(name);
         practice.reach = quirks("normal").filter(|(name, _)| is_cap(name)).filter_map(|(_, value)| value.as_u64()).max();
         practice.quotas = quirks("value").filter(|(name, _)| practice.about.quotas.iter().any(|quota| quota == name)).collect();
+        practice.wears = quirks("value").filter(|(name, _)| practice.about.wears.contains_key(name)).collect();
         Ok(Some(practice))
     }
 
@@ -97,6 +103,7 @@ impl Practice {
     /// As it was before.
     pub async fn restore(&self) -> eyre::Result<()> {
         self.ask(Method::PUT, "quirks", Some(self.quotas.clone().into())).await?;
+        self.ask(Method::PUT, "quirks", Some(self.wears.clone().into())).await?;
         self.weather(self.weather.clone()).await
     }
 
@@ -104,6 +111,17 @@ impl Practice {
     pub async fn cap(&self, records_max: Option<u32>) -> eyre::Result<()> {
         let caps: Map<String, Value> = self.about.caps.iter().map(|name| (name.clone(), json!(records_max))).collect();
         self.ask(Method::PUT, "quirks", Some(caps.into())).await.map(drop)
+    }
+
+    /// Whether what asks for a next page can wear out there.
+    pub fn can_wear(&self) -> bool {
+        !self.about.wears.is_empty()
+    }
+
+    /// What asks for a next page and was given before is taken no more; or as it was.
+    pub async fn wear(&self, worn: bool) -> eyre::Result<()> {
+        let switches = if worn { json!(self.about.wears) } else { self.wears.clone().into() };
+        self.ask(Method::PUT, "quirks", Some(switches)).await.map(drop)
     }
 
     /// An administrator adds a property, of one of the kinds of the control API; its name there.

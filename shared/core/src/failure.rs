@@ -66,6 +66,11 @@ impl Class {
         }
     }
 
+    /// Asking once more in the same way changes nothing.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Rejected | Self::Schema | Self::Gone | Self::Scope | Self::Conflict | Self::Duplicate)
+    }
+
     /// The class of that word.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.word() == word)
@@ -90,6 +95,8 @@ pub struct Failure {
     pub existing: Option<RemoteId>,
     /// The property the CRM complained about.
     pub property: Option<String>,
+    /// Of a page: the place it was asked from leads no further, and the window has to be read again from its beginning.
+    pub anew: bool,
 }
 
 impl Failure {
@@ -103,6 +110,7 @@ impl Failure {
             maybe_done: false,
             existing: None,
             property: None,
+            anew: false,
         }
     }
 }

@@ -7,7 +7,7 @@
 //! 2. *By stamp and id.* A keyset over both: a tie goes on behind its last id.
 //! 3. *By stamp.* Each page begins at the last page's last stamp, which is read again rather than lost. A page that is one stamp from end to end is a tie: that one
 //!    step of time is read by itself, by numbers or tokens.
-//! 4. *By token.* A token is asked for no longer than it lives; a dead one begins its part of the window again.
+//! 4. *By token.* A token is asked for no longer than it lives; a dead one, and one that is refused, begins its part of the window again.
 //! 5. *By number, from the last page to the first.* Whoever leaves the window moves others only towards the pages that are still to come. If the count has grown
 //!    meanwhile, somebody may have moved the other way: the part is read again.
 //! 6. *By number, where nobody counts:* on to the page that no other follows, and from there back to the first. Who slid past on the way on is met on the way back.
@@ -15,13 +15,16 @@
 //! Where a query gives no more than `result_cap` records, the window is halved until its parts fit, down to one step of the source's precision.
 
 mod numbers;
+mod tokens;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Millis;
 use crate::record::Record;
 use crate::source::{IdOrder, Order, Paging, Position, SourceTraits};
-use crate::window::{Window, millis};
+use crate::window::Window;
+
+pub use tokens::{fresh, worn};
 
 /// Where reading stands inside a window: the part that is read now, and how far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +156,13 @@ pub enum Fault {
     OnePage,
 }
 
+impl Fault {
+    /// It lies in what the place remembers, so that every later try from there meets it too.
+    pub fn is_of_place(&self) -> bool {
+        matches!(self, Self::Restless(_))
+    }
+}
+
 /// A part of a window is begun again this often before that is an error.
 const AGAIN_MAX: u8 = 5;
 
@@ -266,7 +276,7 @@ pub fn conclude(
         Way::Time => by_time(traits, window, place, more, answer),
         Way::Numbers => numbers::counted(traits, window, place, ask, answer),
         Way::Uncounted => numbers::uncounted(traits, window, place, ask, answer),
-        Way::Tokens => by_token(traits, window, place, answer),
+        Way::Tokens => tokens::followed(traits, window, place, answer),
         Way::One if more => Err(if traits.order == Order::None { Fault::OnePage } else { Fault::Tie }),
         Way::One => Ok(rest(traits, window, place)),
     }
@@ -393,30 +403,6 @@ fn by_time(traits: &SourceTraits, window: Window, place: &Place, more: bool, ans
             };
             Ok(Course::More(Place::part(at.0, at.1)))
         }
-    }
-}
-
-fn by_token(traits: &SourceTraits, window: Window, place: &Place, answer: Answered<'_>) -> Result<Course, Fault> {
-    if traits.order == Order::IdOnly {
-        // Read for its fault alone: a page out of order belongs to a token that may pass somebody over.
-        by_id(traits, place, answer.records)?;
-    }
-    match answer.token {
-        None if answer.more => Err(Fault::Promised(answer.total)),
-        None => Ok(rest(traits, window, place)),
-        Some(Token { text, .. }) if matches!(&place.at, At::Token { token, .. } if token == text) => {
-            Err(Fault::Repeated(text.to_owned()))
-        }
-        Some(Token { text, given_at }) => Ok(Course::More(place.at(At::Token { token: text.to_owned(), since: given_at }))),
-    }
-}
-
-/// Before asking: a token that is older than it lives begins its part again.
-pub fn fresh(traits: &SourceTraits, place: Place, now: Millis) -> Result<Place, Fault> {
-    let dead = |since: Millis| traits.token_life.is_some_and(|life| now - since >= millis(life));
-    match &place.at {
-        At::Token { since, .. } if dead(*since) => place.once_more(),
-        _ => Ok(place),
     }
 }
 

@@ -352,3 +352,18 @@ fn a_token_that_outlived_its_life_is_not_asked_for() {
     assert_eq!(fresh(&tokens, old.clone(), 60_999).unwrap(), old);
     assert_eq!(fresh(&tokens, old, 61_000).unwrap().at, At::Start);
 }
+
+#[test]
+fn a_token_that_is_refused_begins_its_part_again_but_not_for_ever() {
+    let part = Place { from: 2_000, until: 3_000, ..place(At::Start) };
+    assert_eq!(worn(&part), Ok(None), "the question itself is refused");
+    assert_eq!(worn(&part.at(At::Id("4".into()))), Ok(None));
+    let mut place = part.clone();
+    for again in 1..=AGAIN_MAX {
+        let old = place.at(At::Token { token: "x".into(), since: 0 });
+        place = worn(&old).unwrap().unwrap();
+        assert_eq!(place, Place { again, ..part.clone() });
+    }
+    let fault = worn(&place.at(At::Token { token: "x".into(), since: 0 })).unwrap_err();
+    assert!(fault.is_of_place(), "whoever tries later begins without it");
+}

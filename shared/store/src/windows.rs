@@ -62,6 +62,15 @@ pub async fn open(
     Ok(OpenWindow { id, reader, window, position: None, pages: 0, records: 0 })
 }
 
+/// The place that was reached leads no further: the window is read again from its beginning.
+pub async fn begin_again(store: &Store, fence: Fence, window: i64) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    streams::hold(&tx, fence).await?;
+    run(&tx, "UPDATE tidemark_window SET position = NULL WHERE id = $1 AND state = 'open'", vec![window.into()]).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// What a page did, for the window's counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PageCounts {

@@ -20,7 +20,7 @@ const fn wrong(vendor: &'static Vendor, mistake: &'static str, caught_by: &'stat
     Wrong { vendor, mistake, changes, caught_by }
 }
 
-pub static FILES: [Wrong; 63] = [
+pub static FILES: [Wrong; 64] = [
     wrong(&HUBSPOT_PAGED, "a search that is said to reach everything", "caps", &[("result_cap = 6\n", "")]),
     wrong(&HUBSPOT_PAGED, "a search that is said to reach further", "caps", &[("result_cap = 6", "result_cap = 60000")]),
     wrong(
@@ -36,6 +36,12 @@ pub static FILES: [Wrong; 63] = [
                 "ORDER BY SystemModstamp ASC, Id ASC LIMIT {rows_max} OFFSET {offset}",
             ),
         ],
+    ),
+    wrong(
+        &PIPEDRIVE,
+        "a refusal that is said to pass by itself",
+        "worn",
+        &[("[words]\n", "[[error]]\nrule = \"refused\"\nwhen = { status = 400 }\nthen = { class = \"retry\" }\n[words]\n")],
     ),
     wrong(
         &MAILCHIMP,

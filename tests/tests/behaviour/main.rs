@@ -59,3 +59,4 @@ mod tide;
 mod tracking;
 mod unfit;
 mod unstamped;
+mod worn;

@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde_json::Value as Json;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::fit::PropertyKind;
-use tidemark_core::reading::{Answered, Ask, Course, Fault, Place as At, Token, ask, conclude, fresh};
+use tidemark_core::reading::{Answered, Ask, Course, Fault, Place as At, Token, ask, conclude, fresh, worn};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::{Next, Page, Position, SourceTraits};
 use tidemark_core::window::Window;
@@ -117,7 +117,10 @@ impl Engine {
         let now = Utc::now().timestamp_millis();
         let place = match fresh(traits, At::of(window, position), now) {
             Ok(place) => place,
-            Err(fault) => return refuse(tried.clone(), Failure::new(Class::Malformed, format!("{tried}: {fault}"))),
+            Err(fault) => {
+                let failure = Failure::new(Class::Malformed, format!("{tried}: {fault}"));
+                return refuse(tried, Failure { anew: fault.is_of_place(), ..failure });
+            }
         };
         let question = ask(traits, &place, request.rows_max);
         let values = Values { fields: &fields, ..self.values(request.object) };
@@ -125,7 +128,7 @@ impl Engine {
         let taken = reading.rows.empty_status.clone();
         let host = self.host_of_pages();
         let exchange = self.call(Question { intent: Intent::Read, built, taken, tried }).await;
-        exchange.settle(|reply| {
+        let answer = exchange.settle(|reply| {
             let (body, records) = read_rows(&reply, &reading.rows, record)?;
             let behind = match host {
                 Some(host) => reading.behind(&body, &reply.headers, &host, question, &records),
@@ -134,7 +137,13 @@ impl Engine {
             let behind = behind.map_err(|what| reply.malformed(&what))?;
             let next = concluded(&reply, traits, window, &place, question, &records, &behind, now)?;
             Ok(Page { records, next, feed: None })
-        })
+        });
+        let Answer { result, callout } = answer;
+        let result = match result {
+            Err(failure) if failure.class.is_final() => begun_again(&place, failure),
+            result => result,
+        };
+        Answer { result, callout }
     }
 
     /// Where pages come from, to compare addresses with.
@@ -397,7 +406,19 @@ fn concluded(
             let failure = Failure::new(Class::Retry, format!("{}: {fault}", reply.tried));
             Err(Failure { status: Some(reply.status), wait: reply.wait, ..failure })
         }
-        Err(fault) => Err(reply.malformed(&fault.to_string())),
+        Err(fault) => Err(Failure { anew: fault.is_of_place(), ..reply.malformed(&fault.to_string()) }),
+    }
+}
+
+/// What is refused behind a token may be the token: nothing is read, and the part of the window begins again. The refusal of its first page is told as it is.
+fn begun_again(place: &At, failure: Failure) -> Result<Page, Failure> {
+    match worn(place) {
+        Ok(Some(beginning)) => {
+            tracing::warn!("the token of the next page is taken no more, and its part of the window is read again: {failure}");
+            Ok(Page { records: Vec::new(), next: Next::More(beginning.position()), feed: None })
+        }
+        Ok(None) => Err(failure),
+        Err(_) => Err(Failure { anew: true, ..failure }),
     }
 }
 

@@ -122,7 +122,7 @@ impl Engine {
         let exchange = self.call(Question { intent: Intent::Read, built, taken: Vec::new(), tried }).await;
         let answer = exchange.settle(|reply| delta.page(&reply, host.as_ref(), number, request.properties.len()));
         let result = match answer.result {
-            Err(failure) if is_final(failure.class) => Ok(self.give_up(request.object, number, address.is_some(), &failure)),
+            Err(failure) if failure.class.is_final() => Ok(self.give_up(request.object, number, address.is_some(), &failure)),
             result => result,
         };
         Answer { result, callout: answer.callout }
@@ -150,11 +150,6 @@ impl Engine {
     pub(super) fn is_tracked(&self, object: &str) -> bool {
         !self.untracked.read().unwrap_or_else(PoisonError::into_inner).contains(object)
     }
-}
-
-/// Asking once more in the same way changes nothing.
-fn is_final(class: Class) -> bool {
-    matches!(class, Class::Rejected | Class::Schema | Class::Gone | Class::Scope | Class::Conflict | Class::Duplicate)
 }
 
 fn unplaced(reply: &Reply) -> Failure {

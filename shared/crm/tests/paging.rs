@@ -1,0 +1,109 @@
+//! How an engine follows pages: what leads to the next one, and what is done where it leads nowhere.
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails the test")]
+
+mod server;
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use server::{Desk, Say, say, spec};
+use tidemark_core::failure::{Class, Failure};
+use tidemark_core::source::{Next, Page, Position};
+use tidemark_core::spec::ConnectionSpec;
+use tidemark_crm::engine::{Connector, Engine};
+use tidemark_crm::{Crm, PageRequest};
+
+const HOUR: i64 = 3_600_000;
+
+/// The smallest file, with these changes, in front of this address.
+fn engine(base: &str, changes: &[(&str, &str)]) -> Engine {
+    let mut file = include_str!("server/small.toml").to_owned();
+    for (stands, instead) in changes {
+        assert!(file.contains(stands), "{stands}");
+        file = file.replace(stands, instead);
+    }
+    let connector = Connector::load("small", "small.toml", &file).unwrap();
+    let settings = BTreeMap::from([("list".to_owned(), "l1".to_owned())]);
+    let spec = ConnectionSpec { connector: "small".to_owned(), settings, ..spec(Some(base.to_owned())) };
+    let secrets = BTreeMap::from([("token".to_owned(), SecretString::from("a-token"))]);
+    Engine::connect(&spec, &secrets, connector).unwrap()
+}
+
+async fn page(crm: &Engine, position: Option<&Position>) -> Result<Page, Failure> {
+    let properties = [Some("name".to_owned())];
+    let request = PageRequest {
+        object: "people",
+        properties: &properties,
+        external_key: None,
+        from: 0,
+        until: HOUR,
+        position,
+        rows_max: 2,
+        deletes: false,
+        feed: None,
+    };
+    crm.read_page(&request).await.result
+}
+
+/// The ids of each page to the end, or the failure that ended it.
+async fn pages(crm: &Engine) -> Result<Vec<Vec<u64>>, Failure> {
+    let (mut all, mut position) = (Vec::new(), None);
+    loop {
+        let Page { records, next, .. } = page(crm, position.as_ref()).await?;
+        all.push(records.iter().map(|record| record.id.0.parse().unwrap()).collect());
+        let Next::More(more) = next else { return Ok(all) };
+        position = Some(more);
+    }
+}
+
+/// People by their ids, and what asks for the next page.
+fn listed(ids: &[u64], next: Option<&str>) -> Value {
+    let rows: Vec<Value> =
+        ids.iter().map(|id| json!({ "id": id, "name": "P", "updated": format!("1970-01-01T00:00:{id:02}Z") })).collect();
+    json!({ "data": rows, "next": next })
+}
+
+fn told(ids: &[u64], next: Option<&str>) -> Say {
+    say(200, &listed(ids, next))
+}
+
+/// Pages in an order of the vendor's own, so that its tokens are what leads on.
+const UNORDERED: (&str, &str) = ("order = \"time\"", "order = \"none\"");
+
+fn refused(status: u16) -> Say {
+    say(status, &json!({ "error": "no such cursor" }))
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_taken_no_more_begins_its_part_again() {
+    for status in [400, 404, 410] {
+        let again = [told(&[1, 2], Some("b")), told(&[3], None)];
+        let desk = Desk::saying([vec![told(&[1, 2], Some("a")), refused(status)], again.to_vec()].concat()).await;
+        let crm = engine(&desk.base, &[UNORDERED]);
+        assert_eq!(pages(&crm).await.unwrap(), [vec![1, 2], vec![], vec![1, 2], vec![3]], "{status}");
+        let cursors: Vec<bool> = desk.asked().iter().map(|asked| asked.path.contains("cursor=")).collect();
+        assert_eq!(cursors, [false, true, false, true]);
+    }
+}
+
+#[tokio::test]
+async fn what_passes_by_itself_is_no_fault_of_the_cursor() {
+    for status in [401, 429, 500] {
+        let desk = Desk::saying(vec![told(&[1, 2], Some("a")), refused(status)]).await;
+        let failure = pages(&engine(&desk.base, &[UNORDERED])).await.unwrap_err();
+        assert!(!failure.class.is_final() && !failure.anew, "{status}: {failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_first_page_that_is_refused_is_an_error_and_so_is_a_cursor_that_never_leads_on() {
+    let desk = Desk::saying(vec![told(&[1, 2], Some("a")), refused(400), refused(400)]).await;
+    let failure = pages(&engine(&desk.base, &[UNORDERED])).await.unwrap_err();
+    assert_eq!((failure.class, failure.anew), (Class::Rejected, false));
+    let turns = (0..9).flat_map(|_| [told(&[1, 2], Some("a")), refused(400)]).collect();
+    let desk = Desk::saying(turns).await;
+    let failure = pages(&engine(&desk.base, &[UNORDERED])).await.unwrap_err();
+    assert_eq!((failure.class, failure.anew), (Class::Rejected, true), "the window is begun again with the next try: {failure}");
+    assert_eq!(desk.asked().len(), 12);
+}
