@@ -7,7 +7,8 @@
 //! 2. *By stamp and id.* A keyset over both: a tie goes on behind its last id.
 //! 3. *By stamp.* Each page begins at the last page's last stamp, which is read again rather than lost. A page that is one stamp from end to end is a tie: that one
 //!    step of time is read by itself, by numbers or tokens.
-//! 4. *By token.* A token is asked for no longer than it lives; a dead one, and one that is refused, begins its part of the window again.
+//! 4. *By token.* A token is asked for no longer than it lives; a dead one, and one that is refused, begins its part of the window again. Tokens that go in circles
+//!    end the window with an error.
 //! 5. *By number, from the last page to the first.* Whoever leaves the window moves others only towards the pages that are still to come. If the count has grown
 //!    meanwhile, somebody may have moved the other way: the part is read again.
 //! 6. *By number, where nobody counts:* on to the page that no other follows, and from there back to the first. Who slid past on the way on is met on the way back.
@@ -24,6 +25,7 @@ use crate::record::Record;
 use crate::source::{IdOrder, Order, Paging, Position, SourceTraits};
 use crate::window::Window;
 
+use tokens::Trail;
 pub use tokens::{fresh, worn};
 
 /// Where reading stands inside a window: the part that is read now, and how far.
@@ -70,6 +72,9 @@ enum At {
     Token {
         token: String,
         since: Millis,
+        /// From the second token on, and not in positions of before there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trail: Option<Trail>,
     },
 }
 
@@ -136,6 +141,8 @@ pub enum Course {
 pub enum Fault {
     #[error("a page repeated the position {0}")]
     Repeated(String),
+    #[error("the tokens of the pages go in circles: one came again after {0} pages")]
+    Circle(u32),
     #[error("{0} is no id of this source")]
     StrangeId(String),
     #[error("record {0} carries no stamp, and pages go by stamp")]

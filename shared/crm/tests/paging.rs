@@ -107,3 +107,12 @@ async fn a_first_page_that_is_refused_is_an_error_and_so_is_a_cursor_that_never_
     assert_eq!((failure.class, failure.anew), (Class::Rejected, true), "the window is begun again with the next try: {failure}");
     assert_eq!(desk.asked().len(), 12);
 }
+
+#[tokio::test]
+async fn cursors_that_go_in_circles_end_the_window() {
+    let turns = (0..9).flat_map(|_| [told(&[1, 2], Some("a")), told(&[3, 4], Some("b"))]).collect();
+    let desk = Desk::saying(turns).await;
+    let failure = pages(&engine(&desk.base, &[UNORDERED])).await.unwrap_err();
+    assert_eq!(failure.class, Class::Malformed);
+    assert!(failure.message.contains("circles") && desk.asked().len() < 6, "{failure} after {}", desk.asked().len());
+}
