@@ -10,7 +10,7 @@
 //! 4. *By token.* A token is asked for no longer than it lives; a dead one, and one that is refused, begins its part of the window again. Tokens that go in circles
 //!    end the window with an error.
 //! 5. *By number, from the last page to the first.* Whoever leaves the window moves others only towards the pages that are still to come. If the count has grown
-//!    meanwhile, somebody may have moved the other way: the part is read again.
+//!    meanwhile, somebody may have moved the other way: the part is read again, unless everything is read, which grows all the time.
 //! 6. *By number, where nobody counts:* on to the page that no other follows, and from there back to the first. Who slid past on the way on is met on the way back.
 //!
 //! Where a query gives no more than `result_cap` records, the window is halved until its parts fit, down to one step of the source's precision.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::record::RemoteId;
+use crate::sweep::EVERY_STAMP;
 
 const WINDOW: Window = Window { from: 1_000, until: 9_000 };
 
@@ -130,11 +131,25 @@ impl Source {
 
 /// Reads the window to its end. What was answered, or how it failed.
 fn read(source: &mut Source, rows_max: u16, edits: &[usize]) -> Result<BTreeSet<u64>, Fault> {
+    read_while(source, WINDOW, rows_max, |source, round| {
+        if let Some(at) = edits.get(round) {
+            source.edit(*at);
+        }
+    })
+}
+
+/// The same of any window, with what happens after each page.
+fn read_while(
+    source: &mut Source,
+    window: Window,
+    rows_max: u16,
+    happens: impl Fn(&mut Source, usize),
+) -> Result<BTreeSet<u64>, Fault> {
     let traits = source.traits.clone();
     let mut position: Option<Position> = None;
     let mut seen = BTreeSet::new();
     for round in 0..2_000 {
-        let place = Place::of(WINDOW, position.as_ref());
+        let place = Place::of(window, position.as_ref());
         let question = ask(&traits, &place, rows_max);
         let page = source.answer(question);
         seen.extend(page.records.iter().map(|record| record.id.as_str().parse::<u64>().unwrap()));
@@ -144,13 +159,11 @@ fn read(source: &mut Source, rows_max: u16, edits: &[usize]) -> Result<BTreeSet<
             more: page.more,
             token: page.token.as_deref().map(|text| Token { text, given_at: round }),
         };
-        match conclude(&traits, WINDOW, &place, question, answered)? {
+        match conclude(&traits, window, &place, question, answered)? {
             Course::Drained => return Ok(seen),
             Course::More(next) => position = Some(next.position()),
         }
-        if let Some(at) = edits.get(usize::try_from(round).unwrap()) {
-            source.edit(*at);
-        }
+        happens(source, usize::try_from(round).unwrap());
     }
     panic!("the window never ends: {:?}", position);
 }
@@ -194,6 +207,26 @@ proptest! {
                 prop_assert!(read.contains(id), "{order:?} {paging:?} lost {id}");
             }
             prop_assert!(source.asked <= 40 + 4 * stamps.len(), "{order:?} {paging:?} asked {} times", source.asked);
+        }
+    }
+
+    /// A CRM in which people work while everything in it is read, at whatever pace.
+    #[test]
+    fn a_sweep_ends_while_records_are_made(
+        stamps in prop::collection::vec(0i64..9_000, 0..40),
+        made in prop::collection::vec(0u64..3, 0..40),
+        rows_max in 1u16..9,
+    ) {
+        for (order, paging) in WAYS {
+            let mut source = Source::new(traits(order, paging), &stamps);
+            let mut all = read_while(&mut source, EVERY_STAMP, rows_max, |source, round| {
+                for _ in 0..made.get(round).copied().unwrap_or_default() {
+                    source.rows.push((source.rows.len() as u64 + 1, WINDOW.until + 5_000 * round as i64));
+                }
+            }).map_err(|fault| TestCaseError::fail(format!("{order:?} {paging:?}: {fault}")))?;
+            all.retain(|id| *id <= stamps.len() as u64);
+            prop_assert_eq!(all.len(), stamps.len(), "{:?} {:?}", order, paging);
+            prop_assert!(source.asked <= 60 + 4 * source.rows.len(), "{order:?} {paging:?} asked {} times", source.asked);
         }
     }
 
@@ -343,7 +376,17 @@ fn a_count_that_grew_begins_the_part_again_but_not_for_ever() {
         assert_eq!(next.at, At::Start);
         place = Place { at: At::Page { number: 2, counted: 4, rows: 2 }, ..next };
     }
-    assert!(matches!(place.once_more(), Err(Fault::Restless(_))));
+    let fault = place.once_more().unwrap_err();
+    assert!(fault.is_of_place(), "a later try begins anew, or it would be as restless: {fault}");
+}
+
+#[test]
+fn a_tie_that_grows_is_read_again_even_by_who_reads_everything() {
+    let numbers = traits(Order::TimeOnly, Paging::Numbers);
+    let tie = Place { until: WINDOW.from + 1_000, ..place(At::Page { number: 2, counted: 4, rows: 2 }) };
+    let answered = Answered { records: &[], total: Some(5), more: false, token: None };
+    let next = conclude(&numbers, EVERY_STAMP, &tie, ask(&numbers, &tie, 2), answered);
+    assert_eq!(next, Ok(Course::More(Place { at: At::Start, again: 1, ..tie })));
 }
 
 #[test]

@@ -116,3 +116,16 @@ async fn cursors_that_go_in_circles_end_the_window() {
     assert_eq!(failure.class, Class::Malformed);
     assert!(failure.message.contains("circles") && desk.asked().len() < 6, "{failure} after {}", desk.asked().len());
 }
+
+#[tokio::test]
+async fn a_count_that_never_holds_still_is_an_error_whose_place_is_not_kept() {
+    let counted = |total: u64| say(200, &json!({ "data": listed(&[1, 2], None)["data"], "total": total }));
+    let desk = Desk::saying((3..40).map(counted).collect()).await;
+    let numbers = [
+        UNORDERED,
+        ("page = { kind = \"token\", next = \"/next\" }", "page = { kind = \"number\" }\ntotal = \"/total\""),
+        ("cursor = \"{token}\"", "page = \"{page}\""),
+    ];
+    let failure = pages(&engine(&desk.base, &numbers)).await.unwrap_err();
+    assert_eq!((failure.class, failure.anew), (Class::Malformed, true), "{failure}");
+}

@@ -2,6 +2,7 @@
 
 use super::{Answered, Ask, At, Course, Fault, Place, rest};
 use crate::source::SourceTraits;
+use crate::sweep::EVERY_STAMP;
 use crate::window::Window;
 
 /// From the last page to the first, whose count the first answer tells.
@@ -22,8 +23,10 @@ pub(super) fn counted(
             return Ok(Course::More(place.at(At::Page { number: pages, counted: total, rows: ask.rows_max })));
         }
     };
-    // Without stamps nobody reads a part of it: whoever moved past us meanwhile is met by the next reading of everything.
-    if total > counted && traits.stamped {
+    // Whoever reads everything meets each new record as growth: a part that is begun again for it would never end. Who moved past us meanwhile is met by the next reading
+    // of everything. A tie is read by itself, and nobody comes into it late but by a late commit.
+    let of_everything = !traits.stamped || window.until >= EVERY_STAMP.until;
+    if total > counted && (!of_everything || place.is_one_step(traits)) {
         return place.once_more().map(Course::More);
     }
     Ok(match number {
