@@ -285,12 +285,7 @@ impl Client {
         match secretly {
             // The whole path: what it opens is not put together here.
             Some(secretly) => url.set_path(secretly.path.expose_secret()),
-            None => {
-                let (path, query) =
-                    request.path.split_once('?').map_or((request.path.as_str(), None), |(path, query)| (path, Some(query)));
-                url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-                url.set_query(query);
-            }
+            None => url = below(base, &request.path),
         }
         let mut call = self.http.request(request.method.clone(), url).headers(self.headers(request, secretly));
         if let Some(content) = &request.body {
@@ -333,6 +328,15 @@ impl Client {
         let target = target.as_ref().and_then(Url::host_str).unwrap_or("nowhere").to_owned();
         format!("it redirects to {}, which is not followed: the token belongs to {}", self.words(&target), self.base.authority())
     }
+}
+
+/// A path with its query, below what the base itself holds of a path.
+pub(crate) fn below(base: &Url, path: &str) -> Url {
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url.set_query(query);
+    url
 }
 
 /// A secret read from a file often ends in a line break.

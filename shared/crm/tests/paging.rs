@@ -129,3 +129,43 @@ async fn a_count_that_never_holds_still_is_an_error_whose_place_is_not_kept() {
     let failure = pages(&engine(&desk.base, &numbers)).await.unwrap_err();
     assert_eq!((failure.class, failure.anew), (Class::Malformed, true), "{failure}");
 }
+
+const BY_LINK: (&str, &str) = ("page = { kind = \"token\", next = \"/next\" }", "page = { kind = \"link_header\" }");
+const BY_URL: (&str, &str) =
+    ("page = { kind = \"token\", next = \"/next\" }", "page = { kind = \"next_url\", next = \"/next\" }");
+const NO_CURSOR: (&str, &str) = ("after = { query = { cursor = \"{token}\" } }\n", "");
+
+#[tokio::test]
+async fn the_link_header_leads_on_and_never_back() {
+    let first = told(&[1, 2], None).with("link", "</lists/l1/people?p=1>; rel=\"prev\",</lists/l1/people?p=3>; rel=\"next\"");
+    let desk = Desk::saying(vec![first, told(&[3], None)]).await;
+    assert_eq!(pages(&engine(&desk.base, &[UNORDERED, BY_LINK, NO_CURSOR])).await.unwrap(), [vec![1, 2], vec![3]]);
+    assert_eq!(desk.asked()[1].path, "/lists/l1/people?p=3");
+    let broken = told(&[1, 2], None).with("link", "/lists/l1/people?p=3; rel=\"next\"");
+    let desk = Desk::saying(vec![broken]).await;
+    let failure = pages(&engine(&desk.base, &[UNORDERED, BY_LINK, NO_CURSOR])).await.unwrap_err();
+    assert!(failure.class == Class::Malformed && failure.message.contains("`Link` header cannot be read"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_next_address_is_found_from_the_page_it_stands_in_behind_a_gateway_with_a_path_too() {
+    for (base, next, expect) in [
+        ("", "/lists/l1/people?p=2", "/lists/l1/people?p=2"),
+        ("", "?p=2", "/lists/l1/people?p=2"),
+        ("", "others?p=2", "/lists/l1/others?p=2"),
+        ("/crm", "/crm/lists/l1/people?p=2", "/crm/lists/l1/people?p=2"),
+        ("/crm/", "/crm/lists/l1/people?p=2", "/crm/lists/l1/people?p=2"),
+        ("/crm", "?p=2", "/crm/lists/l1/people?p=2"),
+        ("/crm", "/lists/l1/people?p=2", "/crm/lists/l1/people?p=2"),
+        ("/crm", "/crmx/people?p=2", "/crm/crmx/people?p=2"),
+    ] {
+        let desk = Desk::saying(vec![told(&[1, 2], Some(next)), told(&[3], None)]).await;
+        let crm = engine(&format!("{}{base}", desk.base), &[UNORDERED, BY_URL, NO_CURSOR]);
+        assert_eq!(pages(&crm).await.unwrap().concat(), [1, 2, 3]);
+        assert_eq!(desk.asked()[1].path, expect, "{next} below {base}");
+    }
+    let desk = Desk::saying(vec![told(&[1, 2], None)]).await;
+    let elsewhere = Desk::saying(vec![told(&[1, 2], Some(&format!("{}/lists", desk.base)))]).await;
+    let failure = pages(&engine(&elsewhere.base, &[UNORDERED, BY_URL, NO_CURSOR])).await.unwrap_err();
+    assert!(failure.message.contains("another host") && desk.asked().is_empty(), "{failure}");
+}

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use reqwest::Url;
-use reqwest::header::{HeaderMap, LINK};
+use reqwest::header::HeaderMap;
 use serde_json::Value as Json;
 use tidemark_core::Millis;
 use tidemark_core::reading::{After, Ask};
@@ -11,10 +11,12 @@ use tidemark_core::record::Record;
 use tidemark_core::source::Order;
 
 use super::hole::Values;
+use super::link;
 use super::more::More;
 use super::place::scalar;
 use super::reading::{Page, Reading, Rows, Upper};
 use super::request::Built;
+use crate::http::below;
 
 /// What an answer says of the pages behind it.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,20 +72,20 @@ impl Reading {
         }
     }
 
-    /// `Err` says what of the answer cannot be followed. `host` is where the page was asked for.
+    /// `Err` says what of the answer cannot be followed.
     pub(super) fn behind(
         &self,
         body: &Json,
         headers: &HeaderMap,
-        host: &Url,
+        asked: &Asked,
         ask: Ask<'_>,
         records: &[Record],
     ) -> Result<Behind, String> {
         let total = self.total.as_ref().and_then(|at| scalar(at.find(body)?)?.parse().ok());
         let token = match &self.page {
             Page::Token { next } => next.find(body).and_then(scalar),
-            Page::NextUrl { next } => next.find(body).and_then(scalar).map(|text| below(host, &text)).transpose()?,
-            Page::LinkHeader => link(headers).map(|text| below(host, &text)).transpose()?,
+            Page::NextUrl { next } => next.find(body).and_then(scalar).map(|text| asked.leads_to(&text)).transpose()?,
+            Page::LinkHeader => link::next(headers)?.map(|text| asked.leads_to(&text)).transpose()?,
             Page::Keyset | Page::Number { .. } | Page::Offset | Page::None => None,
         };
         let told = |more: &More| more.follows(body, records.len(), ask.rows_max);
@@ -100,29 +102,32 @@ impl Reading {
 /// The last millisecond of the year 9999: what lies behind it is no date to most.
 const LAST: Millis = 253_402_300_799_999;
 
-/// Path and query of an address, which must be the same host's: credentials go to no other.
-pub(super) fn below(host: &Url, text: &str) -> Result<String, String> {
-    let url = host.join(text).map_err(|_| "the next page's address is none".to_owned())?;
-    if url.origin() != host.origin() {
-        return Err("the next page's address is another host's".to_owned());
-    }
-    Ok(match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_owned(),
-    })
+/// Where a page was asked for, to find the next one from.
+pub(super) struct Asked {
+    /// What the paths of requests stand below.
+    base: Url,
+    address: Url,
 }
 
-/// The address of a `Link` header that is called next.
-fn link(headers: &HeaderMap) -> Option<String> {
-    let texts = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-    for entry in texts.flat_map(|text| text.split(", <")) {
-        let (address, parameters) = entry.trim_start().trim_start_matches('<').split_once('>')?;
-        let is_next = |word: &str| matches!(word.trim().to_lowercase().as_str(), "rel=\"next\"" | "rel=next");
-        if parameters.split(';').any(is_next) {
-            return Some(address.to_owned());
-        }
+impl Asked {
+    pub(super) fn at(base: &Url, built: &Built) -> Self {
+        Self { base: base.clone(), address: below(base, &built.path) }
     }
-    None
+
+    /// Path and query, below the base, of an address that an answer names. It must be the same host's: credentials go to no other.
+    pub(super) fn leads_to(&self, text: &str) -> Result<String, String> {
+        let url = self.address.join(text).map_err(|_| "the next page's address is none".to_owned())?;
+        if url.origin() != self.base.origin() {
+            return Err("the next page's address is another host's".to_owned());
+        }
+        // A gateway may stand before a CRM that knows nothing of the gateway's own path.
+        let above = self.base.path().trim_end_matches('/');
+        let path = url.path().strip_prefix(above).filter(|path| path.is_empty() || path.starts_with('/')).unwrap_or(url.path());
+        Ok(match url.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        })
+    }
 }
 
 /// Asking for a survivor and for the record merged into it answers the survivor twice.

@@ -3,7 +3,6 @@
 use std::sync::PoisonError;
 
 use chrono::Utc;
-use reqwest::Url;
 use serde_json::Value as Json;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::fit::PropertyKind;
@@ -126,12 +125,12 @@ impl Engine {
         let values = Values { fields: &fields, ..self.values(request.object) };
         let built = named(&fields).and_then(|()| reading.request(question, traits.precision_ms, values));
         let taken = reading.rows.empty_status.clone();
-        let host = self.host_of_pages();
+        let asked = self.asked_at(&built);
         let exchange = self.call(Question { intent: Intent::Read, built, taken, tried }).await;
         let answer = exchange.settle(|reply| {
             let (body, records) = read_rows(&reply, &reading.rows, record)?;
-            let behind = match host {
-                Some(host) => reading.behind(&body, &reply.headers, &host, question, &records),
+            let behind = match asked {
+                Some(asked) => reading.behind(&body, &reply.headers, &asked, question, &records),
                 None => Err("the host is not known".to_owned()),
             };
             let behind = behind.map_err(|what| reply.malformed(&what))?;
@@ -144,16 +143,6 @@ impl Engine {
             result => result,
         };
         Answer { result, callout }
-    }
-
-    /// Where pages come from, to compare addresses with.
-    pub(super) fn host_of_pages(&self) -> Option<Url> {
-        let kept = self.constants_with_token();
-        match self.host(&kept) {
-            Ok(Some(url)) => Some(url),
-            Ok(None) => Some(self.client.base().clone()),
-            Err(_) => None,
-        }
     }
 
     pub(super) async fn ids(&self, request: &ReadIds<'_>, archived: bool) -> Answer<Vec<Record>> {

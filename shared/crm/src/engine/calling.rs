@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use tidemark_core::failure::{Class, Failure};
 
 use super::Engine;
+use super::answer::Asked;
 use super::auth::Auth;
 use super::hole::{Constants, Values};
 use super::request::Built;
@@ -99,6 +100,13 @@ impl Engine {
             return Ok(None);
         }
         self.connector_host().map(|template| address(template, constants)).transpose()
+    }
+
+    /// Where this is asked for, to find the next page from; `None` where nobody knows.
+    pub(super) fn asked_at(&self, built: &Result<Built, String>) -> Option<Asked> {
+        let host = self.host(&self.constants_with_token()).ok()?;
+        let base = host.as_ref().unwrap_or(self.client.base());
+        built.as_ref().ok().map(|built| Asked::at(base, built))
     }
 
     pub(super) fn connector_host(&self) -> Option<&Template> {

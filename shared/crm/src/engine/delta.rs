@@ -6,14 +6,14 @@
 
 use std::sync::PoisonError;
 
-use reqwest::{Method, Url};
+use reqwest::Method;
 use serde_json::Value as Json;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::{Next, Page, Position};
 
 use super::Engine;
-use super::answer::below;
+use super::answer::Asked;
 use super::calling::Question;
 use super::feed::Feed;
 use super::findings::Findings;
@@ -82,7 +82,7 @@ impl Delta {
         })
     }
 
-    fn page(&self, reply: &Reply, host: Option<&Url>, number: u32, places: usize) -> Result<Page, Failure> {
+    fn page(&self, reply: &Reply, asked: Option<&Asked>, number: u32, places: usize) -> Result<Page, Failure> {
         let body: Json = serde_json::from_str(reply.json_text()?).map_err(|error| reply.broken_json(&error))?;
         let rows = self.rows.of(&body).ok_or_else(|| reply.malformed("it has no rows where they are promised"))?;
         let gone = |row: &Json| {
@@ -90,8 +90,8 @@ impl Delta {
             id.map(|id| Record::gone(id, places)).ok_or_else(|| reply.malformed("a row that tells of a delete carries no id"))
         };
         let records = rows.into_iter().filter(|row| self.archived.stands_in(row)).map(gone).collect::<Result<_, _>>()?;
-        let host = host.ok_or_else(|| reply.malformed("the host is not known"))?;
-        let address = |at: &Place| at.find(&body).and_then(scalar).map(|text| below(host, &text)).transpose();
+        let asked = asked.ok_or_else(|| reply.malformed("the host is not known"))?;
+        let address = |at: &Place| at.find(&body).and_then(scalar).map(|text| asked.leads_to(&text)).transpose();
         let malformed = |what: String| reply.malformed(&what);
         match (address(&self.next).map_err(malformed)?, address(&self.again).map_err(malformed)?) {
             (Some(_), _) if number >= PAGES_MAX => Err(endless(reply)),
@@ -118,9 +118,9 @@ impl Engine {
         };
         let tried = format!("reading what was changed of {}", request.object);
         let built = delta.request(address, self.values(request.object));
-        let host = self.host_of_pages();
+        let asked = self.asked_at(&built);
         let exchange = self.call(Question { intent: Intent::Read, built, taken: Vec::new(), tried }).await;
-        let answer = exchange.settle(|reply| delta.page(&reply, host.as_ref(), number, request.properties.len()));
+        let answer = exchange.settle(|reply| delta.page(&reply, asked.as_ref(), number, request.properties.len()));
         let result = match answer.result {
             Err(failure) if failure.class.is_final() => Ok(self.give_up(request.object, number, address.is_some(), &failure)),
             result => result,

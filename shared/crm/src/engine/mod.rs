@@ -11,6 +11,7 @@ mod feed;
 mod filter;
 mod findings;
 mod hole;
+mod link;
 mod listing;
 mod moment;
 mod more;
