@@ -36,6 +36,8 @@ pub(super) struct Overlay {
     query: Vec<(String, Template)>,
     headers: Vec<(HeaderName, Template)>,
     body: Option<Body>,
+    /// Where the body stands.
+    body_at: Option<At>,
 }
 
 /// A request that can be sent below a host.
@@ -67,13 +69,16 @@ impl Form {
         let path = path.and_then(|node| read_path(node, scope, findings));
         let Overlay { query, headers, body, .. } = Overlay::read_rest(fields, scope, findings);
         if body.is_some() && method == Method::GET {
-            findings.add(fields.at, "a GET has no body.", "Write method = \"POST\", or move the body into `query`.");
+            findings.add(fields.at, BODY_OF_GET, REMEDY);
         }
         let cost = fields.get("cost").map_or(Some(Cost { units: 1, rows: None }), |node| Cost::read(node, findings));
         Some(Self { method, path: path?, query, headers, body, cost: cost? })
     }
 
-    pub(super) fn with(&self, overlay: &Overlay) -> Self {
+    pub(super) fn with(&self, overlay: &Overlay, findings: &Findings) -> Self {
+        if let Some(at) = overlay.body_at.as_ref().filter(|_| self.method == Method::GET) {
+            findings.add(at, BODY_OF_GET, REMEDY);
+        }
         let mut form = self.clone();
         if let Some(path) = &overlay.path {
             form.path.clone_from(path);
@@ -160,6 +165,9 @@ impl Cost {
     }
 }
 
+const BODY_OF_GET: &str = "a GET has no body.";
+const REMEDY: &str = "Write method = \"POST\", or move the body into `query`.";
+
 const COST_MAX: u32 = 10_000;
 
 impl Overlay {
@@ -174,8 +182,10 @@ impl Overlay {
     fn read_rest(fields: &mut Fields<'_>, scope: &Scope<'_>, findings: &Findings) -> Self {
         let query = fields.get("query").map(|node| read_query(node, scope, findings)).unwrap_or_default();
         let headers = fields.get("header").map(|node| read_headers(node, scope, findings)).unwrap_or_default();
-        let body = fields.get("body").and_then(|node| Body::read(node, scope, findings));
-        Self { path: None, query, headers, body }
+        let body = fields.get("body");
+        let body_at = body.map(|node| node.at.clone());
+        let body = body.and_then(|node| Body::read(node, scope, findings));
+        Self { path: None, query, headers, body, body_at }
     }
 }
 

@@ -96,9 +96,9 @@ impl Writing {
         let mut fields = Fields::of(node, findings);
         let form = Form::read(&mut fields, verb.method(), &Scope { plain: verb.holes(), ..scope.clone() }, findings);
         let guard = matches!(verb, Verb::Update | Verb::Archive).then(|| fields.get("guard")).flatten();
-        let guarded = guard
-            .zip(form.as_ref())
-            .map(|(node, form)| form.with(&Overlay::read(node, &Scope { plain: &["version"], ..scope.clone() }, findings)));
+        let guarded = guard.zip(form.as_ref()).map(|(node, form)| {
+            form.with(&Overlay::read(node, &Scope { plain: &["version"], ..scope.clone() }, findings), findings)
+        });
         if let (Some(node), Some(guarded)) = (guard, &guarded)
             && !guarded.uses(&Source::Version)
         {

@@ -1,0 +1,39 @@
+//! What a connector file's requests and pages come to is refused at load where it would lose rows or change what is asked: with the line, what is wrong and what to write.
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails the test")]
+
+use tidemark_crm::engine::Connector;
+
+const SMALL: &str = include_str!("server/small.toml");
+
+/// All that is said of the smallest file with these changes.
+fn refusals(changes: &[(&str, &str)]) -> String {
+    let mut text = SMALL.to_owned();
+    for (stands, instead) in changes {
+        assert!(text.contains(stands), "{stands}");
+        text = text.replacen(stands, instead, 1);
+    }
+    Connector::load("small", "small.toml", &text).map(|_| String::new()).unwrap_or_else(|error| error.to_string())
+}
+
+/// One refusal, of the line on which this stands.
+fn refuses(changes: &[(&str, &str)], stands: &str, expect: &str) {
+    let told = refusals(changes);
+    let mut text = SMALL.to_owned();
+    changes.iter().for_each(|(from, to)| text = text.replacen(from, to, 1));
+    let line = 1 + text.lines().position(|line| line.contains(stands)).unwrap();
+    let fits = |told: &str| told.starts_with(&format!("small.toml:{line}: ")) && told.contains(expect);
+    assert!(told.lines().count() == 1 && told.lines().any(fits), "line {line}: {expect}\n{told}");
+}
+
+const AFTER: &str = "after = { query = { cursor = \"{token}\" } }";
+
+#[test]
+fn a_get_has_no_body_wherever_one_is_laid_over_it() {
+    let remedy = "a GET has no body. Write method = \"POST\", or move the body into `query`.";
+    let after = "after = { query = { cursor = \"{token}\" }, body = { of = \"next\" } }";
+    refuses(&[(AFTER, after)], "of = \"next\"", &format!("read.after.body: {remedy}"));
+    let first = format!("{AFTER}\nfirst = {{ body = {{ of = \"first\" }} }}");
+    refuses(&[(AFTER, &first)], "of = \"first\"", &format!("read.first.body: {remedy}"));
+    let posted = format!("method = \"POST\"\n{after}\nfirst = {{ body = {{ of = \"first\" }} }}");
+    assert_eq!(refusals(&[(AFTER, &posted)]), "");
+}
