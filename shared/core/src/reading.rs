@@ -272,6 +272,8 @@ pub fn conclude(
     let given = answer.records.len();
     let more = answer.more || given >= usize::from(ask.rows_max) || answer.total.is_some_and(|total| total > given as u64);
     match place.way(traits) {
+        // Everything comes at once: a full page is all there is where that is counted.
+        Way::One if answer.total == Some(given as u64) && !answer.more => Ok(rest(traits, window, place)),
         Way::Id => {
             let last = by_id(traits, place, answer.records)?;
             follow(traits, window, place, more, answer.total, last.map(At::Id))
@@ -289,11 +291,11 @@ pub fn conclude(
     }
 }
 
-/// Half the part, where a query that pages on finds more than the source gives.
+/// Half the part, where one query has to give all of it and finds more than the source gives.
 fn beyond_cap(traits: &SourceTraits, place: &Place, answer: Answered<'_>) -> Result<Option<Place>, Fault> {
-    let paged = matches!(place.way(traits), Way::Numbers | Way::Tokens);
+    let one_query = matches!(place.way(traits), Way::Numbers | Way::Tokens | Way::One);
     let (Some(cap), Some(total)) = (traits.result_cap, answer.total) else { return Ok(None) };
-    if !paged || total <= u64::from(cap) {
+    if !one_query || total <= u64::from(cap) {
         return Ok(None);
     }
     if place.is_one_step(traits) {

@@ -272,11 +272,14 @@ fn a_tie_larger_than_a_page_is_read_to_its_end() {
 #[test]
 fn a_window_beyond_the_cap_is_parted_until_it_fits() {
     let stamps: Vec<Millis> = (0..80).map(|at| 1_000 + at * 100).collect();
-    for paging in [Paging::Numbers, Paging::Tokens] {
-        let mut source = Source::new(SourceTraits { result_cap: Some(12), ..traits(Order::None, paging) }, &stamps);
-        assert_eq!(read(&mut source, 5, &[]).unwrap().len(), 80, "{paging:?}");
-        let mut tie = Source::new(SourceTraits { result_cap: Some(12), ..traits(Order::None, paging) }, &[3_000; 13]);
-        assert_eq!(read(&mut tie, 5, &[]), Err(Fault::TieBeyondCap(12)), "and a tie beyond it is no end, but an error");
+    for (paging, rows_max) in [(Paging::Numbers, 5), (Paging::Tokens, 5), (Paging::Queries, 12)] {
+        let capped = SourceTraits { result_cap: Some(12), ..traits(Order::None, paging) };
+        let mut source = Source::new(capped.clone(), &stamps);
+        assert_eq!(read(&mut source, rows_max, &[]).unwrap().len(), 80, "{paging:?}");
+        let mut full = Source::new(capped.clone(), &[3_000; 12]);
+        assert_eq!(read(&mut full, rows_max, &[]).unwrap().len(), 12, "{paging:?}");
+        let mut tie = Source::new(capped, &[3_000; 13]);
+        assert_eq!(read(&mut tie, rows_max, &[]), Err(Fault::TieBeyondCap(12)), "and a tie beyond it is no end, but an error");
     }
 }
 

@@ -37,3 +37,29 @@ fn a_get_has_no_body_wherever_one_is_laid_over_it() {
     let posted = format!("method = \"POST\"\n{after}\nfirst = {{ body = {{ of = \"first\" }} }}");
     assert_eq!(refusals(&[(AFTER, &posted)]), "");
 }
+
+#[test]
+fn a_cap_is_taken_only_where_it_can_be_met() {
+    let (token, order) = ("page = { kind = \"token\", next = \"/next\" }", "order = \"time\"");
+    let none = [(token, "page = { kind = \"none\" }\nresult_cap = 500"), (order, "order = \"none\""), (AFTER, "")];
+    let read = "[object.people.read]";
+    refuses(&none, read, "people.read: where nobody counts, a cap looks like the end. Write where the count stands");
+    let counted = [none.as_slice(), &[("result_cap = 500", "result_cap = 500\ntotal = \"/total\"")]].concat();
+    assert_eq!(refusals(&counted), "");
+    let small = [counted.as_slice(), &[("result_cap = 500", "result_cap = 99")]].concat();
+    refuses(&small, read, "people.read: a page cannot hold more than its query gives: `rows_max` is above `result_cap`.");
+    let keyset = [
+        ("kind = \"window\"", "kind = \"keyset\""),
+        (order, "order = \"id\""),
+        (token, "page = { kind = \"keyset\" }\nresult_cap = 500"),
+        (AFTER, "after = { query = { over = \"{after_id}\" } }"),
+    ];
+    refuses(&keyset, read, "people.read: each page of a keyset is a query of its own: nothing comes of result_cap. Take");
+    let sweep = [
+        ("kind = \"window\"\nlower = \"closed\"\nupper = \"open\"\norder = \"time\"", "kind = \"sweep\""),
+        ("since = \"{from|rfc3339_secs}\", before = \"{until|rfc3339_secs}\", ", ""),
+        (token, "page = { kind = \"none\" }\ntotal = \"/total\"\nresult_cap = 500"),
+        (AFTER, ""),
+    ];
+    refuses(&sweep, read, "people.read: a sweep has no bounds that could be drawn closer");
+}

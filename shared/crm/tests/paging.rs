@@ -169,3 +169,17 @@ async fn a_next_address_is_found_from_the_page_it_stands_in_behind_a_gateway_wit
     let failure = pages(&engine(&elsewhere.base, &[UNORDERED, BY_URL, NO_CURSOR])).await.unwrap_err();
     assert!(failure.message.contains("another host") && desk.asked().is_empty(), "{failure}");
 }
+
+#[tokio::test]
+async fn a_list_without_pages_is_asked_in_parts_where_a_query_gives_too_few_of_them() {
+    let counted = |ids: &[u64], total: u64| say(200, &json!({ "data": listed(ids, None)["data"], "total": total }));
+    let desk = Desk::saying(vec![counted(&[1, 2], 3), counted(&[1], 1), counted(&[2, 3], 2)]).await;
+    let whole = [
+        UNORDERED,
+        ("page = { kind = \"token\", next = \"/next\" }", "page = { kind = \"none\" }\ntotal = \"/total\"\nresult_cap = 2"),
+        ("rows_max = 100", "rows_max = 2"),
+        NO_CURSOR,
+    ];
+    assert_eq!(pages(&engine(&desk.base, &whole)).await.unwrap(), [vec![1, 2], vec![1], vec![2, 3]]);
+    assert!(desk.asked()[1].path.contains("before=1970-01-01T00%3A30%3A00Z"), "{}", desk.asked()[1].path);
+}

@@ -273,11 +273,8 @@ impl Reading {
         if self.paging() != Paging::Uncounted && self.more.as_ref().is_some_and(More::goes_by_rows) {
             refuse("`end` is for pages by number or offset that nobody counts.", "Take it out.");
         }
-        if self.paging() != Paging::Queries && self.total.is_none() && self.result_cap.is_some() {
-            refuse(
-                "where nobody counts, a cap looks like the end.",
-                "Write where the count stands, such as total = \"/total\", or take result_cap out.",
-            );
+        if let Some(cap) = self.result_cap {
+            self.check_cap(cap, told.kind, &refuse);
         }
         if self.token_life_secs.is_some() && self.paging() != Paging::Tokens {
             refuse("no token is used that could grow old.", "Take token_life_secs out.");
@@ -291,6 +288,27 @@ impl Reading {
         }
         let problem = "{rows_max} is never used: the vendor's own page size would look like the end.";
         refuse(problem, "Send it as the page size, such as query = { limit = \"{rows_max}\" }.");
+    }
+
+    /// A window is halved where the count is above the cap, and only what is asked by bounds can be.
+    fn check_cap(&self, cap: u32, kind: Kind, refuse: &dyn Fn(&str, &str)) {
+        let out = "Take result_cap out.";
+        if self.page == Page::Keyset {
+            refuse("each page of a keyset is a query of its own: nothing comes of result_cap.", out);
+        } else if kind == Kind::Sweep {
+            refuse("a sweep has no bounds that could be drawn closer until a query reaches all of it.", out);
+        } else if self.total.is_none() {
+            refuse(
+                "where nobody counts, a cap looks like the end.",
+                "Write where the count stands, such as total = \"/total\", or take result_cap out.",
+            );
+        }
+        if u32::from(self.rows_max) > cap {
+            refuse(
+                "a page cannot hold more than its query gives: `rows_max` is above `result_cap`.",
+                "Write a smaller rows_max, or the cap that is true.",
+            );
+        }
     }
 
     fn check_bounds(&self, told: Told, at: &At, modified: Option<Option<&Modified>>, findings: &Findings) {
