@@ -63,3 +63,18 @@ fn a_cap_is_taken_only_where_it_can_be_met() {
     ];
     refuses(&sweep, read, "people.read: a sweep has no bounds that could be drawn closer");
 }
+
+#[test]
+fn a_list_of_texts_stands_alone_and_is_quoted_inside_a_query() {
+    let term = "term = \"{value}\"";
+    let unquoted = "is a text inside other text and could change its meaning. Quote it with |soql, |odata or |coql";
+    for inside in ["Email IN ('{values|csv}')", "Email IN ({values|csv|lower})", "ids:{values|csv}"] {
+        let change = format!("by_too = \"{inside}\", {term}");
+        refuses(&[(term, &change)], inside, &format!("look_up.query.by_too: {{values}} {unquoted}"));
+    }
+    for safe in ["{values|csv}", "Email IN ({values|soql})", "{values|csv|soql} is one literal"] {
+        assert_eq!(refusals(&[(term, &format!("term = \"{safe}\""))]), "", "{safe}");
+    }
+    let names = "limit = \"{rows_max}\", q = \"select {fields|csv} from people\"";
+    assert_eq!(refusals(&[("limit = \"{rows_max}\"", names)]), "", "names are nothing but names");
+}

@@ -54,9 +54,10 @@ impl Filter {
     /// What it makes of such a value; `None` where it does not fit.
     pub(super) fn makes(self, of: Kind) -> Option<Kind> {
         match (self, of) {
-            (Self::Lower, Kind::Text) => Some(Kind::Text),
+            // Names are nothing but names; commas make no text of others' safe.
+            (Self::Lower, Kind::Text) | (Self::Csv, Kind::Texts) => Some(Kind::Text),
             (Self::Md5Lower | Self::Segment, Kind::Text)
-            | (Self::Csv, Kind::Names | Kind::Texts)
+            | (Self::Csv, Kind::Names)
             | (Self::Quote(_), Kind::Text | Kind::Texts)
             | (Self::Moment(_), Kind::Moment) => Some(Kind::Safe),
             _ => None,
