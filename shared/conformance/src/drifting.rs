@@ -57,28 +57,65 @@ async fn value(bench: &Bench, name: &str, made: &RemoteId) -> eyre::Result<Resul
     Ok(Ok(record.values.into_iter().next().flatten()))
 }
 
+/// What an administrator adds one after the other under one name: kinds and options of the control API.
+const ADDED: [(&str, &[&str]); 4] =
+    [("text", &[]), ("number", &[]), ("enumeration", &["gold", "silver"]), ("enumeration", &["gold"])];
+
 /// One that an administrator adds, takes away and brings back as something else.
 async fn comes_and_goes(bench: &Bench, practice: &Practice, made: &RemoteId, before: &BTreeSet<&str>) -> eyre::Result<()> {
-    let kept = practice.add_property("text", &[]).await?;
-    let text = added(bench, before).await?;
-    practice.edit(made.as_str(), &kept, VALUE).await?;
-    let shown = value(bench, &text.name, made).await??;
-    ensure!(shown.as_deref() == Some(VALUE), "{} was added and filled, and {shown:?} is read", text.name);
-    goes(bench, practice, &kept, &text.name).await?;
-    is_no_property(bench, &text.name, made).await?;
-    let mut kinds = vec![text.kind];
-    for (kind, options) in [("number", &[][..]), ("enumeration", &["gold", "silver"]), ("enumeration", &["gold"])] {
+    let mut kinds = Vec::new();
+    for (kind, options) in ADDED {
         let kept = practice.add_property(kind, options).await?;
-        let retyped = added(bench, before).await?;
-        // Where a choice is a number to those who read it, nobody has to know more.
-        let told = retyped.kind != Choice || retyped.options.len() == options.len();
-        ensure!(told, "{} has the options {options:?}, and is described with {:?}", retyped.name, retyped.options);
-        goes(bench, practice, &kept, &retyped.name).await?;
-        kinds.push(retyped.kind);
+        let told = told(bench, practice, made, before, &kept, options).await;
+        // However that went: the next one to look finds none.
+        let removed = practice.remove_property(&kept).await;
+        let told = told?;
+        removed?;
+        let described = bench.described().await?.unwrap_or_default();
+        ensure!(!names(&described).contains(told.name.as_str()), "{} was taken away, and is described still", told.name);
+        if kinds.is_empty() {
+            is_no_property(bench, &told.name, made).await?;
+        }
+        kinds.push(told.kind);
     }
     let known = matches!(kinds[..], [Text, Number, Choice | Number, Choice | Number]);
     ensure!(known, "a text, a number and a choice are described as {kinds:?}");
     Ok(())
+}
+
+/// How what was added is described; a value that somebody gives it there is read as it is.
+async fn told(
+    bench: &Bench,
+    practice: &Practice,
+    made: &RemoteId,
+    before: &BTreeSet<&str>,
+    kept: &str,
+    options: &[&str],
+) -> eyre::Result<Property> {
+    let told = added(bench, before).await?;
+    let (name, offers) = (&told.name, &told.options);
+    // Where a choice is a number to those who read it, nobody has to know more.
+    ensure!(
+        told.kind != Choice || offers.len() == options.len(),
+        "{name} has the options {options:?}, and is described with {offers:?}"
+    );
+    let is_text = |option: &String| option.parse::<f64>().is_err();
+    let taken = told.kind == Choice || !offers.iter().any(is_text);
+    ensure!(
+        taken,
+        "{name} is a choice among {offers:?} and is described as {:?}: each of them would be refused as none",
+        told.kind
+    );
+    let value_there = match told.kind {
+        Choice => offers.first().map(String::as_str),
+        _ => (told.kind == Text && options.is_empty()).then_some(VALUE),
+    };
+    if let Some(there) = value_there {
+        practice.edit(made.as_str(), kept, there).await?;
+        let shown = value(bench, name, made).await??;
+        ensure!(shown.as_deref() == Some(there), "{name} holds {there:?}, and {shown:?} is read");
+    }
+    Ok(told)
 }
 
 /// The one property that was not described before.
@@ -89,11 +126,4 @@ async fn added(bench: &Bench, before: &BTreeSet<&str>) -> eyre::Result<Property>
     let other = new.next();
     ensure!(other.is_none(), "one property was added, and {} and {:?} are described", added.name, other.map(|other| other.name));
     Ok(added)
-}
-
-async fn goes(bench: &Bench, practice: &Practice, kept: &str, name: &str) -> eyre::Result<()> {
-    practice.remove_property(kept).await?;
-    let described = bench.described().await?.unwrap_or_default();
-    ensure!(!names(&described).contains(name), "{name} was taken away, and is described still");
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Cases about the pages of one query: how far they reach, and how long what asks for the next one is taken.
 
 use eyre::{WrapErr, ensure, eyre};
-use tidemark_core::failure::Failure;
+use tidemark_core::failure::{Class, Failure};
 use tidemark_core::record::RemoteId;
 use tidemark_core::source::{Next, Paging};
 
@@ -17,35 +17,44 @@ const REACHED_MAX: u32 = 60;
 pub(crate) async fn caps(bench: &Bench) -> eyre::Result<Verdict> {
     let Some(practice) = bench.practice() else { return Ok(Verdict::NeedsPractice) };
     let Some(reach) = practice.reach else { return Ok(Verdict::NotDeclared) };
-    let cap = bench.traits()?.result_cap.unwrap_or(REACHED);
+    let declared = bench.traits()?.result_cap;
+    let cap = declared.unwrap_or(REACHED);
     ensure!(u64::from(cap) <= reach, "a query is said to reach {cap} records, and reaches {reach}");
-    if cap > REACHED_MAX {
-        return Ok(Verdict::Unseen(format!("no more than {REACHED_MAX} records are made, and a cap of {cap} is declared")));
-    }
+    // Of a cap that is larger only that can be tried: a query that reaches less than was declared is no end.
+    let as_declared = cap <= REACHED_MAX;
+    let cap = if as_declared { cap } else { REACHED };
     practice.cap(Some(cap)).await?;
-    let read = beyond(bench, cap as usize).await;
+    let read = beyond(bench, cap as usize, as_declared).await;
     practice.cap(None).await?;
     read.map(|()| Verdict::Holds)
 }
 
-/// Reads more records than a query reaches: of many stamps, which all have to come, and of one, where a refusal that is said will do.
-async fn beyond(bench: &Bench, cap: usize) -> eyre::Result<()> {
+/// Reads more records than a query reaches: of many stamps, which all have to come where the cap is the declared one, and of one, where a refusal that is said will do.
+async fn beyond(bench: &Bench, cap: usize, as_declared: bool) -> eyre::Result<()> {
     let step = i64::from(bench.traits()?.precision_ms);
     let rows_max = u16::try_from(cap / 2)?.max(1);
     let many = made_at(bench, "p", 0..2 * cap + 1).await?;
     let tie = made_at(bench, "q", std::iter::repeat_n(10 * cap, cap + 2)).await?;
     bench.later().await?;
-    let found = bench.window(around(&bench.stamps(&many).await?, step), rows_max).await?;
-    let lost = missing(&many, &found).len();
-    ensure!(lost == 0, "{lost} of {} records did not come, where a query reaches {cap}", many.len());
-    match bench.window(around(&bench.stamps(&tie).await?, step), rows_max).await {
-        Ok(found) => {
-            let lost = missing(&tie, &found).len();
-            ensure!(lost == 0, "{lost} of {} records of one stamp did not come, and nothing was said of it", tie.len());
+    for (all, may_be_said) in [(many, !as_declared), (tie, true)] {
+        match bench.window(around(&bench.stamps(&all).await?, step), rows_max).await {
+            Ok(found) => {
+                let lost = missing(&all, &found).len();
+                ensure!(
+                    lost == 0,
+                    "{lost} of {} records did not come, where a query reaches {cap}, and nothing was said of it",
+                    all.len()
+                );
+            }
+            Err(error) => ensure!(may_be_said && is_said(&error), error),
         }
-        Err(error) => ensure!(error.downcast_ref::<Failure>().is_some(), error),
     }
     Ok(())
+}
+
+/// The CRM refuses to go further, or the reading ends of itself. Of any other failure nobody knows what it would have come to.
+fn is_said(error: &eyre::Report) -> bool {
+    error.downcast_ref::<Failure>().is_some_and(|failure| matches!(failure.class, Class::Rejected | Class::Malformed))
 }
 
 /// One record at each of these moments.
@@ -101,4 +110,18 @@ pub(crate) async fn worn(bench: &Bench) -> eyre::Result<Verdict> {
         }
     }
     Err(eyre!("a window whose token wore out does not end"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_to_go_further_says_that_records_are_missing() {
+        for class in Class::ALL {
+            let told = Err::<(), _>(Failure::new(class, "no")).wrap_err("reading a window").unwrap_err();
+            assert_eq!(is_said(&told), matches!(class, Class::Rejected | Class::Malformed), "{}", class.word());
+        }
+        assert!(!is_said(&eyre!("a window does not end")));
+    }
 }

@@ -1,6 +1,7 @@
 //! A practice CRM's control API: its clock, its faults, its truth. Knows nothing of connectors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use eyre::{OptionExt, WrapErr, ensure, eyre};
@@ -16,10 +17,11 @@ pub struct Practice {
     pub about: About,
     /// The kind of record the cases are about, as the control API names it.
     object: String,
-    /// What stood before: the weather, the quotas, and how long what asks for a next page is taken.
+    /// What stood before: the weather, and of the switches those that a case sets.
     weather: Value,
-    quotas: Map<String, Value>,
-    wears: Map<String, Value>,
+    switches: Map<String, Value>,
+    /// Properties that were added and not taken away yet; of all clones.
+    added: Arc<Mutex<BTreeSet<String>>>,
     /// How many records a query of this vendor reaches at most; `None` where it is any number.
     pub reach: Option<u64>,
 }
@@ -49,6 +51,13 @@ pub struct Truth {
     archived: bool,
 }
 
+impl About {
+    /// A case may set this switch.
+    fn sets(&self, name: &String) -> bool {
+        self.quotas.contains(name) || self.caps.contains(name) || self.wears.contains_key(name)
+    }
+}
+
 const PROGRAM: &str = "tidemark sandbox";
 
 impl Practice {
@@ -64,16 +73,15 @@ impl Practice {
         }
         let named = about.objects.iter().find(|known| *known == object).or_else(|| about.objects.first());
         let object = named.cloned().ok_or_else(|| eyre!("the practice CRM keeps no records"))?;
-        let mut practice =
-            Self { client, base, about, object, weather: Value::Null, quotas: Map::new(), wears: Map::new(), reach: None };
+        let (weather, switches, added) = (Value::Null, Map::new(), Arc::default());
+        let mut practice = Self { client, base, about, object, weather, switches, added, reach: None };
         practice.weather = practice.ask(Method::GET, "weather", None).await?;
         let quirks = practice.ask(Method::GET, "quirks", None).await?;
         let named = |which| move |quirk: &Value| Some((quirk["name"].as_str()?.to_owned(), quirk[which].clone()));
         let quirks = |which| quirks.as_array().into_iter().flatten().filter_map(named(which));
         let is_cap = |name: &String| practice.about.caps.contains(name);
         practice.reach = quirks("normal").filter(|(name, _)| is_cap(name)).filter_map(|(_, value)| value.as_u64()).max();
-        practice.quotas = quirks("value").filter(|(name, _)| practice.about.quotas.iter().any(|quota| quota == name)).collect();
-        practice.wears = quirks("value").filter(|(name, _)| practice.about.wears.contains_key(name)).collect();
+        practice.switches = quirks("value").filter(|(name, _)| practice.about.sets(name)).collect();
         Ok(Some(practice))
     }
 
@@ -90,7 +98,7 @@ impl Practice {
 
     /// Nothing late, nothing lost, no quota that anybody meets.
     pub async fn calm(&self) -> eyre::Result<()> {
-        let lifted: Map<String, Value> = self.quotas.keys().map(|name| (name.clone(), json!(1_000_000))).collect();
+        let lifted: Map<String, Value> = self.about.quotas.iter().map(|name| (name.clone(), json!(1_000_000))).collect();
         self.ask(Method::PUT, "quirks", Some(lifted.into())).await?;
         self.weather(json!({ "preset": "calm", "index_lag_ms": [0, 0] })).await
     }
@@ -100,15 +108,25 @@ impl Practice {
         self.ask(Method::PUT, "weather", Some(change)).await.map(drop)
     }
 
-    /// As it was before.
+    /// As it was before, wherever a case broke off.
     pub async fn restore(&self) -> eyre::Result<()> {
-        self.ask(Method::PUT, "quirks", Some(self.quotas.clone().into())).await?;
-        self.ask(Method::PUT, "quirks", Some(self.wears.clone().into())).await?;
+        let left = self.added.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for name in left {
+            self.remove_property(&name).await?;
+        }
+        self.ask(Method::PUT, "quirks", Some(self.switches.clone().into())).await?;
         self.weather(self.weather.clone()).await
     }
 
-    /// A query reaches no more records than this, or as many as with this vendor.
+    /// These switches as they stood before.
+    async fn reset(&self, is_meant: impl Fn(&String) -> bool) -> eyre::Result<()> {
+        let stood: Map<String, Value> = self.switches.clone().into_iter().filter(|(name, _)| is_meant(name)).collect();
+        self.ask(Method::PUT, "quirks", Some(stood.into())).await.map(drop)
+    }
+
+    /// A query reaches no more records than this, or as many as before.
     pub async fn cap(&self, records_max: Option<u32>) -> eyre::Result<()> {
+        let Some(records_max) = records_max else { return self.reset(|name| self.about.caps.contains(name)).await };
         let caps: Map<String, Value> = self.about.caps.iter().map(|name| (name.clone(), json!(records_max))).collect();
         self.ask(Method::PUT, "quirks", Some(caps.into())).await.map(drop)
     }
@@ -120,19 +138,25 @@ impl Practice {
 
     /// What asks for a next page and was given before is taken no more; or as it was.
     pub async fn wear(&self, worn: bool) -> eyre::Result<()> {
-        let switches = if worn { json!(self.about.wears) } else { self.wears.clone().into() };
-        self.ask(Method::PUT, "quirks", Some(switches)).await.map(drop)
+        if !worn {
+            return self.reset(|name| self.about.wears.contains_key(name)).await;
+        }
+        self.ask(Method::PUT, "quirks", Some(json!(self.about.wears))).await.map(drop)
     }
 
     /// An administrator adds a property, of one of the kinds of the control API; its name there.
     pub async fn add_property(&self, kind: &str, options: &[&str]) -> eyre::Result<String> {
         let new = json!({ "name": "tidemark_tries", "kind": kind, "options": options });
         let answer = self.ask(Method::POST, &format!("properties/{}", self.object), Some(new)).await?;
-        answer["name"].as_str().map(str::to_owned).ok_or_eyre("a property that was added has no name")
+        let name = answer["name"].as_str().map(str::to_owned).ok_or_eyre("a property that was added has no name")?;
+        self.added.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        Ok(name)
     }
 
     pub async fn remove_property(&self, name: &str) -> eyre::Result<()> {
-        self.ask(Method::DELETE, &format!("properties/{}/{name}", self.object), None).await.map(drop)
+        self.ask(Method::DELETE, &format!("properties/{}/{name}", self.object), None).await?;
+        self.added.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(())
     }
 
     /// Somebody at the CRM changes one value.

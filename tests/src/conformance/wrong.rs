@@ -20,7 +20,7 @@ const fn wrong(vendor: &'static Vendor, mistake: &'static str, caught_by: &'stat
     Wrong { vendor, mistake, changes, caught_by }
 }
 
-pub static FILES: [Wrong; 64] = [
+pub static FILES: [Wrong; 65] = [
     wrong(&HUBSPOT_PAGED, "a search that is said to reach everything", "caps", &[("result_cap = 6\n", "")]),
     wrong(&HUBSPOT_PAGED, "a search that is said to reach further", "caps", &[("result_cap = 6", "result_cap = 60000")]),
     wrong(
@@ -49,6 +49,7 @@ pub static FILES: [Wrong; 64] = [
         "drift",
         &[("options = { at = \"/options/choices\"", "options = { at = \"/options\"")],
     ),
+    wrong(&ZOHO_CRM, "choices described as numbers", "drift", &[("picklist = \"choice\"", "picklist = \"number\"")]),
     wrong(&ZOHO_CRM, "numbers described as texts", "drift", &[("double = \"number\"", "double = \"text\"")]),
     wrong(
         &PIPEDRIVE,

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use eyre::{OptionExt, WrapErr, ensure};
 use futures::{StreamExt, stream};
-use tidemark_conformance::{CASES, Verdict, case_named, places};
+use tidemark_conformance::{CASES, Practice, Verdict, case_named, places};
 use tidemark_crm::engine::said;
-use tidemark_tests::conformance::{Change, document, run, table, wrong};
-use tidemark_tests::vendor::{EVERY, HUBSPOT_PAGED, MAILCHIMP, Vendor, ZOHO_BOOKS, ZOHO_BOOKS_NOTES};
+use tidemark_tests::conformance::{Change, document, open, run, table, wrong};
+use tidemark_tests::vendor::{EVERY, HUBSPOT_PAGED, MAILCHIMP, PIPEDRIVE, Vendor, ZOHO_BOOKS, ZOHO_BOOKS_NOTES};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_connector_does_what_the_table_says() -> eyre::Result<()> {
@@ -43,6 +43,47 @@ async fn a_list_that_shows_a_part_fails_no_case() -> eyre::Result<()> {
 async fn a_cap_that_a_file_declares_is_met_by_halving_the_window() -> eyre::Result<()> {
     let verdict = run(case_named("caps")?, &HUBSPOT_PAGED, &[]).await?;
     ensure!(verdict == Verdict::Holds, "{verdict:?}");
+    Ok(())
+}
+
+/// With the cap that the vendor really has: the practice CRM reaches less, which is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cap_too_large_to_be_filled_is_tried_all_the_same() -> eyre::Result<()> {
+    let real = [("result_cap = 6", "result_cap = 10000")];
+    let verdict = run(case_named("caps")?, &HUBSPOT_PAGED, &real).await?;
+    ensure!(verdict == Verdict::Holds, "{verdict:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_case_that_breaks_off_leaves_the_practice_crm_as_it_was() -> eyre::Result<()> {
+    let (sandbox, _) = open(&HUBSPOT_PAGED, &[], "tidemark-7f3a1c").await?;
+    let crm = sandbox.crm();
+    crm.set_quirk("search_results_max", 77_u64)?;
+    let standing = || serde_json::to_value(crm.quirks());
+    let before = standing()?;
+    let practice = Practice::find(&sandbox.base_url(), HUBSPOT_PAGED.object).await?.ok_or_eyre("no practice CRM")?;
+    practice.cap(Some(6)).await?;
+    practice.cap(None).await?;
+    ensure!(standing()? == before, "what somebody set is theirs");
+    practice.cap(Some(6)).await?;
+    practice.clone().add_property("text", &[]).await?;
+    practice.restore().await?;
+    ensure!(standing()? == before);
+    practice.add_property("text", &[]).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_property_that_is_tried_is_taken_away_where_the_case_fails() -> eyre::Result<()> {
+    let change = [("name = \"/field_code\"", "name = \"/field_name\"")];
+    let (_sandbox, bench) = open(&PIPEDRIVE, &change, "tidemark-7f3a1c").await?;
+    let drift = case_named("drift")?;
+    let first = drift.run(&bench).await.err().ok_or_eyre("nothing failed")?.to_string();
+    let again = drift.run(&bench).await.err().ok_or_eyre("nothing failed")?.to_string();
+    ensure!(first == again, "{first}, then {again}");
+    let practice = bench.practice().ok_or_eyre("no practice CRM")?;
+    practice.add_property("text", &[]).await?;
     Ok(())
 }
 
