@@ -93,7 +93,7 @@ async fn read(
     let (known, strange): (Vec<RemoteId>, Vec<RemoteId>) =
         ids.iter().filter(is_silent).cloned().partition(|id| links.contains_key(id));
     // Of what no link holds only those matter that a row waits for.
-    let missing = [known, aliases::waited_for(&ctx.store, purpose.stream.id, &strange).await?].concat();
+    let missing = [aliases::waited_for(&ctx.store, purpose.stream.id, &strange).await?, known].concat();
     let round = match ask_again::round(purpose, &missing, &ids, traits).await? {
         Ok(round) => round,
         Err(no) => return Ok(Err(no)),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::window::millis;
 use tidemark_crm::seal::{SealError, Sealer};
@@ -124,6 +123,7 @@ pub(crate) async fn sign_in(purpose: &Purpose<'_>, sharing: &Sharing) -> Result<
     };
     // A live process never asks for longer than this.
     let (fence, lease) = (purpose.ctx.fence(), 2 * millis(purpose.connection.spec.call_deadline));
+    let until = Instant::now() + Duration::from_millis(lease.unsigned_abs());
     if !credentials::claim(store, name, &seen, &fence, lease).await? {
         return Ok(Err(elsewhere(name)));
     }
@@ -135,7 +135,7 @@ pub(crate) async fn sign_in(purpose: &Purpose<'_>, sharing: &Sharing) -> Result<
     };
     Purpose { word: "sign in", ..*purpose }.record(1, &mut answer);
     let failure = match answer.result {
-        Ok(token) => return keep(purpose, sharing, &seen, &token, lease).await,
+        Ok(token) => return keep(purpose, sharing, &seen, &token, until).await,
         Err(failure) => failure,
     };
     if failure.class != Class::Auth {
@@ -153,20 +153,23 @@ async fn keep(
     sharing: &Sharing,
     seen: &Credential,
     token: &Token,
-    lease: Millis,
+    mut until: Instant,
 ) -> Result<Result<(), NoAnswer>, StoreError> {
     let (crm, name, store) = (purpose.connection.crm.as_ref(), &purpose.connection.spec.name, &purpose.ctx.store);
     let sealed = match sharing.sealer.seal(name, &token.text) {
         Ok(sealed) => sealed,
         Err(error) => return Ok(Err(NoAnswer::Failed(Failure::new(Class::Retry, error.to_string())))),
     };
-    let until = Instant::now() + Duration::from_millis(lease.unsigned_abs());
     let is_kept = loop {
         match credentials::keep(store, name, seen.version, &sealed, token.lives.map(millis)).await {
             Err(error) if Instant::now() < until => tracing::warn!("the token of {name} could not be kept yet: {error}"),
             kept => break kept?,
         }
-        tokio::time::sleep(KEPT_AGAIN).await;
+        tokio::select! {
+            () = tokio::time::sleep(KEPT_AGAIN) => {}
+            // The last try.
+            () = purpose.ctx.cut.cancelled() => until = Instant::now(),
+        }
     };
     let adopted =
         if is_kept { sharing.adopt(crm, token, seen.version + 1, true) } else { newer(sharing, store, crm, name).await? };

@@ -19,7 +19,8 @@ const VALUE: &str = "a value of its own";
 pub(crate) async fn drift(bench: &Bench) -> eyre::Result<Verdict> {
     let made = bench.make("ana").await?;
     is_no_property(bench, UNHEARD, &made).await?;
-    let Some(described) = bench.described().await? else { return Ok(Verdict::Holds) };
+    // Where nothing is described nobody notices that a property goes.
+    let Some(described) = bench.described().await? else { return Ok(Verdict::NotDeclared) };
     let names = names(&described);
     ensure!(!names.contains(UNHEARD), "{UNHEARD}, which is no property, is described");
     for name in bench.wanted().iter().flatten() {

@@ -110,12 +110,14 @@ impl Practice {
 
     /// As it was before, wherever a case broke off.
     pub async fn restore(&self) -> eyre::Result<()> {
+        self.ask(Method::PUT, "quirks", Some(self.switches.clone().into())).await?;
+        self.weather(self.weather.clone()).await?;
         let left = self.added.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for name in left {
-            self.remove_property(&name).await?;
+            // One that went before its case heard of it is gone as it should be.
+            let _ = self.remove_property(&name).await;
         }
-        self.ask(Method::PUT, "quirks", Some(self.switches.clone().into())).await?;
-        self.weather(self.weather.clone()).await
+        Ok(())
     }
 
     /// These switches as they stood before.

@@ -14,6 +14,9 @@ use crate::spec::{FieldSpec, InboundDelete, Owner, StreamSpec};
 /// The class of a push that waits because a row was deleted while its record was edited; `passed` holds it once a person has said that the record goes all the same.
 pub const EDITED: &str = "edited";
 
+/// Why silence is not believed.
+pub const NOBODY_ANSWERS: &str = "a record that is known to live did not answer either";
+
 /// Which side of a tombstone is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Gone {
@@ -156,16 +159,16 @@ fn doubt(case: &Case<'_>) -> Option<Conclusion> {
         return Some(Conclusion::Wait("it was written a moment ago and may not be readable yet"));
     }
     let silent = case.witness == Witness::Silent;
-    silent.then_some(Conclusion::Wait("a record that is known to live did not answer either"))
+    silent.then_some(Conclusion::Wait(NOBODY_ANSWERS))
 }
 
-/// Whether a record that no link holds any more is over for the rows that wait for it: theirs was merged into it, and its own row went.
-pub fn is_over(word: Word, witness: Witness, approved: bool) -> bool {
+/// Whether a record that no link holds any more is over for the rows that wait for it: theirs was merged into it, and its own row went. `None`: it is asked for again.
+pub fn is_over(word: Word, witness: Witness, approved: bool) -> Option<bool> {
     match word {
-        Word::Archived { .. } => true,
-        Word::Absent => approved || witness != Witness::Silent,
+        Word::Archived { .. } => Some(true),
+        Word::Absent => (approved || witness != Witness::Silent).then_some(true),
         // Whoever took it in tells so, and they wait for that one then.
-        Word::Merged => false,
+        Word::Merged => Some(false),
     }
 }
 

@@ -68,11 +68,17 @@ fn a_cap_is_taken_only_where_it_can_be_met() {
 fn a_list_of_texts_stands_alone_and_is_quoted_inside_a_query() {
     let term = "term = \"{value}\"";
     let unquoted = "is a text inside other text and could change its meaning. Quote it with |soql, |odata or |coql";
-    for inside in ["Email IN ('{values|csv}')", "Email IN ({values|csv|lower})", "ids:{values|csv}"] {
+    for inside in ["Email IN ('{values|csv}')", "ids:{values|csv}"] {
         let change = format!("by_too = \"{inside}\", {term}");
         refuses(&[(term, &change)], inside, &format!("look_up.query.by_too: {{values}} {unquoted}"));
     }
-    for safe in ["{values|csv}", "Email IN ({values|soql})", "{values|csv|soql} is one literal"] {
+    // Quoted as a whole it would look for one text that nobody has.
+    for more in ["soql", "lower", "md5_lower"] {
+        let change = format!("by_too = \"{{values|csv|{more}}}\", {term}");
+        let refused = format!("look_up.query.by_too: the filter {more} does not fit {{values}}, which is a list with commas.");
+        refuses(&[(term, &change)], &format!("csv|{more}"), &refused);
+    }
+    for safe in ["{values|csv}", "Email IN ({values|soql})"] {
         assert_eq!(refusals(&[(term, &format!("term = \"{safe}\""))]), "", "{safe}");
     }
     let names = "limit = \"{rows_max}\", q = \"select {fields|csv} from people\"";

@@ -80,7 +80,7 @@ async fn a_cursor_that_is_taken_no_more_begins_its_part_again() {
     for status in [400, 404, 410] {
         let again = [told(&[1, 2], Some("b")), told(&[3], None)];
         let desk = Desk::saying([vec![told(&[1, 2], Some("a")), refused(status)], again.to_vec()].concat()).await;
-        let crm = engine(&desk.base, &[UNORDERED]);
+        let crm = engine(&desk.base, &[UNORDERED, ("rows_max = 100", "rows_max = 100\nempty_status = [404]")]);
         assert_eq!(pages(&crm).await.unwrap(), [vec![1, 2], vec![], vec![1, 2], vec![3]], "{status}");
         let cursors: Vec<bool> = desk.asked().iter().map(|asked| asked.path.contains("cursor=")).collect();
         assert_eq!(cursors, [false, true, false, true]);

@@ -6,7 +6,7 @@ use sea_orm::ConnectionTrait;
 use tidemark_core::Millis;
 use tidemark_core::brake::{Act, Direction, Item, Ruling, names, passes};
 use tidemark_core::bug::{Bug, planted};
-use tidemark_core::delete::{Case, Conclusion, Gone, Question, RowAct, Witness, Word, conclude, is_over};
+use tidemark_core::delete::{Case, Conclusion, Gone, NOBODY_ANSWERS, Question, RowAct, Witness, Word, conclude, is_over};
 use tidemark_core::lineage::What;
 use tidemark_core::page::KnownLink;
 use tidemark_core::record::{RemoteId, Row, RowKey};
@@ -107,12 +107,18 @@ pub(crate) async fn settle(
         }
     }
     acts.carry_out(tx, mapped, &mut concluded).await?;
-    let over =
-        round.missing.iter().filter(|missing| is_over(missing.word, round.witness, approved.contains(missing.id.as_str())));
-    let over: Vec<&str> = over.map(|missing| missing.id.as_str()).collect();
-    let held = links::free(tx, mapped, By::Remote, over.iter().copied()).await?;
-    ended
-        .extend(over.into_iter().filter(|id| held.iter().all(|link| link.remote_id.as_ref().map(RemoteId::as_str) != Some(*id))));
+    let held: HashSet<&RemoteId> = links.iter().filter_map(|link| link.remote_id.as_ref()).collect();
+    let strange: Vec<&Missing> = round.missing.iter().filter(|missing| !held.contains(&missing.id)).collect();
+    let moved = links::free(tx, mapped, By::Remote, strange.iter().map(|missing| missing.id.as_str())).await?;
+    let moved: HashSet<&RemoteId> = moved.iter().filter_map(|link| link.remote_id.as_ref()).collect();
+    // What no link holds was asked for because a row waits for it.
+    for Missing { id, word } in strange.into_iter().filter(|missing| !moved.contains(&missing.id)) {
+        match is_over(*word, round.witness, approved.contains(id.as_str())) {
+            Some(true) => ended.push(id.as_str()),
+            Some(false) => {}
+            None => drop(concluded.waiting.insert(id.0.clone(), NOBODY_ANSWERS)),
+        }
+    }
     aliases::end(tx, mapped.id, &ended).await?;
     Ok(concluded)
 }

@@ -6,7 +6,7 @@ use chrono::Utc;
 use serde_json::Value as Json;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::fit::PropertyKind;
-use tidemark_core::reading::{Answered, Ask, Course, Fault, Place as At, Token, ask, conclude, fresh, worn};
+use tidemark_core::reading::{After, Answered, Ask, Course, Fault, Place as At, Token, ask, conclude, fresh, worn};
 use tidemark_core::record::{Record, RemoteId};
 use tidemark_core::source::{Next, Page, Position, SourceTraits};
 use tidemark_core::window::Window;
@@ -124,7 +124,10 @@ impl Engine {
         let question = ask(traits, &place, request.rows_max);
         let values = Values { fields: &fields, ..self.values(request.object) };
         let built = named(&fields).and_then(|()| reading.request(question, traits.precision_ms, values));
-        let taken = reading.rows.empty_status.clone();
+        // Behind a token a refusal says nothing of what is there: it may be the token that is taken no more.
+        let behind_token = matches!(question.after, After::Token(_));
+        let is_end = |status: &u16| !behind_token || *status < 400;
+        let taken = reading.rows.empty_status.iter().copied().filter(is_end).collect();
         let asked = self.asked_at(&built);
         let exchange = self.call(Question { intent: Intent::Read, built, taken, tried }).await;
         let answer = exchange.settle(|reply| {

@@ -43,12 +43,13 @@ impl Body {
 
     /// A table is laid over a table: its entries replace those of the same name, and an empty text takes one away. Anything else is replaced as a whole.
     pub(super) fn under(self, overlay: &Self) -> Self {
-        let (Self::Object(mut entries), Self::Object(others)) = (self, overlay) else { return overlay.clone() };
+        let Self::Object(others) = overlay else { return overlay.clone() };
+        let mut entries = if let Self::Object(entries) = self { entries } else { Vec::new() };
         for (name, other) in others {
             let at = entries.iter().position(|(known, _)| known == name);
             let known = at.map(|at| entries.remove(at).1);
             if !other.is_empty_text() {
-                let laid = known.map_or_else(|| other.clone(), |known| known.under(other));
+                let laid = known.unwrap_or(Self::Object(Vec::new())).under(other);
                 entries.insert(at.unwrap_or(entries.len()), (name.clone(), laid));
             }
         }
@@ -109,6 +110,12 @@ mod tests {
             json!({ "filter": { "by": "stamp", "more": [3], "at": "t7" } }),
         );
         check(below, "filter = { by = \"\", more = \"\" }", json!({ "limit": 3, "filter": {} }));
+        check(
+            below,
+            "paging = { after = \"{token}\", before = \"\" }",
+            json!({ "limit": 3, "filter": { "by": "stamp", "more": [1, 2] }, "paging": { "after": "t7" } }),
+        );
+        check("filter = \"all\"", "filter = { by = \"stamp\", at = \"\" }", json!({ "filter": { "by": "stamp" } }));
         check(below, "filter = \"all\"\nother = \"\"", json!({ "limit": 3, "filter": "all" }));
     }
 }

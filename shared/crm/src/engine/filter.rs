@@ -54,8 +54,9 @@ impl Filter {
     /// What it makes of such a value; `None` where it does not fit.
     pub(super) fn makes(self, of: Kind) -> Option<Kind> {
         match (self, of) {
-            // Names are nothing but names; commas make no text of others' safe.
-            (Self::Lower, Kind::Text) | (Self::Csv, Kind::Texts) => Some(Kind::Text),
+            (Self::Lower, Kind::Text) => Some(Kind::Text),
+            // Names are nothing but names; commas make no text of others' safe, and a quote around all of them would make one text of many.
+            (Self::Csv, Kind::Texts) => Some(Kind::Joined),
             (Self::Md5Lower | Self::Segment, Kind::Text)
             | (Self::Csv, Kind::Names)
             | (Self::Quote(_), Kind::Text | Kind::Texts)

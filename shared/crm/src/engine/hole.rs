@@ -18,6 +18,8 @@ pub(super) enum Kind {
     Moment,
     Number,
     Json,
+    /// Anybody's texts with commas between them: stand alone, and no filter makes more of them.
+    Joined,
     /// A text that can stand inside other text.
     Safe,
 }
@@ -32,6 +34,7 @@ impl Kind {
             Self::Moment => "a moment",
             Self::Number => "a number",
             Self::Json => "JSON",
+            Self::Joined => "a list with commas",
             Self::Safe => "a text that is ready",
         }
     }

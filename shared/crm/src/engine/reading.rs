@@ -297,6 +297,11 @@ impl Reading {
             refuse("each page of a keyset is a query of its own: nothing comes of result_cap.", out);
         } else if kind == Kind::Sweep {
             refuse("a sweep has no bounds that could be drawn closer until a query reaches all of it.", out);
+        } else if self.upper == Upper::None {
+            refuse(
+                "without an upper bound the count holds all that came later, too, and no window is small enough for a cap.",
+                out,
+            );
         } else if self.total.is_none() {
             refuse(
                 "where nobody counts, a cap looks like the end.",

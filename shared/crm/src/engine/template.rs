@@ -244,11 +244,11 @@ fn hole(inner: &str, position: Position, mixed: bool, at: &At, scope: &Scope<'_>
             refuse("is JSON and stands only alone in a body.", "Write it as the whole value in `body`.")
         }
         Kind::Names | Kind::Texts if !alone_in_json => refuse("is a list.", "Add |csv, or a quoting filter such as |soql."),
-        Kind::Text if mixed && matches!(position, Position::Query | Position::Json) => refuse(
+        Kind::Text | Kind::Joined if mixed && matches!(position, Position::Query | Position::Json) => refuse(
             "is a text inside other text and could change its meaning.",
             "Quote it with |soql, |odata or |coql; in an address write |segment.",
         ),
-        Kind::Text if position == Position::Host && !matches!(source, Source::Config(_) | Source::SignedIn(_)) => {
+        Kind::Text | Kind::Joined if position == Position::Host && !matches!(source, Source::Config(_) | Source::SignedIn(_)) => {
             refuse("cannot be part of a host.", "Use {config.NAME}.")
         }
         _ => Some(Hole { source, filters }),
