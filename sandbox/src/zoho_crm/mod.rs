@@ -195,7 +195,7 @@ impl Vendor for ZohoCrm {
         let refused = |status, code, text: &str| refuse::whole(&Refusal::new(status, code, text));
         Some(match shape {
             "429 too many" => quota::too_many(turn),
-            "401 scope" => refused(401, "OAUTH_SCOPE_MISMATCH", "Unauthorized"),
+            "401 scope" => refused(401, "OAUTH_SCOPE_MISMATCH", "invalid oauth scope to access this URL"),
             "401 token" => refused(401, "INVALID_TOKEN", "invalid oauth token"),
             "400 record locked" => refused(400, "RECORD_LOCKED", "The record is locked"),
             "500 dependent service" => refused(500, "DEPENDENT_SERVICE_ERROR", "A dependent service could not be reached"),

@@ -1,6 +1,8 @@
 //! What vendors say, in their own words with the source beside them (`tests/fixtures`), is put before the connector, which has to understand it, and before the practice CRM, which has to say it the same
 //! way. One misreading of a vendor cannot pass on both sides.
 
+use std::collections::BTreeMap;
+
 use eyre::{OptionExt, ensure};
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -9,8 +11,9 @@ use tidemark_core::failure::Class;
 use tidemark_core::source::Next;
 use tidemark_core::sweep::EVERY_STAMP;
 use tidemark_sandbox::{ForcedAnswer, Sandbox};
+use tidemark_tests::TOKEN;
 use tidemark_tests::conformance::open;
-use tidemark_tests::vendor::EVERY;
+use tidemark_tests::vendor::{EVERY, PEOPLE};
 
 const WINDOW: (i64, i64) = (EVERY_STAMP.from, EVERY_STAMP.until);
 
@@ -35,11 +38,31 @@ struct Fixture {
 struct PageFixture {
     vendor: String,
     source: String,
+    asked: Asking,
+    /// What the practice CRM has to hold for such a page, by its own names.
+    kept: BTreeMap<String, String>,
+    /// Places of which the vendor's documents say two things: the practice CRM writes the other one.
+    #[serde(default)]
+    disputed: Vec<String>,
     body: Json,
     id: String,
     modified: String,
     /// E-mail, name, phone.
     values: [Option<String>; 3],
+}
+
+/// How such a page is asked for, by somebody who is no connector. `TOKEN` is the token.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asking {
+    path: String,
+    headers: BTreeMap<String, String>,
+    /// Of what is posted.
+    body: Option<Json>,
+}
+
+fn pages() -> eyre::Result<Vec<PageFixture>> {
+    Ok(serde_json::from_str(include_str!("../../fixtures/pages.json"))?)
 }
 
 fn fixtures() -> eyre::Result<Vec<Fixture>> {
@@ -89,8 +112,7 @@ async fn connectors_understand_what_vendors_say() -> eyre::Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connectors_read_the_pages_of_vendors() -> eyre::Result<()> {
-    let pages: Vec<PageFixture> = serde_json::from_str(include_str!("../../fixtures/pages.json"))?;
-    for PageFixture { vendor, source, body, id, modified, values } in pages {
+    for PageFixture { vendor, source, body, id, modified, values, .. } in pages()? {
         let vendor = EVERY.into_iter().find(|own| own.connector == vendor).ok_or_eyre("no such vendor")?;
         let (sandbox, bench) = open(vendor, &[], "fixture").await?;
         bench.page(WINDOW, 10, None).await?;
@@ -101,6 +123,30 @@ async fn connectors_read_the_pages_of_vendors() -> eyre::Result<()> {
         ensure!((record.id.as_str(), record.modified) == (id.as_str(), Some(stamp)), "{record:?} of {source}");
         ensure!(record.values == values && !record.archived && !record.is_part(), "{record:?} of {source}");
         ensure!(next == Next::Drained, "{next:?} behind {source}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_practice_crm_writes_pages_as_vendors_do() -> eyre::Result<()> {
+    for PageFixture { vendor, source, asked, kept, disputed, mut body, .. } in pages()? {
+        let vendor = EVERY.into_iter().find(|own| own.connector == vendor).ok_or_eyre("no such vendor")?;
+        let (sandbox, _) = open(vendor, &[], "fixture").await?;
+        let properties: Vec<(&str, &str)> = kept.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        sandbox.crm().create(PEOPLE, &properties)?;
+        let (client, url) = (reqwest::Client::new(), format!("{}{}", sandbox.base_url(), asked.path));
+        let mut request = asked.body.as_ref().map_or_else(|| client.get(&url), |body| client.post(&url).json(body));
+        for (name, value) in &asked.headers {
+            request = request.header(name, value.replace("TOKEN", TOKEN));
+        }
+        let answer = request.send().await?;
+        ensure!(answer.status() == 200, "{} is {}", asked.path, answer.status());
+        let said: Json = answer.json().await?;
+        for at in &disputed {
+            let (other, place) = (said.pointer(at).cloned(), body.pointer_mut(at));
+            *place.ok_or_eyre("nothing is there")? = other.ok_or_eyre(format!("{at} is not said"))?;
+        }
+        covers(&said, &body, "").map_err(|error| eyre::eyre!("a page of {}: {error}, but {source}: {said}", vendor.connector))?;
     }
     Ok(())
 }
