@@ -308,20 +308,12 @@ pub(crate) fn waiting(class: Class, message: &str, wait: Millis) -> NoAnswer {
     NoAnswer::Failed(failure)
 }
 
-/// What another job or process needs to have asked, usually.
-pub(crate) const ASKED_MS: Millis = 1_000;
-
-/// Compares the account behind the token with the configuration, once per process and connection, before any other call. One job at a time asks, so that a dozen of them do not
-/// try a wrong key a dozen times; whoever else needs the answer comes back for it.
+/// Compares the account behind the token with the configuration, once per process and connection, before any other call.
 pub(crate) async fn prove_account(purpose: &Purpose<'_>) -> Result<Result<(), NoAnswer>, StoreError> {
     let connection = purpose.connection;
     if connection.account.initialized() {
         return Ok(Ok(()));
     }
-    let Ok(_alone) = connection.proving.try_lock() else {
-        let cause = format!("another job asks whose credentials those of {} are", connection.spec.name);
-        return Ok(Err(waiting(Class::Throttled, &cause, ASKED_MS)));
-    };
     let account = match purpose.call(Bucket::General, 1, connection.crm.account()).await? {
         Ok(account) => account,
         Err(no) => return Ok(Err(no)),

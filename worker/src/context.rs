@@ -46,8 +46,6 @@ pub struct Connection {
     step: Mutex<Option<Step>>,
     /// Set once the account behind the token was compared with the configuration.
     pub(crate) account: OnceCell<()>,
-    /// One job asks for that account: a wrong key is not tried by all at once.
-    pub(crate) proving: tokio::sync::Mutex<()>,
     pub(crate) described: Descriptions,
     /// Set where its token is one that all processes share.
     pub(crate) sharing: Option<Sharing>,
@@ -68,7 +66,6 @@ impl Connection {
             clock: Mutex::default(),
             step: Mutex::default(),
             account: OnceCell::new(),
-            proving: tokio::sync::Mutex::default(),
             described: Descriptions::default(),
             sharing: None,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use tidemark_core::Millis;
 use tidemark_core::failure::{Class, Failure};
 use tidemark_core::window::millis;
 use tidemark_crm::seal::{SealError, Sealer};
@@ -12,8 +13,10 @@ use tidemark_crm::{Bucket, Crm, Grant, Need, Token};
 use tidemark_store::credentials::{self, Credential};
 use tidemark_store::{Store, StoreError};
 
-use crate::calls::{ASKED_MS, NoAnswer, Purpose, waiting};
+use crate::calls::{NoAnswer, Purpose, waiting};
 
+/// What another process needs to have asked for a token, usually.
+const ASKED_MS: Millis = 1_000;
 /// How soon a token that could not be kept is kept again.
 const KEPT_AGAIN: Duration = Duration::from_millis(250);
 
