@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemark_core::Millis;
 use tidemark_core::brake::names;
-use tidemark_core::failure::Class;
 use tidemark_core::property::{self, CLASS, Property, Unfit, codes, relevant};
 use tidemark_crm::{Bucket, WriteKind};
 use tidemark_store::debts::Unpaid;
@@ -122,7 +121,7 @@ async fn describe(purpose: &Purpose<'_>) -> Result<Heard, StoreError> {
         }
         Err(NoAnswer::Failed(failure)) => {
             warn!("{} is sent unjudged, because {object} could not be described: {}", mapped.spec.name, failure.message);
-            (None, if passes_by_itself(failure.class) { AGAIN_MS } else { KNOWN_MS })
+            (None, if failure.class.passes_by_itself() { AGAIN_MS } else { KNOWN_MS })
         }
         Err(_) => return Ok(Heard::Nothing),
     };
@@ -134,13 +133,6 @@ async fn describe(purpose: &Purpose<'_>) -> Result<Heard, StoreError> {
         }
     }
     Ok(properties.map_or(Heard::Nothing, Heard::Told))
-}
-
-pub(crate) fn passes_by_itself(class: Class) -> bool {
-    match class {
-        Class::Throttled | Class::DayBudget | Class::Retry | Class::Malformed => true,
-        Class::Auth | Class::Scope | Class::Conflict | Class::Duplicate | Class::Rejected | Class::Gone | Class::Schema => false,
-    }
 }
 
 /// Looks whether what is parked fits by now, where anything is. At most one call for each object in a while.

@@ -54,7 +54,9 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
         // Found, and linked to this very row while it was looked up: an earlier create of ours was heard of late.
         let key = RowKey::new(claim.subject.as_str());
         let own = |record: &Record| known.get(&record.id).is_some_and(|link| link.row_key.as_ref() == Some(&key));
-        let linked = |record: &&Record| known.get(&record.id).is_some_and(|link| link.view.state == LinkState::Linked);
+        let is = |record: &Record, state| known.get(&record.id).is_some_and(|link| link.view.state == state);
+        let linked = |record: &&Record| is(record, LinkState::Linked);
+        let buried = |record: &&Record| is(record, LinkState::Tombstone);
         if !won.contains(&key) || found.get(&claim.id).into_iter().flatten().any(own) {
             settlements.push(Settlement::Unpaid {
                 claim,
@@ -95,12 +97,9 @@ pub(crate) async fn create(push: &Push<'_>, going: Vec<Going<'_>>) -> Result<boo
                 }),
                 None => make.push(going),
             }
+        } else if let Some(left) = found.get(&claim.id).into_iter().flatten().find(buried) {
+            settlements.push(Settlement::Unpaid { claim, unpaid: left_behind(&key, &left.id) });
         } else {
-            let buried = |record: &&Record| known.get(&record.id).is_some_and(|link| link.view.state == LinkState::Tombstone);
-            if let Some(left) = found.get(&claim.id).into_iter().flatten().find(buried) {
-                settlements.push(Settlement::Unpaid { claim, unpaid: left_behind(&key, &left.id) });
-                continue;
-            }
             let (cause, next_step) = if taken {
                 (
                     "the record with the same match key belongs to another row",

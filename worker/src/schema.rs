@@ -14,7 +14,6 @@ use tracing::{error, warn};
 
 use crate::calls::{NoAnswer, Purpose, prove_account};
 use crate::context::Context;
-use crate::described::passes_by_itself;
 
 /// Without any doubt it is asked this often.
 const EVERY_MS: Millis = 60 * 60_000;
@@ -62,7 +61,7 @@ async fn ask(purpose: &Purpose<'_>) -> Result<Result<bool, NoAnswer>, StoreError
     let (connection, spec) = (purpose.connection, &purpose.stream.spec);
     match purpose.call(Bucket::General, 1, connection.crm.describe(&spec.object)).await? {
         Ok(properties) => Ok(Ok(heard(purpose, &properties).await?)),
-        Err(NoAnswer::Failed(failure)) if !passes_by_itself(failure.class) => {
+        Err(NoAnswer::Failed(failure)) if !failure.class.passes_by_itself() => {
             warn!("whether the properties of {} are all there is not known: {}", spec.object, failure.message);
             Ok(Ok(true))
         }

@@ -9,20 +9,16 @@ use crate::Verdict;
 use crate::asking::{around, missing};
 use crate::bench::Bench;
 
-/// So few records a query of the practice CRM reaches while that is tried, unless a cap is declared.
+/// So few records a query of the practice CRM reaches while that is tried, unless a smaller cap is declared.
 const REACHED: u32 = 6;
-/// A cap that is declared is tried up to this one.
-const REACHED_MAX: u32 = 60;
 
 pub(crate) async fn caps(bench: &Bench) -> eyre::Result<Verdict> {
     let Some(practice) = bench.practice() else { return Ok(Verdict::NeedsPractice) };
     let Some(reach) = practice.reach else { return Ok(Verdict::NotDeclared) };
-    let declared = bench.traits()?.result_cap;
-    let cap = declared.unwrap_or(REACHED);
-    ensure!(u64::from(cap) <= reach, "a query is said to reach {cap} records, and reaches {reach}");
+    let declared = bench.traits()?.result_cap.unwrap_or(REACHED);
+    ensure!(u64::from(declared) <= reach, "a query is said to reach {declared} records, and reaches {reach}");
     // Of a cap that is larger only that can be tried: a query that reaches less than was declared is no end.
-    let as_declared = cap <= REACHED_MAX;
-    let cap = if as_declared { cap } else { REACHED };
+    let (as_declared, cap) = (declared <= REACHED, declared.min(REACHED));
     practice.cap(Some(cap)).await?;
     let read = beyond(bench, cap as usize, as_declared).await;
     practice.cap(None).await?;

@@ -66,9 +66,17 @@ impl Class {
         }
     }
 
-    /// Asking once more in the same way changes nothing.
+    /// Tried again, it may go. What is refused for its content does not: it waits for a person or for another content.
+    pub fn passes_by_itself(self) -> bool {
+        match self {
+            Self::Throttled | Self::DayBudget | Self::Retry | Self::Malformed => true,
+            Self::Auth | Self::Scope | Self::Conflict | Self::Duplicate | Self::Rejected | Self::Gone | Self::Schema => false,
+        }
+    }
+
+    /// Asking once more in the same way changes nothing, whatever the credentials.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Rejected | Self::Schema | Self::Gone | Self::Scope | Self::Conflict | Self::Duplicate)
+        !self.passes_by_itself() && self != Self::Auth
     }
 
     /// The class of that word.

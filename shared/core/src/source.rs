@@ -75,7 +75,7 @@ pub struct SourceTraits {
     /// Longest time a commit or the search index may stay behind its stamp. The readers stay as far behind as the stream says.
     #[serde(with = "secs")]
     pub commit_lag: Duration,
-    /// How far they stay behind as a rule.
+    /// How long it stays behind as a rule.
     #[serde(with = "secs")]
     pub fast_lag: Duration,
     /// Most records a page may hold.

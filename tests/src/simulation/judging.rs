@@ -118,9 +118,8 @@ impl World {
         let (known, seq) = (self.decisions().await?, self.face.model().seq);
         for (at, decision) in known.iter().filter(|(_, decision)| decision.state == "conflict") {
             let Some(tag) = self.orders.customers.get(&at.0).and_then(|row| row["tag"].clone()) else { continue };
-            self.ledger
-                .conflicts
-                .extend(self.person_of(&at.0).filter(|person| *person != tag).map(|person| (person, at.1.clone())));
+            // Known under both names of a row that has two.
+            self.ledger.conflicts.extend(self.went_on_as(&at.0).map(|person| (person, at.1.clone())));
             if self.ledger.conflicts.insert((tag.clone(), at.1.clone())) {
                 self.coverage.count("a conflict was recorded");
                 breaches.extend(versions::conflict_with_nobody(&tag, &at.1, decision, &self.ledger, &self.swarm));

@@ -113,14 +113,14 @@ impl World {
         namesakes.map(|(key, _)| key.clone()).collect()
     }
 
-    /// Whose row it is: of a row that went on with a survivor the survivor's, whatever its own tag says so far.
-    pub(crate) fn person_of(&self, row: &str) -> Option<String> {
+    /// The person of the survivor that a row has gone on with, while its own tag says another still.
+    pub(crate) fn went_on_as(&self, row: &str) -> Option<String> {
         let cells = self.orders.customers.get(row)?;
-        let tag = cells["tag"].clone()?;
-        let person = self.ledger.became(&tag);
+        let tag = cells["tag"].as_deref()?;
+        let person = self.ledger.became(tag);
         let crm = self.face.model();
-        let went_on = cells["remote"].as_ref().and_then(|id| crm.records.get(id)?.get("tag")) == Some(person);
-        Some(if went_on { person.to_owned() } else { tag })
+        let of_record = crm.records.get(cells["remote"].as_ref()?)?.get("tag")?;
+        (person != tag && person == of_record).then(|| person.to_owned())
     }
 
     /// A row whose record was merged away goes on as the person of the survivor: what was written into it is theirs from now on.

@@ -35,6 +35,20 @@ async fn two(rig: &Rig) -> eyre::Result<(String, String)> {
     Ok((first.ok_or_eyre("no record")?, second.ok_or_eyre("no record")?))
 }
 
+/// Two rows of one record, one of which waits; another record that answers. The record that was merged away, and the survivor.
+async fn doubled(kind: Kind, redirect: bool) -> eyre::Result<(Rig, String, String)> {
+    let (rig, lost) = agreed(kind, redirect).await?;
+    let crm = rig.crm.crm();
+    let survivor = crm.create(Contacts, &[("email", "bo@acme.test")])?;
+    crm.create(Contacts, &[("email", "witness@acme.test")])?;
+    rig.settle().await?;
+    crm.merge(Contacts, &survivor, &lost)?;
+    rig.catch_up(CONTACTS).await?;
+    assert_eq!(parked(&rig).await?.len(), 1);
+    rig.db.run("UPDATE orders SET customer_id = NULL").await?;
+    Ok((rig, lost, survivor))
+}
+
 async fn customer(rig: &Rig, id: u32) -> eyre::Result<Vec<Option<String>>> {
     let rows = rig.db.rows(&format!("SELECT hubspot_id, phone, company FROM customers WHERE id = {id}")).await?;
     rows.into_iter().next().ok_or_eyre("no such customer")
@@ -201,15 +215,8 @@ on_both_databases! {
 
     async fn h16_a_row_that_waits_for_a_record_waits_no_more_when_it_is_deleted_after_its_own_row(kind) {
         for redirect in [true, false] {
-            let (rig, lost) = agreed(kind, redirect).await?;
+            let (rig, lost, survivor) = doubled(kind, redirect).await?;
             let crm = rig.crm.crm();
-            let survivor = crm.create(Contacts, &[("email", "bo@acme.test")])?;
-            crm.create(Contacts, &[("email", "witness@acme.test")])?;
-            rig.settle().await?;
-            crm.merge(Contacts, &survivor, &lost)?;
-            rig.catch_up(CONTACTS).await?;
-            assert_eq!(parked(&rig).await?.len(), 1);
-            rig.db.run("UPDATE orders SET customer_id = NULL").await?;
             crm.delete(Contacts, &survivor)?;
             rig.db.run(&format!("DELETE FROM customers WHERE hubspot_id = '{survivor}'")).await?;
             rig.settle().await?;
@@ -222,15 +229,8 @@ on_both_databases! {
     }
 
     async fn h16_a_row_that_waits_for_a_record_that_no_row_holds_waits_no_more_when_it_is_gone(kind) {
-        let (rig, lost) = agreed(kind, false).await?;
+        let (rig, lost, survivor) = doubled(kind, false).await?;
         let crm = rig.crm.crm();
-        let survivor = crm.create(Contacts, &[("email", "bo@acme.test")])?;
-        crm.create(Contacts, &[("email", "witness@acme.test")])?;
-        rig.settle().await?;
-        crm.merge(Contacts, &survivor, &lost)?;
-        rig.catch_up(CONTACTS).await?;
-        assert_eq!(parked(&rig).await?.len(), 1);
-        rig.db.run("UPDATE orders SET customer_id = NULL").await?;
         rig.db.run(&format!("DELETE FROM customers WHERE hubspot_id = '{survivor}'")).await?;
         // As a page leaves it that shows a part of the survivor: its own link has let go, and who goes on with it has to read it first.
         let released = "SET remote_id = NULL, state = 'tombstone', gone = 'both'";

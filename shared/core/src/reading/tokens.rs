@@ -67,3 +67,7 @@ pub fn worn(place: &Place) -> Result<Option<Place>, Fault> {
         _ => Ok(None),
     }
 }
+
+#[cfg(test)]
+#[path = "tokens_tests.rs"]
+mod tests;

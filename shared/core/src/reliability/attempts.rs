@@ -27,20 +27,12 @@ impl Attempts {
         let before = self.failing.get(call).filter(|failing| failing.attempt < attempt).map_or(0, |failing| failing.failures);
         match class {
             None if before > 0 => drop(self.failing.remove(call)),
-            Some(word) if Class::from_word(word).is_some_and(passes_by_itself) => {
+            Some(word) if Class::from_word(word).is_some_and(Class::passes_by_itself) => {
                 self.failing.insert(call.to_owned(), Failing { attempt, failures: before + 1 });
             }
             _ => {}
         }
         before
-    }
-}
-
-/// What is tried again by itself. What is refused for its content is not: it waits for a person or for another content.
-fn passes_by_itself(class: Class) -> bool {
-    match class {
-        Class::Throttled | Class::DayBudget | Class::Retry | Class::Malformed => true,
-        Class::Auth | Class::Scope | Class::Conflict | Class::Duplicate | Class::Rejected | Class::Gone | Class::Schema => false,
     }
 }
 

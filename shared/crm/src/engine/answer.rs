@@ -13,8 +13,9 @@ use tidemark_core::source::Order;
 use super::hole::Values;
 use super::link;
 use super::more::More;
+use super::page::Page;
 use super::place::scalar;
-use super::reading::{Page, Reading, Rows, Upper};
+use super::reading::{Reading, Rows, Upper};
 use super::request::Built;
 use crate::http::below;
 

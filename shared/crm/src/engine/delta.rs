@@ -20,8 +20,9 @@ use super::findings::Findings;
 use super::hole::Values;
 use super::node::Fields;
 use super::object::Mark;
+use super::page;
 use super::place::{Place, scalar};
-use super::reading::{self, Rows};
+use super::reading::Rows;
 use super::request::{Built, Form};
 use super::shape::place;
 use super::template::Scope;
@@ -57,8 +58,8 @@ impl Delta {
             .need("archived", "Write what marks a row that tells of a delete, such as { at = \"/reason\", is = \"deleted\" }.");
         let archived = archived.and_then(|node| Mark::read(node, findings));
         let page = fields.need("page", "Write page = { kind = \"next_url\", next = \"…\" }.");
-        let next = page.and_then(|node| match reading::Page::read(node, findings)? {
-            reading::Page::NextUrl { next } => Some(next),
+        let next = page.and_then(|node| match page::Page::read(node, findings)? {
+            page::Page::NextUrl { next } => Some(next),
             _ => {
                 findings.add(
                     &node.at,

@@ -18,6 +18,7 @@ mod more;
 mod node;
 mod object;
 mod outcome;
+mod page;
 mod place;
 mod quote;
 mod reading;
