@@ -24,12 +24,13 @@ mod m20261126_000016_unfit;
 mod m20261126_000017_credential;
 mod m20261126_000019_described;
 mod m20261127_000020_feed;
+mod m20261127_000021_trial;
 mod step;
 
 use step::Step;
 
 /// Oldest first.
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 20] = [
     m20261123_000001_first_tide::STEP,
     m20261125_000001_day_and_capture::STEP,
     m20261125_000002_lineage::STEP,
@@ -49,6 +50,7 @@ const STEPS: [Step; 19] = [
     m20261126_000017_credential::STEP,
     m20261126_000019_described::STEP,
     m20261127_000020_feed::STEP,
+    m20261127_000021_trial::STEP,
 ];
 
 /// All migrations, oldest first.

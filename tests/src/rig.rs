@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eyre::{bail, eyre};
+use futures::future::join_all;
 use serde_json::json;
 use tidemark_boot::{Config, Secrets};
 use tidemark_core::hint::{Hint, HintKind};
@@ -15,7 +16,7 @@ use tidemark_crm::seal::Sealer;
 use tidemark_crm::{Catalog, Crm, hubspot};
 use tidemark_sandbox::{Limits, Sandbox, SandboxConfig, Weather};
 use tidemark_store::rows::Mapped;
-use tidemark_store::{Store, StoreConfig, capture, streams, sweeps};
+use tidemark_store::{Store, StoreConfig, capture, debts, streams, sweeps};
 use tidemark_worker::agree::{StreamReport, compare_stream};
 use tidemark_worker::{Connection, Context, Outcome, Tuning, handle, map_streams};
 use tokio_util::sync::CancellationToken;
@@ -204,6 +205,30 @@ impl Rig {
     pub async fn push(&self, name: &str) -> eyre::Result<Outcome> {
         tidemark_worker::relay_once(&self.ctx).await?;
         self.job(HintKind::Push, name).await
+    }
+
+    /// Everything that a start finds due, of every stream, by this worker and another at the same time: a poll, the pushes, and a read that is owed.
+    pub async fn all_at_once(&self, other: &Context) -> eyre::Result<()> {
+        tidemark_worker::relay_once(&self.ctx).await?;
+        let mut jobs = Vec::new();
+        for mapped in &self.specs {
+            self.due(&mapped.spec.name, "poll_owed_at = 0, settled_due_at = 0").await?;
+            debts::owe_reads(&self.store, mapped.id, &["1"], 0).await?;
+            jobs.extend([HintKind::Poll, HintKind::Push, HintKind::Read].map(|kind| Hint { kind, stream: mapped.id }));
+        }
+        let by_both = jobs.into_iter().flat_map(|hint| [handle(&self.ctx, hint), handle(other, hint)]);
+        for outcome in join_all(by_both).await {
+            if let Outcome::Broken(error) = outcome {
+                bail!("{error}: {}", error.words());
+            }
+        }
+        Ok(())
+    }
+
+    /// The hour of a connection that was refused is over.
+    pub async fn probe_due(&self, connection: &str) -> eyre::Result<()> {
+        let connections = self.db.own("tidemark_connection");
+        self.db.run(&format!("UPDATE {connections} SET probe_at = 0 WHERE name = '{connection}' AND probe_at IS NOT NULL")).await
     }
 
     /// Makes owed reads due and pays them.

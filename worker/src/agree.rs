@@ -15,8 +15,9 @@ use tidemark_store::debts::{self, Kind};
 use tidemark_store::rows::{self, Mapped};
 use tidemark_store::{known, links};
 
-use crate::calls::{Lane, Purpose, prove_account};
+use crate::calls::{Lane, Purpose};
 use crate::context::Context;
+use crate::trial::prove_account;
 use crate::whole::{EveryRecord, ReportError, answered};
 use crate::{read, told};
 
@@ -64,7 +65,7 @@ pub async fn compare_stream(ctx: &Context, mapped: &Mapped) -> Result<StreamRepo
         return Ok(told::compare(&ctx.store, mapped).await?);
     }
     let connection = ctx.connection(mapped)?;
-    let purpose = Purpose { ctx, connection, stream: mapped, word: "agree", attempt: 1, fence: None, lane: Lane::Live };
+    let purpose = Purpose { ctx, connection, stream: mapped, word: "agree", attempt: 1, fence: None, lane: Lane::Command };
     answered(&purpose, || prove_account(&purpose)).await?;
     let mut comparing = Comparing {
         purpose: &purpose,

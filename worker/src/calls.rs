@@ -18,6 +18,7 @@ use tracing::warn;
 
 use crate::context::{Connection, Context};
 use crate::sign_in::sign_in;
+use crate::trial::on_trial;
 
 /// A slot is good for this long: a process that was held up longer books another rather than bunch its calls.
 const SLOT_LIFE: Duration = Duration::from_millis(100);
@@ -60,8 +61,12 @@ impl NoAnswer {
 pub(crate) enum Lane {
     /// All of it.
     Live,
+    /// All of it, for a command: who gave it is told of a refusal, and nothing is paused.
+    Command,
     /// So many in a thousand, per second and per day, over all workers: what somebody waits for goes first.
     Background { permille: u16 },
+    /// What a paused connection is asked now and then: counted, and nothing to be paced with is under way.
+    Probe,
 }
 
 /// The purpose of a call that asks how an object is described.
@@ -157,30 +162,45 @@ impl Purpose<'_> {
                     Err(no) => return Ok(Err(no)),
                 }
             }
-            let recorded = match self.book(Bucket::General).await? {
-                Ok(recorded) => recorded,
-                Err(no) => return Ok(Err(no)),
+            // Before the account is compared, and in a probe, the turn is taken already.
+            let is_on_trial = self.lane == Lane::Probe || !self.connection.account.initialized();
+            let met = if need == Need::SignIn && !is_on_trial {
+                on_trial(self, || crm.need("") != Some(Need::SignIn), self.meet(&need)).await?
+            } else {
+                self.meet(&need).await?
             };
-            let mut answer = tokio::select! {
-                biased;
-                answer = sent(recorded, crm.meet(&need)) => answer,
-                () = self.ctx.cut.cancelled() => return Ok(Err(NoAnswer::Stopping)),
-            };
-            let word = if need == Need::SignIn { "sign in" } else { DESCRIBE };
-            // Somebody else may have met it while this one waited: then no call was made.
-            self.pay_for(&answer).await;
-            if answer.result.is_err() || answer.callout.status.is_some() {
-                Purpose { word, ..*self }.record(1, &mut answer);
-            }
-            if let Err(failure) = answer.result {
-                return Ok(Err(NoAnswer::Failed(failure)));
+            if let Err(no) = met {
+                return Ok(Err(no));
             }
         }
         Ok(Ok(()))
     }
 
+    async fn meet(&self, need: &Need) -> Result<Result<(), NoAnswer>, StoreError> {
+        let recorded = match self.book(Bucket::General).await? {
+            Ok(recorded) => recorded,
+            Err(no) => return Ok(Err(no)),
+        };
+        let mut answer = tokio::select! {
+            biased;
+            answer = sent(recorded, self.connection.crm.meet(need)) => answer,
+            () = self.ctx.cut.cancelled() => return Ok(Err(NoAnswer::Stopping)),
+        };
+        let word = if *need == Need::SignIn { "sign in" } else { DESCRIBE };
+        // Somebody else may have met it while this one waited: then no call was made.
+        self.pay_for(&answer).await;
+        if answer.result.is_err() || answer.callout.status.is_some() {
+            Purpose { word, ..*self }.record(1, &mut answer);
+        }
+        Ok(answer.result.map_err(NoAnswer::Failed))
+    }
+
     /// True when the call is to be recorded.
     pub(crate) async fn book(&self, bucket: Bucket) -> Result<Result<bool, NoAnswer>, StoreError> {
+        if self.lane == Lane::Probe {
+            budget::spend(&self.ctx.store, &self.connection.spec.name, &[Purse::Of(Bucket::General)], 1).await?;
+            return Ok(Ok(false));
+        }
         let limits = self.connection.crm.limits();
         let Some(limit) = limits.iter().find(|limit| limit.bucket == bucket).or_else(|| limits.first()) else {
             return Ok(Ok(false));
@@ -257,7 +277,7 @@ impl Purpose<'_> {
             return;
         }
         let purses: &[Purse] = match self.lane {
-            Lane::Live => &[Purse::Of(Bucket::General)],
+            Lane::Live | Lane::Command | Lane::Probe => &[Purse::Of(Bucket::General)],
             Lane::Background { .. } => &[Purse::Of(Bucket::General), Purse::Background],
         };
         let name = &self.connection.spec.name;
@@ -306,41 +326,4 @@ pub(crate) fn waiting(class: Class, message: &str, wait: Millis) -> NoAnswer {
     let mut failure = Failure::new(class, message);
     failure.wait = Some(Duration::from_millis(u64::try_from(wait).unwrap_or(0)));
     NoAnswer::Failed(failure)
-}
-
-/// Compares the account behind the token with the configuration, once per process and connection, before any other call.
-pub(crate) async fn prove_account(purpose: &Purpose<'_>) -> Result<Result<(), NoAnswer>, StoreError> {
-    let connection = purpose.connection;
-    if connection.account.initialized() {
-        return Ok(Ok(()));
-    }
-    let account = match purpose.call(Bucket::General, 1, connection.crm.account()).await? {
-        Ok(account) => account,
-        Err(no) => return Ok(Err(no)),
-    };
-    let spec = &connection.spec;
-    if spec.account.as_ref().is_some_and(|wanted| *wanted != account.id) || account.environment != spec.environment {
-        let found = format!(
-            "the token of {} belongs to account {} ({}), the configuration says {} ({}): give it the right token, or correct `account` and `environment`",
-            spec.name,
-            account.id,
-            account.environment,
-            spec.account.as_deref().unwrap_or("any"),
-            spec.environment
-        );
-        return Ok(Err(NoAnswer::Failed(Failure::new(Class::Auth, found))));
-    }
-    tidemark_store::connections::set_account(&purpose.ctx.store, &spec.name, &account.id, &account.environment).await?;
-    let _ = connection.account.set(());
-    Ok(Ok(()))
-}
-
-/// Stops all calls of a connection until a person resumes it.
-pub(crate) async fn pause_connection(ctx: &Context, connection: &Connection, failure: &Failure) -> Result<(), StoreError> {
-    let name = &connection.spec.name;
-    tidemark_store::connections::set_state(&ctx.store, name, "paused", Some(&failure.message)).await?;
-    tidemark_store::acts::record(&ctx.store, "tidemark", "pause", name, Some(&failure.message)).await?;
-    tracing::error!("connection {name} is paused: {}", failure.message);
-    ctx.tell(crate::event::Event::Paused { connection: name.clone(), cause: failure.message.clone() });
-    Ok(())
 }

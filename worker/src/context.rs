@@ -179,6 +179,15 @@ impl Context {
         })
     }
 
+    pub(crate) fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.connections.values()
+    }
+
+    /// Any stream of the connection that reads.
+    pub(crate) fn two_way_stream(&self, connection: &str) -> Option<&Arc<Mapped>> {
+        self.streams.values().find(|mapped| mapped.spec.connection == connection && !mapped.spec.is_one_way())
+    }
+
     /// The streams that references of this one point into, by object.
     pub(crate) fn parents(&self, mapped: &Mapped) -> Parents<'_> {
         let same = self.streams.values().filter(|other| other.spec.connection == mapped.spec.connection);

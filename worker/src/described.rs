@@ -14,10 +14,11 @@ use tidemark_store::settle::{Settlement, settle};
 use tidemark_store::{StoreError, registration, unfit};
 use tracing::{info, warn};
 
-use crate::calls::{NoAnswer, Purpose, prove_account};
+use crate::calls::{NoAnswer, Purpose};
 use crate::context::Context;
 use crate::push::{Going, Push};
 use crate::schema;
+use crate::trial::prove_account;
 
 /// A description is good for this long. Nothing is held back by an old one, so that its age costs a refusal at most.
 const KNOWN_MS: Millis = 60 * 60_000;

@@ -10,9 +10,10 @@ use tidemark_store::StoreError;
 use tidemark_store::erasure::{self, Owed, Target};
 use tidemark_store::rows::Mapped;
 
-use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
+use crate::calls::{Lane, NoAnswer, Purpose};
 use crate::context::Context;
 use crate::read;
+use crate::trial::{pause_connection, prove_account};
 
 /// What a person has to put right first is asked for again this often.
 const AGAIN_MS: Millis = 15 * 60_000;
@@ -29,7 +30,7 @@ pub async fn look<'a>(
     let mut targets = erasure::look(&ctx.store, mapped, &all, row, record).await?;
     for target in targets.iter_mut().filter(|target| target.link.is_none() && !target.mapped.spec.is_one_way()) {
         let Some(id) = target.remote_id.clone() else { continue };
-        let purpose = purpose(ctx, target.mapped, 1)?;
+        let purpose = Purpose { lane: Lane::Command, ..purpose(ctx, target.mapped, 1)? };
         let records = match prove_account(&purpose).await? {
             Ok(()) => read::by_ids(&purpose, std::slice::from_ref(&id)).await?,
             Err(no) => Err(no),

@@ -13,6 +13,6 @@ pub enum Event {
     Pushed { stream: String, verb: &'static str, records: usize },
     /// A call failed and what follows.
     Failed { stream: String, what: &'static str, cause: String },
-    /// A connection stopped calling until a person resumes it.
+    /// A connection whose credentials were refused stopped calling.
     Paused { connection: String, cause: String },
 }

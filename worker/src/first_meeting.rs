@@ -9,8 +9,9 @@ use tidemark_store::debts::{self, Kind, Which};
 use tidemark_store::rows::{self, Mapped};
 use tidemark_store::{links, rehearsal};
 
-use crate::calls::{Lane, Purpose, prove_account};
+use crate::calls::{Lane, Purpose};
 use crate::context::Context;
+use crate::trial::prove_account;
 use crate::whole::{EveryRecord, ReportError, answered};
 use crate::{push, read};
 
@@ -31,7 +32,7 @@ pub struct MatchReport {
 /// Rehearses one stream; with up to `sample` things to try the mapping out on.
 pub async fn rehearse(ctx: &Context, mapped: &Mapped, sample: usize) -> Result<(MatchReport, Vec<Chosen>), ReportError> {
     let connection = ctx.connection(mapped)?;
-    let purpose = Purpose { ctx, connection, stream: mapped, word: "match", attempt: 1, fence: None, lane: Lane::Live };
+    let purpose = Purpose { ctx, connection, stream: mapped, word: "match", attempt: 1, fence: None, lane: Lane::Command };
     answered(&purpose, || prove_account(&purpose)).await?;
     let mut meeting = FirstMeeting::new(CASES_MAX, sample);
     let mut every = EveryRecord::of(&purpose);

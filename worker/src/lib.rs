@@ -26,6 +26,7 @@ mod schema;
 mod sign_in;
 mod sweep;
 mod told;
+mod trial;
 pub mod whole;
 pub mod would_send;
 
@@ -74,4 +75,9 @@ pub async fn look_at_schemas(ctx: &Context) -> Result<(), StoreError> {
 /// One run of the relay, for tests and for the loop that owns it.
 pub async fn relay_once(ctx: &Context) -> Result<usize, StoreError> {
     relay::once(ctx).await
+}
+
+/// One round of probes of connections whose credentials were refused, for tests and for the loop that owns it.
+pub async fn probe_once(ctx: &Context) -> Result<(), StoreError> {
+    trial::probe(ctx).await
 }

@@ -18,10 +18,11 @@ use tidemark_store::{StoreError, acts, deliveries, sweeps, walk};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
+use crate::calls::{Lane, NoAnswer, Purpose};
 use crate::context::Context;
 use crate::event::Event;
 use crate::outcome::Outcome;
+use crate::trial::{pause_connection, prove_account};
 use crate::{references, schema};
 
 /// Pages that may have arrived before they are applied.

@@ -20,11 +20,12 @@ use tidemark_store::rows::Mapped;
 use tidemark_store::settle::{Settlement, settle};
 use tidemark_store::{StoreError, aliases};
 
-use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
+use crate::calls::{Lane, NoAnswer, Purpose};
 use crate::context::Context;
 use crate::event::Event;
 use crate::outcome::Outcome;
 use crate::poll::READ_DELAY_MS;
+use crate::trial::{pause_connection, prove_account};
 use crate::{deliver, erase, push_create, read};
 
 /// A child whose parent is not in the CRM is looked at again this often; the parent's own link frees it at once.

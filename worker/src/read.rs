@@ -14,11 +14,12 @@ use tidemark_store::rows::Mapped;
 use tidemark_store::{StoreError, aliases, links, push};
 
 use crate::ask_again;
-use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
+use crate::calls::{Lane, NoAnswer, Purpose};
 use crate::context::Context;
 use crate::event::Event;
 use crate::outcome::Outcome;
 use crate::poll::{READ_DELAY_MS, wanted};
+use crate::trial::{pause_connection, prove_account};
 use crate::{references, schema};
 
 /// Pays due reads of one stream, batch after batch, until none is due or the slice is over.

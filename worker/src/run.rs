@@ -13,7 +13,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::context::Context;
 use crate::outcome::report;
-use crate::{described, handle, relay, schema};
+use crate::{described, handle, relay, schema, trial};
 
 /// The worker could not run at all.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum WorkerError {
 /// What is left of the grace when calls are cut off: time to write down that they were not heard, and to give leases back.
 const CUT_BEFORE_END: Duration = Duration::from_secs(2);
 
-/// Between two looks at how the CRMs describe themselves; how often they are asked then is decided where they are asked.
+/// Between two looks at how the CRMs describe themselves and whether refused credentials are taken again; how often they are asked then is decided where they are asked.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// Works until `shutdown`, then drains for at most `grace`: jobs in flight finish, or leave the CRM unheard and give their leases back.
@@ -104,12 +104,12 @@ async fn look_again_loop(ctx: Context, shutdown: CancellationToken) {
         // It only asks, and whoever stops waits for no answer.
         let looked = tokio::select! {
             () = shutdown.cancelled() => return,
-            looked = async { schema::look(&ctx).await.and(described::look_again(&ctx).await) } => looked,
+            looked = async { trial::probe(&ctx).await.and(schema::look(&ctx).await).and(described::look_again(&ctx).await) } => looked,
         };
         if let Err(error) = looked
             && !error.is_contention()
         {
-            warn!("could not look at how a CRM describes itself: {error}: {}", error.log_words());
+            warn!("could not look again at a CRM: {error}: {}", error.log_words());
         }
     }
 }

@@ -12,8 +12,9 @@ use tidemark_crm::Bucket;
 use tidemark_store::{StoreError, described, registration};
 use tracing::{error, warn};
 
-use crate::calls::{NoAnswer, Purpose, prove_account};
+use crate::calls::{NoAnswer, Purpose};
 use crate::context::Context;
+use crate::trial::prove_account;
 
 /// Without any doubt it is asked this often.
 const EVERY_MS: Millis = 60 * 60_000;

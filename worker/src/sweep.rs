@@ -13,11 +13,12 @@ use tidemark_store::rows::Mapped;
 use tidemark_store::streams::Fence;
 use tidemark_store::sweeps::{self, Claimed};
 
-use crate::calls::{Lane, NoAnswer, Purpose, pause_connection, prove_account};
+use crate::calls::{Lane, NoAnswer, Purpose};
 use crate::context::Context;
 use crate::event::Event;
 use crate::outcome::Outcome;
 use crate::poll::{Read, Reading};
+use crate::trial::{pause_connection, prove_account};
 
 /// A sweep that used its share is gone on with no sooner: its share fills up meanwhile, and one claim serves several pages.
 const PAUSE_MS: Millis = 10_000;

@@ -188,6 +188,7 @@ fn connection_row(connection: &ConnectionView) -> Markup {
             td {
                 span class={ @if running { "dot tone-calm" } @else { "dot tone-alarm" } } { (connection.state) }
                 @if let Some(reason) = &connection.reason { small.block { (reason) } }
+                @if let Some(wait) = connection.probe_in_ms { small.block { "tried again by itself in " (span(wait.max(0))) } }
                 @if let Some(recording) = &connection.recording { div { a href="/callouts" { (call_page::running(recording)) } } }
             }
             td { (account(connection)) small.block { (connection.environment.as_deref().unwrap_or("")) } }

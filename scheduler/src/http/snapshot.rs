@@ -70,6 +70,8 @@ pub(crate) struct ConnectionView {
     pub(crate) account: Option<String>,
     pub(crate) environment: Option<String>,
     pub(crate) clock_offset_ms: i64,
+    /// Its credentials were refused; they are tried again in so many milliseconds.
+    pub(crate) probe_in_ms: Option<i64>,
     pub(crate) quota_left: Option<i64>,
     /// The last hour's calls by class, the busiest first.
     pub(crate) calls: Vec<CalloutSummary>,
@@ -187,6 +189,7 @@ async fn connection_views(app: &AppState) -> Result<Vec<ConnectionView>, StoreEr
         account: connection.account,
         environment: connection.environment,
         clock_offset_ms: connection.clock_offset_ms,
+        probe_in_ms: connection.probe_in,
     };
     Ok(connections::list(&app.store).await?.into_iter().map(view).collect())
 }

@@ -101,7 +101,9 @@ pub(crate) fn judge(stream: &StreamOverview, fresh_within: Millis, house: House)
     if stream.connection_state != "running" {
         let by_person = stream.connection_reason.as_deref().is_some_and(|reason| reason.starts_with(BY_PERSON));
         let (mood, say) = if by_person { (Mood::Paused, "is paused with its connection") } else { (Mood::Stopped, "is stopped") };
-        let next = format!("Nothing until somebody resumes the connection {}. {}", stream.connection, kept(stream));
+        let probed =
+            if by_person || stream.one_way { "" } else { "its credentials are taken again, which is tried once an hour, or " };
+        let next = format!("Nothing until {probed}somebody resumes the connection {}. {}", stream.connection, kept(stream));
         let why = stream.connection_reason.clone();
         let why = why.or_else(|| Some(format!("its connection {} is {}", stream.connection, stream.connection_state)));
         return verdict(mood, say.into(), why, next);

@@ -131,7 +131,7 @@ fn a_refused_token_stops_a_stream_but_a_person_only_pauses_it() {
             (stream.connection_state, stream.connection_reason) = ("paused".into(), Some(reason.into()));
         }
     };
-    let next = "Nothing until somebody resumes the connection hubspot. Changes made meanwhile are kept.";
+    let next = "Nothing until its credentials are taken again, which is tried once an hour, or somebody resumes the connection hubspot. Changes made meanwhile are kept.";
     check(
         WELL,
         paused("HubSpot refused the token"),
@@ -139,6 +139,7 @@ fn a_refused_token_stops_a_stream_but_a_person_only_pauses_it() {
         "hubspot.contacts is stopped: HubSpot refused the token",
         next,
     );
+    let next = "Nothing until somebody resumes the connection hubspot. Changes made meanwhile are kept.";
     check(
         WELL,
         paused("paused by dashboard: import"),

@@ -243,8 +243,10 @@ pub(crate) async fn storm(db: &DatabaseConnection, now: i64) {
     .await;
     run(
         db,
-        "INSERT INTO tidemark_connection (name, connector, state, reason) VALUES
-         ('pipedrive', 'pipedrive', 'paused', 'Pipedrive refused the token: 401 unauthorized access')",
+        &format!(
+            "INSERT INTO tidemark_connection (name, connector, state, reason, probe_at) VALUES
+             ('pipedrive', 'pipedrive', 'paused', 'Pipedrive refused the token: 401 unauthorized access', {now} + 2610000)"
+        ),
     )
     .await;
     run(

@@ -9,7 +9,7 @@ use eyre::{OptionExt, ensure};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use tidemark_core::hint::{Hint, HintKind};
 use tidemark_crm::seal::Sealer;
-use tidemark_sandbox::ForcedAnswer;
+use tidemark_sandbox::{ForcedAnswer, Weather};
 use tidemark_store::{connections, credentials};
 use tidemark_tests::processes::{command, run};
 use tidemark_tests::vendor::{PEOPLE, ZOHO_CRM};
@@ -267,6 +267,40 @@ on_both_databases! {
         let told = job(&rig, &workers[0], HintKind::Poll).await?;
         ensure!(matches!(&told, Outcome::Deferred(words) if words.contains("start this one again")), "{told:?}");
         ensure!(paused(&rig).await?.is_none() && asked(&rig) == before + 3, "{:?}", paused(&rig).await?);
+        Ok(())
+    }
+
+    async fn a_key_that_is_wrong_at_the_start_is_tried_once_by_all_streams_and_workers(kind) {
+        let weather = Weather { latency_ms: (50, 100), ..Weather::calm() };
+        let rig = Rig::with(kind, Setup { weather, ..Setup::default() }).await?;
+        rig.db.run("INSERT INTO customers (email, last_name) VALUES ('ana@acme.test', 'Ana')").await?;
+        rig.crm.crm().set_token(Some("another".into()));
+        ensure!(rig.streams().len() > 1, "one stream alone shows little");
+        rig.all_at_once(&rig.second_worker().await?).await?;
+        let refused = rig.crm.crm().counters().unauthenticated;
+        ensure!(refused == 1, "a wrong key was tried {refused} times");
+        let row = connections::list(&rig.store).await?.remove(0);
+        ensure!(row.state == "paused" && row.probe_in.is_some(), "{row:?}");
+        let acts = rig.db.count(&format!("{} WHERE verb = 'pause'", rig.db.own("tidemark_act"))).await?;
+        ensure!(acts == 1, "the pause is told {acts} times");
+        Ok(())
+    }
+
+    async fn a_grant_that_each_worker_asks_with_for_itself_is_refused_once(kind) {
+        let rig = Rig::with(kind, Setup { vendor: Some(&ZOHO_CRM), ..Setup::default() }).await?;
+        ZOHO_CRM.add(&rig.crm.crm(), "ana@acme.test", "Ana")?;
+        rig.settle().await?;
+        let second = rig.second_worker().await?;
+        polls(&rig, &second).await?;
+        rig.crm.crm().set_token(Some("another".into()));
+        let before = asked(&rig);
+        rig.db.run("UPDATE customers SET last_name = 'Anna'").await?;
+        // Both hear that their tokens are worn out; then all want others at the same time.
+        job(&rig, &rig.ctx, HintKind::Poll).await?;
+        job(&rig, &second, HintKind::Poll).await?;
+        rig.all_at_once(&second).await?;
+        ensure!(paused(&rig).await?.is_some(), "nothing pauses the connection");
+        ensure!(asked(&rig) == before + 1, "a refused grant was tried {} times", asked(&rig) - before);
         Ok(())
     }
 

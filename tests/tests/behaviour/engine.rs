@@ -317,6 +317,56 @@ on_both_databases! {
         .await
     }
 
+    async fn a_wrong_key_is_tried_once_by_everything_that_is_due(kind) {
+        with_each(kind, &Setup::default(), async |shop| {
+            let crm = shop.rig.crm.crm();
+            shop.rig.db.run("INSERT INTO customers (email, last_name) VALUES ('ana@acme.test', 'Ana')").await?;
+            crm.set_token(Some("another".into()));
+            shop.rig.all_at_once(&shop.rig.second_worker().await?).await?;
+            ensure!(crm.calls().len() == 1, "{:?}", crm.calls());
+            ensure!(shop.is_paused().await?, "nothing pauses the connection");
+            Ok(())
+        })
+        .await
+    }
+
+    async fn a_refused_connection_is_probed_rarely_and_goes_on_by_itself(kind) {
+        with_each(kind, &Setup::default(), async |shop| {
+            let crm = shop.rig.crm.crm();
+            shop.vendor.add(&crm, "ana@acme.test", "Ana")?;
+            shop.rig.settle().await?;
+            let second = shop.rig.second_worker().await?;
+            crm.set_token(Some("another".into()));
+            shop.vendor.add(&crm, "bo@acme.test", "Bo")?;
+            deadline::until("the connection is paused", Duration::from_secs(20), || async {
+                shop.poll().await?;
+                Ok(shop.is_paused().await?.then_some(()))
+            })
+            .await?;
+            let before = crm.calls().len();
+            tidemark_worker::probe_once(&shop.rig.ctx).await?;
+            ensure!(crm.calls().len() == before, "it is probed although its hour is not over");
+            shop.rig.probe_due("crm").await?;
+            let (one, two) = tokio::join!(tidemark_worker::probe_once(&shop.rig.ctx), tidemark_worker::probe_once(&second));
+            ensure!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+            ensure!(crm.calls().len() == before + 1, "a probe is one call by all: {:?}", &crm.calls()[before..]);
+            ensure!(shop.is_paused().await?, "it goes on with a refused key");
+            crm.set_token(Some(tidemark_tests::TOKEN.into()));
+            shop.rig.probe_due("crm").await?;
+            tidemark_worker::probe_once(&shop.rig.ctx).await?;
+            ensure!(!shop.is_paused().await?, "it stays paused though its key is good");
+            shop.agree_on(&[["ana@acme.test", "Ana", ""], ["bo@acme.test", "Bo", ""]]).await?;
+            // What a person has paused is theirs.
+            tidemark_store::connections::set_state(&shop.rig.store, "crm", "paused", Some("by ana")).await?;
+            let before = crm.calls().len();
+            tidemark_worker::probe_once(&shop.rig.ctx).await?;
+            let row = tidemark_store::connections::list(&shop.rig.store).await?.remove(0);
+            ensure!(row.probe_in.is_none() && crm.calls().len() == before && shop.is_paused().await?, "{row:?}");
+            Ok(())
+        })
+        .await
+    }
+
     async fn a_create_whose_answer_was_lost_makes_nothing_twice(kind) {
         with_each(kind, &Setup::default(), async |shop| {
             shop.rig.settle().await?;
