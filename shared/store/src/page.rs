@@ -313,9 +313,12 @@ async fn apply(tx: &Tx, mut batch: Batch<'_>) -> Result<Applied, StoreError> {
         match step {
             Step::Pass | Step::Await(_) => {}
             Step::Seen { link } => {
+                // A list that shows a part is believed for the stamp that was seen: what was read by id under it holds nothing of a property that was out of the mapping.
+                let by_id = matches!(batch.heard, Heard::ById { .. });
+                let base = known.links.get(&record.id).filter(|_| by_id).map(|link| link.view.base.to_json(&mapped.spec));
                 work.updates.push(LinkUpdate {
                     id: link,
-                    base: None,
+                    base,
                     ghosts: None,
                     seen: record.modified,
                     remote_id: None,

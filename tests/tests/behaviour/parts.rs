@@ -55,6 +55,20 @@ on_both_databases! {
         Ok(())
     }
 
+    async fn what_was_read_without_a_property_says_nothing_of_it_later(kind) {
+        let (rig, ids) = shop(kind, "", &["ana"]).await?;
+        rig.settle().await?;
+        let links = rig.db.own("tidemark_link");
+        // As a property leaves it that was mapped once and is not any more.
+        rig.db.run(&format!("UPDATE {links} SET base = replace(base, '{{', '{{\"fax\":\"1\",')")).await?;
+        let kept = format!("{links} WHERE base LIKE '%\"fax\":\"1\"%'");
+        ensure!(rig.db.count(&kept).await? == 1, "it is not there");
+        rig.crm.crm().edit(PEOPLE, ids.first().ok_or_eyre("nobody")?, &[("website", "https://acme.test")])?;
+        rig.settle().await?;
+        ensure!(rig.db.count(&kept).await? == 0, "a version is seen of which this property was not read");
+        Ok(())
+    }
+
     async fn h32_what_waits_to_be_read_by_id_was_not_read(kind) {
         let (rig, ids) = shop(kind, "", &["ana"]).await?;
         rig.settle().await?;
