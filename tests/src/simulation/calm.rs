@@ -29,6 +29,7 @@ impl World {
             let crm = self.face.model();
             crm.latest().max(crm.now()) + self.swarm.request_life + self.swarm.precision
         };
+        let calm_from = self.turns.now() + self.swarm.index_lag;
         let mut silent_since: Option<(Millis, u64)> = None;
         for turn in 0..CALM_TURNS {
             self.step += 1;
@@ -45,7 +46,11 @@ impl World {
             if turn < ROWS_MERGED_UNTIL && turn.is_multiple_of(40) {
                 self.merge_rows().await?;
             }
-            if !turn.is_multiple_of(40) || !self.is_quiet(last_edit).await? || self.complete_the_mapping().await? {
+            if !turn.is_multiple_of(40)
+                || !self.is_quiet(last_edit).await?
+                || !self.is_swept_since(calm_from).await?
+                || self.complete_the_mapping().await?
+            {
                 continue;
             }
             let (now, writes) = (self.turns.now(), self.face.model().writes);
@@ -105,6 +110,19 @@ impl World {
             self.pass(next).await?;
         }
         Ok(())
+    }
+
+    /// A restored database has forgotten that the CRM's clock was set back, and its cursors are ahead of what was stamped since: the next sweep finds it.
+    async fn is_swept_since(&self, moment: Millis) -> eyre::Result<bool> {
+        let swarm = &self.swarm;
+        if !(swarm.restores && swarm.clock_steps && swarm.sweeps) {
+            return Ok(true);
+        }
+        let unswept = format!(
+            "SELECT name FROM tidemark_stream s WHERE NOT EXISTS (SELECT 1 FROM tidemark_window w
+             WHERE w.stream_id = s.id AND w.reader = 'sweep' AND w.state = 'completed' AND w.started_at >= {moment})"
+        );
+        Ok(self.orders.texts(&unswept, 1).await?.is_empty())
     }
 
     pub(crate) async fn is_quiet(&self, last_edit: Millis) -> eyre::Result<bool> {
