@@ -8,9 +8,11 @@ use tidemark_tests::simulation::{Coverage, RACES, Verdict, on_each_core, restore
 const OFTEN: u64 = 100;
 
 /// Seeds beyond the first that broke a law once, and what they found.
-const BROKE: [(u64, &str); 15] = [
+const BROKE: [(u64, &str); 17] = [
     (332, "rows that are merged in the shop take their record along"),
+    (359, "a property that lists leave out is edited while it is out of the mapping"),
     (581, "a search still shows our key in a record that was merged away with it"),
+    (758, "a restored database has forgotten that the CRM's clock was set back"),
     (1008, "a record is merged away while its survivor is being pushed, and an index that is behind shows it once more"),
     (1181, "a key is given out again after a restore while the record that carries it has become another row"),
     (1257, "an old object that is saved writes the row"),
@@ -30,7 +32,7 @@ const BROKE: [(u64, &str); 15] = [
 /// twice in a life, and those that broke a law.
 fn fixed_seeds() -> Vec<u64> {
     let broke = BROKE.iter().map(|(seed, _)| *seed);
-    (1..=150).chain((151..).filter(|seed| restores(*seed)).take(70)).chain(broke).collect()
+    (1..=165).chain((166..).filter(|seed| restores(*seed)).take(70)).chain(broke).collect()
 }
 
 fn told(verdict: &Verdict) -> String {
