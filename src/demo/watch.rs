@@ -111,9 +111,10 @@ fn line(event: &Event) -> Option<(Colour, String)> {
         Event::Failed { stream, what, cause } => {
             (Colour::Later, format!("{} {what} again later: {cause}", pad(stream, "failed")))
         }
-        Event::Paused { connection, cause } => {
-            (Colour::Alarm, format!("{} until somebody resumes it: {cause}", pad(connection, "paused")))
-        }
+        Event::Paused { connection, cause } => (
+            Colour::Alarm,
+            format!("{} until its credentials are taken or somebody resumes it: {cause}", pad(connection, "paused")),
+        ),
     })
 }
 

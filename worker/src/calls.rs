@@ -56,7 +56,7 @@ impl NoAnswer {
     }
 }
 
-/// Whose share of the budget a call draws on.
+/// Whose call it is: which share of the budget it draws on, and whether a refusal pauses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
     /// All of it.

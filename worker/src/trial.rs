@@ -29,7 +29,8 @@ pub(crate) async fn prove_account(purpose: &Purpose<'_>) -> Result<Result<(), No
     on_trial(purpose, || purpose.connection.account.initialized(), compare_account(purpose)).await
 }
 
-/// Tries when it is this job's turn, and pauses for a refusal before it is another's, unless it is only a command's. Waits for the turn; nothing is tried when it `is_known` by then what comes of it.
+/// Tries when it is this job's turn, and pauses for a refusal before it is another's, unless it is only a command's. Waits for the turn; nothing is tried when `is_known` by then that the
+/// credentials are good.
 pub(crate) async fn on_trial(
     purpose: &Purpose<'_>,
     is_known: impl Fn() -> bool,
